@@ -1,0 +1,43 @@
+"""Named places where a crash must leave either the old state or the new one.
+
+A test sets UNDIVIDED_CRASH_AT to a name and the process dies there as if by power loss of the process: no
+handlers, no cleanup. Every name is listed here so that tests can visit them all.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+
+PROTECT = (
+    "protect.begun",
+    "protect.prepared",
+    "cut.guarded",
+    "cut.first-held",
+    "cut.held",
+    "cut.marked",
+    "cut.released",
+    "vault.session-logged",
+    "vault.pack-stored",
+    "vault.packs-stored",
+    "vault.segments-stored",
+    "vault.committed",
+    "protect.state-saved",
+    "protect.cataloged",
+)
+RECOVER = (
+    "recover.planned",
+    "recover.first-built",
+    "recover.built",
+    "recover.stopped",
+    "recover.aside",
+    "recover.installed",
+    "recover.started",
+    "recover.recorded",
+)
+
+
+def crashpoint(name: str) -> None:
+    """Dies here by SIGKILL when UNDIVIDED_CRASH_AT says so; else does nothing."""
+    if os.environ.get("UNDIVIDED_CRASH_AT") == name:
+        os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,101 @@
+"""Recovery points: one instant of a whole service, and the honest record of how it was taken.
+
+A point exists only if every component is in it. Its coherence is never claimed, always computed from what was
+measured (see capture/cut.py), and it can only get worse from the parts to the whole.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+class Coherence(enum.StrEnum):
+    """How an instant was made, best first."""
+
+    APPLICATION = "application"
+    """Every component was held, or at most one marked, by its own means."""
+    CRASH = "crash"
+    """Held from outside: processes or filesystem frozen, or one atomic snapshot."""
+    ORDERED = "ordered"
+    """Not all could be held: read in reference order. `notes` say what could not be promised."""
+    TIME = "time"
+    """Between marks, by timestamps."""
+
+    @staticmethod
+    def worst(parts: list[Coherence]) -> Coherence:
+        order = list(Coherence)
+        return max(parts, key=order.index)
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A place in a component's own log. `text` is the application's own notation; `order` compares positions
+    of one component: later is greater."""
+
+    text: str
+    order: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ComponentPoint:
+    """One component's part in a point.
+
+    timeline: its id in the vault. sequence: the commit that last changed its timeline, 0 when never. digest:
+    hex, chained over its segments up to there. state: what the driver needs to restore or to go on from here
+    (never a secret). bytes_seen: size of what is protected; bytes_read: read from the source for this point;
+    bytes_stored: what this component added to the vault is only known for the point as a whole.
+    """
+
+    name: str
+    kind: str
+    timeline: str
+    sequence: int
+    digest: str
+    coherence: Coherence
+    position: Position
+    state: Mapping[str, Any] = field(default_factory=dict)
+    files: int = 0
+    bytes_seen: int = 0
+    bytes_read: int = 0
+    image: str = "continued"
+    """'new' when this point took a new image, 'continued' when it went on from the last, with the reason."""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveryPoint:
+    """One instant across all components of a service. Times are UTC nanoseconds since the epoch.
+
+    pause_ms: from the first hold asked for to the last release done, as the application felt it.
+    spread_ms: between the first and the last position read. definition: the service as applied, so that the
+    vault alone suffices to recover.
+    """
+
+    id: str
+    service: str
+    time_ns: int
+    coherence: Coherence
+    pause_ms: float
+    spread_ms: float
+    components: Mapping[str, ComponentPoint]
+    definition: Mapping[str, Any] = field(default_factory=dict)
+    bytes_seen: int = 0
+    bytes_read: int = 0
+    bytes_stored: int = 0
+    seconds: float = 0.0
+
+    def as_record(self) -> dict[str, Any]:
+        """Plain JSON values, as kept in the commit log."""
+        return asdict(self)
+
+    @staticmethod
+    def from_record(record: Mapping[str, Any]) -> RecoveryPoint:
+        parts = {}
+        for name, part in record["components"].items():
+            position = Position(part["position"]["text"], tuple(part["position"]["order"]))
+            kept = {**part, "position": position, "coherence": Coherence(part["coherence"])}
+            parts[name] = ComponentPoint(**{**kept, "notes": tuple(part["notes"])})
+        return RecoveryPoint(**{**record, "components": parts, "coherence": Coherence(record["coherence"])})
