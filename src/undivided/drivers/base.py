@@ -17,26 +17,16 @@ Every implementation passes tests/contract/driver_suite.py.
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from ..model.entries import Entries, Entry
+from ..model.entries import Entries, Entry, Layout
 from ..model.point import Coherence, ComponentPoint, Position
 from ..model.service import Component
 
 Buffer = bytes | bytearray | memoryview
-
-
-class Layout(enum.Enum):
-    """How a file is divided for deduplication."""
-
-    CONTENT = "content"
-    """Content-defined chunks: ordinary files."""
-    BLOCKS = "blocks"
-    """Fixed aligned blocks: database pages, disk images."""
 
 
 class Sink(Protocol):

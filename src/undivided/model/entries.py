@@ -35,6 +35,15 @@ class Kind(enum.IntEnum):
     SOCKET = 7
 
 
+class Layout(enum.Enum):
+    """How a file is divided for deduplication."""
+
+    CONTENT = "content"
+    """Content-defined chunks: ordinary files."""
+    BLOCKS = "blocks"
+    """Fixed aligned blocks: database pages, disk images."""
+
+
 _KIND_BY_FORMAT = {
     stat.S_IFREG: Kind.FILE,
     stat.S_IFDIR: Kind.DIRECTORY,

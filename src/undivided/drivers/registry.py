@@ -1,0 +1,31 @@
+"""The drivers there are: one explicit list, nothing registers itself.
+
+Modules are named as text and imported when a component of that kind is met, because a database client costs
+every other command its import.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from ..model.service import Component
+from .base import Driver
+
+DRIVERS = {
+    "files": "undivided.drivers.files:FilesDriver",
+    "mariadb": "undivided.drivers.mariadb:MariaDBDriver",
+    "postgresql": "undivided.drivers.postgresql:PostgreSQLDriver",
+    "redis": "undivided.drivers.redis:RedisDriver",
+    "sqlite": "undivided.drivers.sqlite:SQLiteDriver",
+}
+
+
+def driver_class(kind: str) -> type[Driver]:
+    """The driver of a kind that model/kinds.py knows."""
+    module, name = DRIVERS[kind].split(":")
+    found: type[Driver] = getattr(import_module(module), name)
+    return found
+
+
+def driver_for(component: Component) -> Driver:
+    return driver_class(component.kind)(component)

@@ -1,0 +1,123 @@
+"""A sink and a source in memory, so that a driver can be tested against its real application without a vault.
+
+They keep the contract of drivers/base.py and nothing else: contents by path, order of calls checked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from undivided.drivers.base import Buffer
+from undivided.model.entries import Entries, Entry, Layout
+from undivided.model.errors import SourceError
+from undivided.model.point import ComponentPoint
+
+
+class MemorySink:
+    """A component's tree, growing. `moved` counts the bytes put since the last `settle`."""
+
+    def __init__(self) -> None:
+        self.rows: dict[bytes, Entry] = {}
+        self.data: dict[bytes, bytes] = {}
+        self.notes: list[str] = []
+        self.moved = 0
+        self._doomed: set[bytes] = set()
+
+    @property
+    def entries(self) -> Entries:
+        ordered = [self.rows[p] for p in sorted(self.rows)]
+        digests = [hashlib.sha256(self.data[r.path]).digest() if r.path in self.data else b"" for r in ordered]
+        return Entries.of(ordered, digests)
+
+    def put(self, entry: Entry, data: Iterable[Buffer] = (), layout: Layout = Layout.BLOCKS) -> int:
+        content = b"".join(bytes(d) for d in data)
+        size = entry.size if entry.extents or not content else len(content)
+        self.rows[entry.path] = replace(entry, size=size)
+        self.data[entry.path] = content
+        self._doomed.discard(entry.path)
+        self.moved += len(content)
+        return len(content)
+
+    def append(self, path: bytes, offset: int, data: Iterable[Buffer]) -> int:
+        old = self.data.get(path, b"")
+        if offset != len(old):
+            raise SourceError(f"{path!r} goes on at {len(old)}, not at {offset}")
+        more = b"".join(bytes(d) for d in data)
+        self.rows[path] = replace(self.rows.get(path, Entry(path)), size=len(old) + len(more))
+        self.data[path] = old + more
+        self._doomed.discard(path)
+        self.moved += len(more)
+        return len(more)
+
+    def put_many(self, entries: Entries, pieces: Iterable[tuple[int, Buffer, bool]], layout: Layout) -> None:
+        data = [b""] * len(entries)
+        for row, piece, _last in pieces:
+            data[row] += bytes(piece)
+        for row, content in enumerate(data):
+            self.put(entries.row(row), [content] if content else [], layout)
+
+    def drop(self, paths: Sequence[bytes]) -> None:
+        for path in paths:
+            self.rows.pop(path, None)
+            self.data.pop(path, None)
+
+    def replace(self, prefix: bytes) -> None:
+        self._doomed |= {p for p in self.rows if p == prefix or p.startswith(prefix.rstrip(b"/") + b"/")}
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+    def progress(self, done: int, total: int | None = None) -> None:
+        pass
+
+    def settle(self) -> int:
+        """Ends the point, as a commit does: what an image did not put again goes. Returns the bytes moved."""
+        self.drop(sorted(self._doomed))
+        self._doomed.clear()
+        moved, self.moved = self.moved, 0
+        return moved
+
+
+class MemorySource:
+    """What a MemorySink holds, as a recovery source. Plain writes: hostile trees are tree/write.py's business."""
+
+    def __init__(self, sink: MemorySink, point: ComponentPoint) -> None:
+        self.sink = sink
+        self.point = point
+
+    @property
+    def entries(self) -> Entries:
+        return self.sink.entries
+
+    def extract(
+        self, into: Path, prefix: bytes = b"", *, select: Callable[[bytes], bool] | None = None
+    ) -> None:
+        from undivided.tree.write import write_tree
+
+        entries, data = self.sink.entries, self.sink.data
+        write_tree(into, entries, prefix=prefix, select=select, content=lambda row: [data[entries.path[row]]])
+
+    def read(self, path: bytes) -> Iterator[bytes]:
+        yield self.sink.data[path]
+
+
+class NoGuard:
+    """A guardian that only remembers what it was told: for driver tests where nobody dies."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, object]] = []
+
+    def resume(self, pids: Sequence[int]) -> None:
+        self.told.append(("resume", tuple(pids)))
+
+    def write(self, path: str, data: bytes) -> None:
+        self.told.append(("write", (path, data)))
+
+    def thaw(self, path: str) -> None:
+        self.told.append(("thaw", path))
+
+    def postgresql(self, dsn: str, statements: Sequence[str]) -> None:
+        self.told.append(("postgresql", tuple(statements)))
