@@ -21,11 +21,18 @@ class Type(enum.StrEnum):
     TEXTS = "texts"
     COMMAND = "command"
     """A program and its arguments, as a list: never a shell string."""
-    SECRET = "secret"
+    SECRET = "secret"  # noqa: S105
     """{file: PATH}, {env: NAME} or {command: [PROGRAM, …]}: where the secret is, never the secret."""
     WRITERS = "writers"
     """Who writes here and so must be held: {unit: …}, {cgroup: …}, {pidfile: …} or {user: …}, and how:
     {freeze: cgroup} or {freeze: stop}; cgroup where the writers have one to themselves."""
+    DURATION = "duration"
+    """A number and its unit: 15s, 5m, 1h30m, 7d, 2w."""
+    INTEGER = "integer"
+    URL = "url"
+    """An http or https address, without a password in it."""
+    KEEP = "keep"
+    """{rule: count}: how many points each rule keeps (model/sections.py has the rules)."""
 
 
 @dataclass(frozen=True, slots=True)
