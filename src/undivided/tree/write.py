@@ -1,0 +1,283 @@
+"""Trees written back beneath a root, never outside it.
+
+Every path is opened beneath the root without following links (tree/beneath.py), files are created where
+nothing was, and the whole outline is checked before the first of them (tree/outline.py). A file that arrives
+in one piece costs five calls: open, write, owner, mode, times. Directories get their mode and times last,
+deepest first, since filling a directory changes its time and its mode may forbid filling it. Nothing counts
+as written until the filesystem has flushed it.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from ..model.columns import Array
+from ..model.entries import Entries, Kind
+from ..model.errors import DamageError, UndividedError
+from .attributes import Attributes, Notes
+from .beneath import Beneath, syncfs
+from .openfiles import OpenFiles
+from .outline import extents_of, lengths, outline
+from .paths import ROOT, parent_of, shown
+
+Buffer = bytes | bytearray | memoryview
+
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+_FORMAT = {
+    Kind.FIFO: stat.S_IFIFO,
+    Kind.CHARACTER: stat.S_IFCHR,
+    Kind.BLOCK: stat.S_IFBLK,
+    Kind.SOCKET: stat.S_IFSOCK,
+}
+
+
+def write_tree(
+    into: Path,
+    entries: Entries,
+    *,
+    prefix: bytes = b"",
+    select: Callable[[bytes], bool] | None = None,
+    content: Callable[[int], Iterable[Buffer]],
+) -> list[str]:
+    """Writes the entries under `prefix` beneath `into`, the prefix stripped, and returns what could not be
+    set.
+
+    select filters by full path; the directories above what it takes come along. content: the bytes of a row
+    of `entries`, in pieces. Raises as TreeWriter does.
+    """
+    with TreeWriter(into, entries, prefix=prefix, select=select) as writer:
+        writer.begin()
+        for row in writer.content_rows.tolist():
+            offset = 0
+            for piece in content(row):
+                writer.write(row, offset, piece)
+                offset += len(piece)
+        writer.end()
+        return writer.notes
+
+
+class TreeWriter:
+    """A tree being written: `begin`, then `write` from any number of threads, then `end`. A context manager.
+
+    content_rows: i8[], the rows of `entries` whose content has to be given; rows that are hard links of these
+    need none. Raises DamageError for an image that no capture makes, before anything is written;
+    UndividedError when the target refuses: something in the way, no space, no permission.
+    """
+
+    def __init__(
+        self,
+        into: Path,
+        entries: Entries,
+        *,
+        prefix: bytes = b"",
+        select: Callable[[bytes], bool] | None = None,
+        durable: bool = True,
+    ) -> None:
+        """durable: flush the filesystem at the end."""
+        self._into = into
+        self._entries = entries
+        self._durable = durable
+        self._plan = outline(entries, prefix, select)
+        self._notes = Notes()
+        self._attributes = Attributes(entries, self._notes)
+        length = lengths(entries)
+        files = np.array(self._plan.files, np.int64)
+        self.content_rows: Array = files[length[files] > 0]
+        self._names = self._plan.names
+        self._length: list[int] = length.tolist()
+        sparse = (entries.extents.lengths() > 0).nonzero()[0].tolist()
+        self._extents = {row: extents_of(entries, row) for row in sparse if row in self._names}
+        self._done = np.zeros(len(entries), np.bool_)
+        self._lock = threading.Lock()
+        with self._saying(ROOT):
+            into.mkdir(parents=True, exist_ok=True)
+            self._root = Beneath(into)
+        self._open = OpenFiles(self._root)
+
+    @property
+    def notes(self) -> list[str]:
+        """Sentences on what this process was not permitted to set."""
+        return self._notes.sentences()
+
+    def begin(self) -> None:
+        """Makes the directories, for us alone until the end."""
+        for path in self._plan.directories:
+            if path == ROOT:
+                continue
+            with self._saying(path), self._root.directory(parent_of(path)) as parent:
+                try:
+                    os.mkdir(path.rpartition(b"/")[2], 0o700, dir_fd=parent)
+                except FileExistsError:
+                    os.close(self._root.open(path, os.O_RDONLY | os.O_DIRECTORY))
+
+    def write(self, row: int, offset: int, data: Buffer) -> None:
+        """Bytes of a row's content from `offset`: each byte once, in any order, from any thread."""
+        whole = self._length[row]
+        if offset == 0 and len(data) == whole and row not in self._extents:
+            with self._saying(self._names[row]):
+                self._write_whole(row, data)
+            return
+        if offset < 0 or offset + len(data) > whole:
+            raise DamageError(f"more content than the file has: {shown(self._names[row])}")
+        with self._saying(self._names[row]):
+            with self._open.use(row, self._names[row]) as fd:
+                self._write_at(row, fd, offset, data)
+            if self._open.add(row, len(data)) == whole:
+                with self._open.last(row) as fd:
+                    if row in self._extents:
+                        os.ftruncate(fd, int(self._entries.size[row]))
+                    self._attributes.set(row, fd)
+                self._done[row] = True
+
+    def end(self) -> None:
+        """Makes what has no content, links, and settles directories. Raises DamageError for a file that was
+        not given all of its content."""
+        for row in self._plan.files:
+            if self._done[row]:
+                continue
+            if self._length[row]:
+                raise DamageError(f"content is missing: {shown(self._names[row])}")
+            with self._saying(self._names[row]):
+                self._write_whole(row, b"")
+        for row in self._plan.specials:
+            with self._saying(self._names[row]):
+                self._make_special(row)
+        for row, leader in self._plan.follows.items():
+            with self._saying(self._names[row]):
+                self._link(row, leader)
+        for path in reversed(self._plan.directories):
+            if path in self._plan.by_directory:
+                with self._saying(path), self._directory(path) as fd:
+                    self._attributes.set(self._plan.by_directory[path], fd)
+        if self._durable:
+            with self._saying(ROOT), self._directory(ROOT) as fd:
+                syncfs(fd)
+
+    def close(self) -> None:
+        self._open.close()
+        self._root.close()
+
+    def __enter__(self) -> TreeWriter:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.close()
+
+    def _write_whole(self, row: int, data: Buffer) -> None:
+        fd = self._root.open(self._names[row], _CREATE, 0o600)
+        try:
+            if data:
+                _write_fully(fd, data)
+            if row in self._extents:
+                os.ftruncate(fd, int(self._entries.size[row]))
+            self._attributes.set(row, fd)
+        finally:
+            os.close(fd)
+        self._done[row] = True
+
+    def _write_at(self, row: int, fd: int, offset: int, data: Buffer) -> None:
+        """Content offsets become file offsets: of a sparse file the content is its extents joined."""
+        if row not in self._extents:
+            _pwrite_fully(fd, data, offset)
+            return
+        view, start = memoryview(data), 0
+        for place, length in self._extents[row]:
+            first, last = max(start, offset), min(start + length, offset + len(view))
+            if first < last:
+                _pwrite_fully(fd, view[first - offset : last - offset], place + first - start)
+            start += length
+
+    def _make_special(self, row: int) -> None:
+        path = self._names[row]
+        name = path.rpartition(b"/")[2]
+        kind = Kind(int(self._entries.kind[row]))
+        with self._root.directory(parent_of(path)) as parent:
+            if kind == Kind.SYMLINK:
+                os.symlink(self._entries.target[row], name, dir_fd=parent)
+            else:
+                try:
+                    os.mknod(name, _FORMAT[kind] | 0o600, int(self._entries.rdev[row]), dir_fd=parent)
+                except PermissionError:
+                    self._notes.add("device not made (operation not permitted)", path)
+                    return
+            fd = os.open(name, os.O_PATH | os.O_NOFOLLOW, dir_fd=parent)
+        try:
+            # Someone may have put another file in its place; we would give that one away.
+            found = os.fstat(fd)
+            if stat.S_IFMT(found.st_mode) != _FORMAT.get(kind, stat.S_IFLNK) or found.st_nlink != 1:
+                raise OSError(errno.EEXIST, "changed while it was made", path)
+            self._attributes.set_special(row, fd, symlink=kind == Kind.SYMLINK)
+        finally:
+            os.close(fd)
+
+    def _link(self, row: int, leader: int) -> None:
+        old, new = self._names[leader], self._names[row]
+        with self._root.directory(parent_of(old)) as here, self._root.directory(parent_of(new)) as there:
+            try:
+                os.link(
+                    old.rpartition(b"/")[2],
+                    new.rpartition(b"/")[2],
+                    src_dir_fd=here,
+                    dst_dir_fd=there,
+                    follow_symlinks=False,
+                )
+            except FileNotFoundError:
+                if int(self._entries.kind[leader]) not in (Kind.CHARACTER, Kind.BLOCK):
+                    raise
+                self._notes.add("device not made (operation not permitted)", new)
+
+    @contextmanager
+    def _directory(self, path: bytes) -> Iterator[int]:
+        fd = self._root.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            yield fd
+        finally:
+            os.close(fd)
+
+    @contextmanager
+    def _saying(self, path: bytes) -> Iterator[None]:
+        """Failures of the target become errors that name the path."""
+        try:
+            yield
+        except OSError as error:
+            full = os.path.join(os.fsencode(self._into), path)
+            raise _refusal(error, shown(full)) from error
+
+
+def _refusal(error: OSError, path: str) -> UndividedError:
+    doing = f"write {path}"
+    if error.errno in (errno.ELOOP, errno.EXDEV, errno.ENOTDIR):
+        return UndividedError(
+            "a symbolic link or a file stands where a directory should be",
+            doing=doing,
+            hint="Recover into an empty directory that nobody else writes to.",
+        )
+    hints = {
+        errno.EEXIST: "Recover into an empty directory; nothing that is there is overwritten.",
+        errno.ENOSPC: "Free some space there, or recover to another filesystem.",
+        errno.EDQUOT: "Raise the quota, or recover to another filesystem.",
+        errno.EACCES: "Recover as a user who may write there.",
+        errno.EPERM: "Recover as a user who may write there.",
+    }
+    cause = error.strerror.lower() if error.strerror else str(error)
+    return UndividedError(cause, doing=doing, hint=hints.get(error.errno or 0, ""))
+
+
+def _write_fully(fd: int, data: Buffer) -> None:
+    done = os.write(fd, data)
+    while done < len(data):
+        done += os.write(fd, memoryview(data)[done:])
+
+
+def _pwrite_fully(fd: int, data: Buffer, offset: int) -> None:
+    done = os.pwrite(fd, data, offset)
+    while done < len(data):
+        done += os.pwrite(fd, memoryview(data)[done:], offset + done)
