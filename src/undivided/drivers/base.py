@@ -1,16 +1,16 @@
 """The contract between Undivided and an application: what a driver is, and what each call promises.
 
-A driver knows one application and nothing of vaults. For capture it opens a `Session`, which takes part in one
-consistent cut; for recovery it turns a tree of files and its own recorded state back into a data directory that
-starts at exactly the mark.
+A driver knows one application and nothing of vaults. For capture it opens a `Session`, which takes part in
+one consistent cut; for recovery it turns a tree of files and its own recorded state back into a data
+directory that starts at exactly the mark.
 
     capture:   prepare ──▶ hold ──▶ mark ──▶ release ──▶ finish ──▶ close
                slow,       writers  position  at once     moves      always
                image       blocked  read                  the logs
 
-A component's state in the vault is a tree of entries (model/entries.py). A driver is free in its layout: by custom
-the image lies under `data/`, a log that grows between points under `log/`, configuration that lives outside
-the data directory under `config/`. Logs grow by `Sink.append`, so a mark moves only the new bytes.
+A component's state in the vault is a tree of entries (model/entries.py). A driver is free in its layout: by
+custom the image lies under `data/`, a log that grows between points under `log/`, configuration that lives
+outside the data directory under `config/`. Logs grow by `Sink.append`, so a mark moves only the new bytes.
 
 Every implementation passes tests/contract/driver_suite.py.
 """
@@ -39,8 +39,8 @@ class Sink(Protocol):
     def entries(self) -> Entries: ...
 
     def put(self, entry: Entry, data: Iterable[Buffer] = (), layout: Layout = Layout.BLOCKS) -> int:
-        """A whole new version of `entry.path` (of any kind). The size stored is what `data` held; `entry.size`
-        is ignored for files without extents. Returns the bytes read."""
+        """A whole new version of `entry.path` (of any kind). The size stored is what `data` held;
+        `entry.size` is ignored for files without extents. Returns the bytes read."""
         ...
 
     def append(self, path: bytes, offset: int, data: Iterable[Buffer]) -> int:
@@ -49,8 +49,8 @@ class Sink(Protocol):
         ...
 
     def put_many(self, entries: Entries, pieces: Iterable[tuple[int, Buffer, bool]], layout: Layout) -> None:
-        """New versions of many paths. pieces: (row of `entries`, bytes, whether they end the row's data), rows
-        in any order but each row's pieces together and in order; rows without pieces have no data."""
+        """New versions of many paths. pieces: (row of `entries`, bytes, whether they end the row's data),
+        rows in any order but each row's pieces together and in order; rows without pieces have no data."""
         ...
 
     def drop(self, paths: Sequence[bytes]) -> None:
@@ -73,8 +73,8 @@ class Sink(Protocol):
 class Guard(Protocol):
     """The guardian process as a driver sees it: told before a hold how to undo it if we die or hang.
 
-    Holds that end with our connection or file descriptor need no recipe. Each call returns once the guardian has
-    opened what it needs, so that releasing later needs no exec, no open and no log.
+    Holds that end with our connection or file descriptor need no recipe. Each call returns once the guardian
+    has opened what it needs, so that releasing later needs no exec, no open and no log.
     """
 
     def resume(self, pids: Sequence[int]) -> None:
@@ -129,8 +129,13 @@ class Session(Protocol):
 
     def finish(self, sink: Sink) -> Mapping[str, Any]:
         """Moves logs and remainder up to the mark into the sink. Returns the state to be kept with the point:
-        JSON values, no secrets. Raises SourceError when the mark cannot be reached: then there is no point."""
+        JSON values, no secrets. Raises SourceError when the mark cannot be reached: then there is no
+        point."""
         ...
+
+    def committed(self) -> None:
+        """The point is in the vault: what the next point goes on from may be kept now (`Driver.cache`)."""
+        return
 
     def close(self) -> None:
         """Frees everything. Idempotent, never raises."""
@@ -192,6 +197,9 @@ class Driver(Protocol):
     markable: bool
     """Whether it can be the one component that is marked without a hold (PostgreSQL's restore point)."""
 
+    cache: Path | None
+    """A private directory of this component on this source, kept between points; None: remember nothing."""
+
     def __init__(self, component: Component) -> None: ...
 
     @classmethod
@@ -208,8 +216,8 @@ class Driver(Protocol):
         ...
 
     def session(self, previous: ComponentPoint | None, *, must_hold: bool) -> Session:
-        """A part in a cut. previous: the component's part in the last point, to go on from. must_hold: another
-        component is already the one left unheld."""
+        """A part in a cut. previous: the component's part in the last point, to go on from. must_hold:
+        another component is already the one left unheld."""
         ...
 
     def directory(self) -> Path:
@@ -218,7 +226,8 @@ class Driver(Protocol):
 
     def restore(self, source: Source, into: Path) -> None:
         """Makes the empty directory `into` the component's data at exactly the mark, ready to start with this
-        component's options (ports, sockets, paths). May run a private server inside `into`, never on a port."""
+        component's options (ports, sockets, paths). May run a private server inside `into`, never on a
+        port."""
         ...
 
     def install(self, built: Path, aside: str) -> Path | None:

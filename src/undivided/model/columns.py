@@ -12,6 +12,7 @@ opens one in microseconds where importing an Arrow library costs every command a
 
 from __future__ import annotations
 
+import itertools
 import json
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -30,7 +31,8 @@ _DTYPES = {"u1": 1, "u2": 2, "u4": 4, "u8": 8, "i4": 4, "i8": 8}
 
 @dataclass(frozen=True, slots=True)
 class Ragged:
-    """A column of n byte strings: `blob` u1[k], `offsets` i8[n+1], string i is blob[offsets[i]:offsets[i+1]]."""
+    """A column of n byte strings: `blob` u1[k], `offsets` i8[n+1], string i is
+    blob[offsets[i]:offsets[i+1]]."""
 
     blob: Array
     offsets: Array
@@ -58,7 +60,7 @@ class Ragged:
 
     def tolist(self) -> list[bytes]:
         blob, ends = self.blob.tobytes(), self.offsets.tolist()
-        return [blob[a:b] for a, b in zip(ends, ends[1:], strict=False)]
+        return [blob[a:b] for a, b in itertools.pairwise(ends)]
 
     def lengths(self) -> Array:
         return np.diff(self.offsets)
@@ -87,8 +89,11 @@ class Ragged:
 Column = Array | Ragged
 
 
-def encode(columns: Mapping[str, Column], header: Mapping[str, Any] | None = None, *, level: int | None = 3) -> bytes:
-    """Columns and a free JSON header to one block. level None stores raw buffers (for local, mapped files)."""
+def encode(
+    columns: Mapping[str, Column], header: Mapping[str, Any] | None = None, *, level: int | None = 3
+) -> bytes:
+    """Columns and a free JSON header to one block. level None stores raw buffers (for local, mapped
+    files)."""
     import zstandard
 
     flat: list[tuple[str, Array]] = []
@@ -131,11 +136,17 @@ def decode(block: bytes | memoryview) -> tuple[dict[str, Column], dict[str, Any]
         for column in header["columns"]:
             stored = view[place : place + column["bytes"]]
             size = column["count"] * _DTYPES[column["type"]]
-            raw = decompressor.decompress(stored, max_output_size=size) if decompressor and size else stored[:size]
+            raw = (
+                decompressor.decompress(stored, max_output_size=size)
+                if decompressor and size
+                else stored[:size]
+            )
             flat[column["name"]] = np.frombuffer(raw, "<" + column["type"], column["count"])
             place += column["bytes"]
     except (ValueError, KeyError, TypeError, struct.error, zstandard.ZstdError) as error:
-        raise DamageError(f"not a column block: {error}", hint="Run `undivided verify --read-data`.") from error
+        raise DamageError(
+            f"not a column block: {error}", hint="Run `undivided verify --read-data`."
+        ) from error
     columns: dict[str, Column] = {}
     for name, array in flat.items():
         if name.endswith(":offsets"):

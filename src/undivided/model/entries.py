@@ -1,8 +1,9 @@
 """Entries: a table of file versions, one row each, as columns.
 
-This is the one shape in which drivers, capture, vault and recovery speak of files. Whatever a component is, its
-state at a point is a tree of entries: a site's uploads, a database's data files, and a log that grows (`wal/…`)
-are all paths with attributes and content. Columns, because trees have millions of rows and Python objects do not.
+This is the one shape in which drivers, capture, vault and recovery speak of files. Whatever a component is,
+its state at a point is a tree of entries: a site's uploads, a database's data files, and a log that grows
+(`wal/…`) are all paths with attributes and content. Columns, because trees have millions of rows and Python
+objects do not.
 
 Paths are bytes relative to the component's root, '/'-separated, never empty, absolute or with '..'; the root
 itself is the path b'.'. Rows are unique by path; `sorted()` puts them in byte order of path, which puts every
@@ -189,7 +190,9 @@ class Entries:
         ids = self.content[i]
         return [ids[k : k + CHUNK_ID_BYTES] for k in range(0, len(ids), CHUNK_ID_BYTES)]
 
-    def encode(self, header: Mapping[str, Any] | None = None, *, level: int | None = 3, **more: Column) -> bytes:
+    def encode(
+        self, header: Mapping[str, Any] | None = None, *, level: int | None = 3, **more: Column
+    ) -> bytes:
         """A column block of this table; `more` are further columns of the same length or Ragged."""
         names = {"users": _text_keys(self.users), "groups": _text_keys(self.groups), **(header or {})}
         return encode({**self.columns(), **more}, names, level=level)

@@ -45,8 +45,8 @@ class ComponentPoint:
 
     timeline: its id in the vault. sequence: the commit that last changed its timeline, 0 when never. digest:
     hex, chained over its segments up to there. state: what the driver needs to restore or to go on from here
-    (never a secret). bytes_seen: size of what is protected; bytes_read: read from the source for this point;
-    bytes_stored: what this component added to the vault is only known for the point as a whole.
+    (never a secret). bytes_seen: size of what is protected; bytes_read: read from the source for this point.
+    What was added to the vault is known for the point as a whole only, since components share chunks.
     """
 
     name: str
@@ -86,6 +86,7 @@ class RecoveryPoint:
     bytes_read: int = 0
     bytes_stored: int = 0
     seconds: float = 0.0
+    notes: tuple[str, ...] = ()
 
     def as_record(self) -> dict[str, Any]:
         """Plain JSON values, as kept in the commit log."""
@@ -98,4 +99,5 @@ class RecoveryPoint:
             position = Position(part["position"]["text"], tuple(part["position"]["order"]))
             kept = {**part, "position": position, "coherence": Coherence(part["coherence"])}
             parts[name] = ComponentPoint(**{**kept, "notes": tuple(part["notes"])})
-        return RecoveryPoint(**{**record, "components": parts, "coherence": Coherence(record["coherence"])})
+        whole = {**record, "components": parts, "coherence": Coherence(record["coherence"])}
+        return RecoveryPoint(**{**whole, "notes": tuple(record["notes"])})

@@ -1,7 +1,7 @@
 """A service as a value: components, the edges between them, objectives, policy, checks.
 
-Parsing service files, and every complaint about them, lives in model/parse.py; what a component of each kind may say,
-in model/kinds.py. Values here are already right.
+Parsing service files, and every complaint about them, lives in model/parse.py; what a component of each kind
+may say, in model/kinds.py. Values here are already right.
 """
 
 from __future__ import annotations
@@ -101,7 +101,9 @@ class Service:
         placed: set[str] = set()
         ranks: list[list[str]] = []
         while len(placed) < len(self.components):
-            rank = [c for c in self.components if c not in placed and placed.issuperset(self.needs.get(c, ()))]
+            rank = [
+                c for c in self.components if c not in placed and placed.issuperset(self.needs.get(c, ()))
+            ]
             assert rank, "a parsed service has no cycles"
             ranks.append(rank)
             placed.update(rank)

@@ -1,0 +1,214 @@
+"""The consistent cut: hold all, read every position, release all.
+
+    guard ──▶ hold, dependents first ──▶ mark, all held ──▶ release in reverse
+              └──────────────── the pause ─────────────────────────────────┘
+                                         └ the spread ┘
+
+If every component's writers are blocked at one common moment, no effect can be in the cut without its cause.
+At most one component may be left unblocked and merely marked, while all others are held: what it commits
+after its mark can reach the others only after their release, which is after the cut. With two or more
+unblocked the cut is `ordered`: positions are read referrers first, so that what is surplus is harmless, and
+the record says who.
+
+Nothing slow belongs in here: sessions come prepared, and move their data when the cut is over. The cap is
+kept thrice: each hold is given the deadline, we give up at it, and the guardian acts on it if we are dead or
+stuck.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import TimeoutError as TookTooLong
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import TypeVar
+
+from ..drivers.base import Guard, Session
+from ..model.crashpoints import crashpoint
+from ..model.errors import SourceError, UndividedError
+from ..model.point import Coherence, Position
+from .guard import Guardian
+
+MILLISECOND = 1e-3
+UNHURRIED = 3600.0
+"""Seconds for a cut in which nobody is held, so nobody waits."""
+RELEASE_SECONDS = 5.0
+SLOW = "See what blocks it, or raise `pause` in the policy if a longer one is acceptable."
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """One instant and its record. pause_ms: first hold asked for to last release done (0 when nothing was
+    held). spread_ms: from the start of the first reading of a position to the end of the last."""
+
+    time_ns: int
+    positions: Mapping[str, Position]
+    coherence: Mapping[str, Coherence]
+    overall: Coherence
+    pause_ms: float
+    spread_ms: float
+    notes: tuple[str, ...]
+
+
+def cut(
+    sessions: Mapping[str, Session],
+    ranks: Sequence[Sequence[str]],
+    *,
+    point: str,
+    cap: float,
+    guardian: Callable[[], Guardian] = Guardian,
+) -> Cut:
+    """Takes the cut over prepared sessions. ranks: component names in start order. cap: seconds.
+
+    Raises SourceError, with everything released, when a component could not be held or marked before the cap.
+    """
+    held = [name for name, session in sessions.items() if session.holds]
+    holding = [[name for name in rank if name in held] for rank in ranks]
+    with guardian() if held else nullcontext() as guard, _attention(), _pool(len(sessions)) as pool:
+        crashpoint("cut.guarded")
+        begun = time.monotonic()
+        deadline = begun + (cap if held else UNHURRIED)
+        if guard:
+            guard.arm(cap)
+        try:
+            if guard:
+                _hold(sessions, reversed(holding), guard, deadline, pool)
+            crashpoint("cut.held")
+            time_ns = time.time_ns()
+            ordered = len(sessions) - len(held) > 1
+            steps = list(reversed(ranks)) if ordered else [list(sessions)]
+            positions, spread = _mark(sessions, steps, point, deadline, pool)
+            crashpoint("cut.marked")
+            marked = time.monotonic()
+        finally:
+            _release(sessions, holding, pool)
+        ended = time.monotonic()
+        crashpoint("cut.released")
+        if guard:
+            guard.released()
+        if marked > deadline or (guard and guard.fired):
+            raise SourceError(f"the cut took longer than the cap of {cap:g} s", doing="cut", hint=SLOW)
+    coherence = {name: session.coherence for name, session in sessions.items()}
+    overall, notes = judge(coherence, held)
+    return Cut(
+        time_ns=time_ns,
+        positions=positions,
+        coherence=coherence,
+        overall=overall,
+        pause_ms=(ended - begun) / MILLISECOND if held else 0.0,
+        spread_ms=spread / MILLISECOND,
+        notes=notes,
+    )
+
+
+def judge(coherence: Mapping[str, Coherence], held: Sequence[str]) -> tuple[Coherence, tuple[str, ...]]:
+    """The coherence of the whole from its parts and who was held, with what could not be promised."""
+    overall = Coherence.worst(list(coherence.values()))
+    unheld = [name for name in coherence if name not in held]
+    if len(unheld) > 1:
+        names = ", ".join(unheld)
+        return Coherence.ORDERED, (f"not held at one moment: {names}; read in reference order",)
+    return overall, ()
+
+
+def _hold(
+    sessions: Mapping[str, Session],
+    ranks: Iterable[Sequence[str]],
+    guard: Guard,
+    deadline: float,
+    pool: ThreadPoolExecutor,
+) -> None:
+    first = True
+    for rank in ranks:
+        futures = {name: pool.submit(sessions[name].hold, guard, deadline) for name in rank}
+        for name, future in futures.items():
+            _await(name, "hold", future, deadline, late=sessions[name].release)
+        if rank and first:
+            crashpoint("cut.first-held")
+            first = False
+
+
+def _mark(
+    sessions: Mapping[str, Session],
+    steps: Sequence[Sequence[str]],
+    point: str,
+    deadline: float,
+    pool: ThreadPoolExecutor,
+) -> tuple[dict[str, Position], float]:
+    times: list[float] = []
+
+    def read(session: Session) -> Position:
+        times.append(time.monotonic())
+        position = session.mark(point)
+        times.append(time.monotonic())
+        return position
+
+    positions: dict[str, Position] = {}
+    for step in steps:
+        futures = {name: pool.submit(read, sessions[name]) for name in step}
+        for name, future in futures.items():
+            positions[name] = _await(name, "mark", future, deadline)
+    return positions, max(times) - min(times)
+
+
+def _release(
+    sessions: Mapping[str, Session], ranks: Sequence[Sequence[str]], pool: ThreadPoolExecutor
+) -> None:
+    """Everybody, whatever happened before: a hold that failed may have succeeded late. When one cannot be
+    released by us, raising leaves the guardian's pipe to be closed without a word, and it does it."""
+    for rank in ranks:
+        releases = {name: pool.submit(sessions[name].release) for name in rank}
+        wait(releases.values(), timeout=RELEASE_SECONDS)
+        for name, future in releases.items():
+            if not future.done() or future.exception():
+                cause = future.exception() if future.done() else "no answer"
+                raise SourceError(f"component {name} could not be released: {cause}", doing="cut")
+
+
+def _await(
+    name: str, what: str, future: Future[T], deadline: float, late: Callable[[], None] | None = None
+) -> T:
+    try:
+        return future.result(max(0.0, deadline - time.monotonic()))
+    except TookTooLong:
+        if late:
+            future.add_done_callback(lambda _: late())
+        raise SourceError(
+            f"component {name} did not {what} in time",
+            doing="cut",
+            hint=SLOW,
+        ) from None
+    except UndividedError as error:
+        cause = f"component {name}: {error.cause}"
+        raise type(error)(cause, doing=error.doing or what, hint=error.hint) from error
+
+
+@contextmanager
+def _attention() -> Iterator[None]:
+    """No garbage collection, and threads that hand over quickly: milliseconds count."""
+    interval, collecting = sys.getswitchinterval(), gc.isenabled()
+    gc.disable()
+    sys.setswitchinterval(0.0002)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(interval)
+        if collecting:
+            gc.enable()
+
+
+@contextmanager
+def _pool(size: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads that exist before the first hold. A stuck one must not keep us from returning."""
+    pool = ThreadPoolExecutor(2 * size, thread_name_prefix="cut")  # releases must not wait for stuck holds
+    for ready in [pool.submit(time.sleep, 0.0005) for _ in range(2 * size)]:
+        ready.result()
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=False)

@@ -1,0 +1,252 @@
+"""Protect: one recovery point of one service, from the live parts to the commit.
+
+    prepare all, side by side ──▶ the cut ──▶ finish all ──▶ one commit ──▶ remember
+
+All or nothing. Until the commit's one log entry exists there is no point, whatever was uploaded; if a
+component cannot be captured, everything is released, the error names it, and the vault's points are what they
+were.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ..drivers.base import Driver, Session
+from ..drivers.registry import driver_for
+from ..model.crashpoints import crashpoint
+from ..model.entries import Entries, merge
+from ..model.errors import SourceError, UndividedError
+from ..model.point import ComponentPoint, RecoveryPoint
+from ..model.service import Component, Service
+from ..vault.vault import LogEntry, Segment, Vault, Writer
+from .cut import Cut, cut
+from .sink import Abandoned, ComponentSink, Progress
+from .state import Remembered, recall, remember
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One component on its way into a point."""
+
+    component: Component
+    directory: Path
+    timeline: str
+    remembered: Remembered | None
+    session: Session
+    sink: ComponentSink
+
+    @property
+    def previous(self) -> Entries:
+        return self.remembered.entries if self.remembered else Entries.none()
+
+
+def protect(
+    service: Service,
+    vault: Vault,
+    state: Path,
+    *,
+    last: RecoveryPoint | None,
+    progress: Progress | None = None,
+) -> RecoveryPoint:
+    """Takes a point and commits it. last: the service's newest point, to go on from. state: a private
+    directory that survives between points.
+
+    Raises SourceError when a component could not be captured: then there is no point.
+    """
+    begun = time.monotonic()
+    point_id = new_point_id()
+    doing = f"protect {service.name}"
+    home = state / vault.id / service.name
+    with _alone(home, doing), vault.writer() as writer, ExitStack() as closing:
+        crashpoint("protect.begun")
+        parts = _open(service, home, writer, last, progress, closing)
+        sessions = {name: part.session for name, part in parts.items()}
+        try:
+            _everywhere(parts, lambda part: part.session.prepare(part.sink))
+            crashpoint("protect.prepared")
+            instant = cut(sessions, service.ranks(), point=point_id, cap=service.policy.pause)
+            states = _everywhere(parts, lambda part: part.session.finish(part.sink))
+        except UndividedError as error:
+            raise _no_point(error, doing) from error
+        segments = {name: part.sink.segment() for name, part in parts.items()}
+        tables = {name: merge(part.previous, *segments[name]) for name, part in parts.items()}
+        commit = {
+            parts[name].timeline: Segment(puts, tombstones, _digest(parts[name]))
+            for name, (puts, tombstones) in segments.items()
+            if len(puts) or len(tombstones)
+        }
+
+        def record(number: int, digests: Mapping[str, str]) -> RecoveryPoint:
+            components = {
+                name: _component_point(part, number, digests, instant, states[name], tables[name])
+                for name, part in parts.items()
+            }
+            return RecoveryPoint(
+                id=point_id,
+                service=service.name,
+                time_ns=instant.time_ns,
+                coherence=instant.overall,
+                pause_ms=round(instant.pause_ms, 3),
+                spread_ms=round(instant.spread_ms, 3),
+                components=components,
+                definition=service.definition,
+                bytes_seen=sum(part.bytes_seen for part in components.values()),
+                bytes_read=sum(part.bytes_read for part in components.values()),
+                bytes_stored=writer.bytes_stored,
+                seconds=round(time.monotonic() - begun, 3),
+                notes=instant.notes,
+            )
+
+        entry = writer.commit("point", commit, lambda n, digests: {"point": record(n, digests).as_record()})
+        point = RecoveryPoint.from_record(entry.body["point"])
+        _remember(parts, point, tables, entry)
+        return point
+
+
+def new_point_id() -> str:
+    """Sorts by time for people's eyes; order in the vault is the log's alone."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+
+
+def _open(
+    service: Service,
+    home: Path,
+    writer: Writer,
+    last: RecoveryPoint | None,
+    progress: Progress | None,
+    closing: ExitStack,
+) -> dict[str, Part]:
+    abandoned = threading.Event()
+    drivers = {name: driver_for(component) for name, component in service.components.items()}
+    unheld = _left_unheld(drivers)
+    parts: dict[str, Part] = {}
+    for name, component in service.components.items():
+        directory = home / name
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        before = last.components.get(name) if last else None
+        remembered = recall(directory, before if before and before.kind == component.kind else None)
+        driver = drivers[name]
+        driver.cache = directory
+        session = driver.session(remembered.point if remembered else None, must_hold=name != unheld)
+        closing.callback(session.close)
+        entries = remembered.entries if remembered else Entries.none()
+        parts[name] = Part(
+            component,
+            directory,
+            remembered.point.timeline if remembered else secrets.token_hex(16),
+            remembered,
+            session,
+            ComponentSink(name, writer, entries, abandoned, progress),
+        )
+    return parts
+
+
+def _left_unheld(drivers: Mapping[str, Driver]) -> str | None:
+    """The one component that needs no hold: the last that can merely be marked."""
+    return next((name for name in reversed(list(drivers)) if drivers[name].markable), None)
+
+
+def _everywhere(parts: Mapping[str, Part], work: Callable[[Part], T]) -> dict[str, T]:
+    """The same step on all components, side by side. The first failure abandons the others."""
+    if len(parts) == 1:
+        return {name: _named(name, work, part) for name, part in parts.items()}
+    with ThreadPoolExecutor(len(parts), thread_name_prefix="component") as pool:
+        futures: dict[str, Future[T]] = {n: pool.submit(_named, n, work, part) for n, part in parts.items()}
+        wait(futures.values(), return_when=FIRST_EXCEPTION)
+        if any(future.done() and future.exception() for future in futures.values()):
+            for part in parts.values():
+                part.sink.abandon()
+    failures = [error for future in futures.values() if (error := future.exception())]
+    if failures:
+        raise next((e for e in failures if not isinstance(e, Abandoned)), failures[0])
+    return {name: future.result() for name, future in futures.items()}
+
+
+def _named(name: str, work: Callable[[Part], T], part: Part) -> T:
+    try:
+        return work(part)
+    except UndividedError as error:
+        if not isinstance(error, Abandoned):
+            error.cause = f"component {name}: {error.doing + ': ' if error.doing else ''}{error.cause}"
+            error.doing = ""
+        raise
+
+
+def _no_point(error: UndividedError, doing: str) -> UndividedError:
+    """What failed, said of the whole service."""
+    kind = type(error) if error.exit_code != 1 else SourceError
+    return kind(f"no point was made: {error.cause}", doing=doing, hint=error.hint)
+
+
+def _digest(part: Part) -> str:
+    return part.remembered.point.digest if part.remembered else ""
+
+
+def _component_point(
+    part: Part,
+    number: int,
+    digests: Mapping[str, str],
+    instant: Cut,
+    state: Mapping[str, Any],
+    table: Entries,
+) -> ComponentPoint:
+    name = part.component.name
+    before = part.remembered.point if part.remembered else None
+    changed = part.timeline in digests
+    return ComponentPoint(
+        name=name,
+        kind=part.component.kind,
+        timeline=part.timeline,
+        sequence=number if changed else before.sequence if before else 0,
+        digest=digests[part.timeline] if changed else _digest(part),
+        coherence=instant.coherence[name],
+        position=instant.positions[name],
+        state=state,
+        files=len(table),
+        bytes_seen=int(table.size.sum()),
+        bytes_read=part.sink.bytes_read,
+        image="new" if part.sink.imaged else "continued",
+        notes=tuple(part.sink.notes),
+    )
+
+
+def _remember(
+    parts: Mapping[str, Part], point: RecoveryPoint, tables: Mapping[str, Entries], entry: LogEntry
+) -> None:
+    """Keeps what the next point goes on from, for the components that this one changed."""
+    for name, part in parts.items():
+        component = point.components[name]
+        if component.sequence == entry.number or part.remembered is None:
+            remember(part.directory, component, tables[name])
+        part.session.committed()
+    crashpoint("protect.state-saved")
+
+
+@contextmanager
+def _alone(home: Path, doing: str) -> Iterator[None]:
+    """One point of a service at a time on this source; ends with the process, however it ends."""
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = os.open(home / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UndividedError(
+                "another point of this service is being taken", doing=doing, hint="Wait for it to end."
+            ) from None
+        yield
+    finally:
+        os.close(lock)

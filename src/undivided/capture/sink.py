@@ -1,0 +1,209 @@
+"""The sink of one component: collects what a driver puts, and tells a new version from one the vault has.
+
+Content goes to the vault's writer at once; rows are gathered here until the commit. What comes out is one
+segment: the rows that really differ from the previous point, and tombstones for what went. An unchanged
+component gives an empty segment, and then its timeline is not touched at all.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Protocol
+
+import numpy as np
+
+from ..drivers.base import Buffer
+from ..model.columns import Ragged
+from ..model.entries import Entries, Entry, Kind, Layout, merge
+from ..model.errors import SourceError, UndividedError
+
+Progress = Callable[[str, int, int | None], None]
+
+
+class Storage(Protocol):
+    """What the sink needs of a vault's writer: content in, chunk ids per row out."""
+
+    def store(self, pieces: Iterable[tuple[int, Buffer, bool]], rows: int, layout: Layout) -> Ragged: ...
+
+
+class Abandoned(UndividedError):
+    """Another component failed, so this point will not be: stop working on it."""
+
+
+class ComponentSink:
+    """Implements drivers.base.Sink. previous: the component's entries at the last point."""
+
+    def __init__(
+        self,
+        name: str,
+        storage: Storage,
+        previous: Entries,
+        abandoned: threading.Event,
+        progress: Progress | None = None,
+    ) -> None:
+        self.name = name
+        self.notes: list[str] = []
+        self.bytes_read = 0
+        self._storage = storage
+        self._previous = previous
+        self._rows: dict[bytes, Entry] = {}
+        self._content: dict[bytes, bytes] = {}
+        self._tables: list[Entries] = []
+        self._dropped: set[bytes] = set()
+        self._images: list[bytes] = []
+        self._places: dict[bytes, int] | None = None
+        self._abandoned = abandoned
+        self._progress = progress
+
+    @property
+    def imaged(self) -> bool:
+        """Whether a new image was begun."""
+        return bool(self._images)
+
+    def abandon(self) -> None:
+        """Makes every further call on any component's sink raise Abandoned."""
+        self._abandoned.set()
+
+    @property
+    def entries(self) -> Entries:
+        return merge(self._previous, self._puts(), Ragged.of(sorted(self._dropped)))
+
+    def put(self, entry: Entry, data: Iterable[Buffer] = (), layout: Layout = Layout.BLOCKS) -> int:
+        content, size = self._store_one(data, layout)
+        if entry.kind == Kind.FILE and not entry.extents:
+            entry = replace(entry, size=size)
+        self._rows[entry.path] = entry
+        self._content[entry.path] = content
+        self._dropped.discard(entry.path)
+        return size
+
+    def append(self, path: bytes, offset: int, data: Iterable[Buffer]) -> int:
+        entry, content = self._current(path)
+        if offset != entry.size:
+            raise SourceError(
+                f"{path.decode(errors='replace')} goes on at {entry.size}, not at {offset}",
+                doing=f"follow {self.name}",
+                hint="Protect again: a new image will be taken.",
+            )
+        more, size = self._store_one(data, Layout.BLOCKS)
+        if size or path not in self._rows:
+            self._rows[path] = replace(entry, size=entry.size + size)
+            self._content[path] = content + more
+            self._dropped.discard(path)
+        return size
+
+    def put_many(self, entries: Entries, pieces: Iterable[tuple[int, Buffer, bool]], layout: Layout) -> None:
+        content = self._storage.store(self._counted(pieces), len(entries), layout)
+        table = replace(entries, content=content)
+        paths = table.path.tolist()
+        for path in self._rows.keys() & set(paths):
+            del self._rows[path], self._content[path]
+        self._dropped.difference_update(paths)
+        self._tables.append(table)
+
+    def drop(self, paths: Sequence[bytes]) -> None:
+        gone = set(paths)
+        for path in gone & self._rows.keys():
+            del self._rows[path], self._content[path]
+        self._tables = [t for t in (_without(table, gone) for table in self._tables) if len(t)]
+        self._dropped |= gone
+
+    def replace(self, prefix: bytes) -> None:
+        self._images.append(prefix)
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+    def progress(self, done: int, total: int | None = None) -> None:
+        self._check()
+        if self._progress:
+            self._progress(self.name, done, total)
+
+    def segment(self) -> tuple[Entries, Ragged]:
+        """What this point adds to the timeline: (puts, tombstones), without what is there already."""
+        puts = self._puts()
+        fresh = set(puts.path.tolist())
+        before = self._places_of_previous()
+        gone = {p for p in self._dropped if p in before}
+        for prefix in self._images:
+            beneath = prefix + b"/"
+            gone |= {p for p in before if p == prefix or p.startswith(beneath)}
+        return _differing(self._previous, before, puts), Ragged.of(sorted(gone - fresh))
+
+    def _puts(self) -> Entries:
+        """Rows put so far, the latest of each path."""
+        single = Entries.of(self._rows.values(), [self._content[path] for path in self._rows])
+        table = Entries.concat([*self._tables, single])
+        paths = table.path.tolist()
+        last = {path: row for row, path in enumerate(paths)}
+        if len(last) < len(paths):
+            table = table.take(np.array(sorted(last.values()), np.int64))
+        return table
+
+    def _current(self, path: bytes) -> tuple[Entry, bytes]:
+        if path in self._rows:
+            return self._rows[path], self._content[path]
+        row = self._places_of_previous().get(path)
+        if row is None or path in self._dropped:
+            return Entry(path), b""
+        return self._previous.row(row), self._previous.content[row]
+
+    def _places_of_previous(self) -> dict[bytes, int]:
+        if self._places is None:
+            self._places = {path: row for row, path in enumerate(self._previous.path.tolist())}
+        return self._places
+
+    def _store_one(self, data: Iterable[Buffer], layout: Layout) -> tuple[bytes, int]:
+        """Content and size of one row."""
+        before = self.bytes_read
+        pieces = ((0, piece, False) for piece in data)
+        content = self._storage.store(self._ended(self._counted(pieces)), 1, layout)
+        return content[0], self.bytes_read - before
+
+    def _counted(self, pieces: Iterable[tuple[int, Buffer, bool]]) -> Iterator[tuple[int, Buffer, bool]]:
+        for piece in pieces:
+            self._check()
+            self.bytes_read += len(piece[1])
+            yield piece
+
+    @staticmethod
+    def _ended(pieces: Iterable[tuple[int, Buffer, bool]]) -> Iterator[tuple[int, Buffer, bool]]:
+        """The same row, its last piece marked by an empty one behind it: producers need not look ahead."""
+        something = False
+        for piece in pieces:
+            something = True
+            yield piece
+        if something:
+            yield 0, b"", True
+
+    def _check(self) -> None:
+        if self._abandoned.is_set():
+            raise Abandoned("another component failed", doing=f"capture {self.name}")
+
+
+def _without(table: Entries, gone: set[bytes]) -> Entries:
+    keep = np.array([path not in gone for path in table.path.tolist()], np.bool_)
+    return table if keep.all() else table.take(keep)
+
+
+def _differing(previous: Entries, before: dict[bytes, int], puts: Entries) -> Entries:
+    """The puts whose row is not in `previous` just so."""
+    rows = [before.get(path, -1) for path in puts.path.tolist()]
+    known = np.array(rows, np.int64)
+    differs = known < 0
+    here = np.flatnonzero(~differs)
+    if len(here):
+        old, new = previous.take(known[here]).columns(), puts.take(here).columns()
+        unlike = np.zeros(len(here), np.bool_)
+        for name, column in old.items():
+            other = new[name]
+            if isinstance(column, Ragged):
+                assert isinstance(other, Ragged)
+                if not column.same(other):
+                    unlike |= np.array([a != b for a, b in zip(column, other, strict=True)], np.bool_)
+            else:
+                unlike |= np.asarray(column != other)
+        differs[here] = unlike
+    return puts if differs.all() else puts.take(differs)
