@@ -1,0 +1,115 @@
+"""The cut over real writer processes: who is held, when, and that everybody goes on whatever happens."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from undivided.capture.cut import cut, judge
+from undivided.model.errors import SourceError
+from undivided.model.point import Coherence
+from undivided.testing.sessions import Counter, StoppedSession
+
+RANKS = [["db"], ["site"]]
+
+
+@pytest.fixture
+def sessions(tmp_path: Path) -> Iterator[dict[str, StoppedSession]]:
+    with Counter(tmp_path / "db") as db, Counter(tmp_path / "site") as site:
+        yield {"db": StoppedSession(db), "site": StoppedSession(site)}
+
+
+def test_all_are_held_while_positions_are_read_and_go_on_afterwards(
+    sessions: dict[str, StoppedSession],
+) -> None:
+    grown: list[bool] = []
+    db = sessions["db"]
+    read = db.mark
+    db.mark = lambda point: (grown.append(any(s.counter.growing() for s in sessions.values())), read(point))[
+        1
+    ]  # type: ignore[method-assign]
+    result = cut(sessions, RANKS, point="p", cap=5)
+    assert grown == [False]
+    for session in sessions.values():
+        session.counter.wait_until_growing()
+    assert result.overall is Coherence.CRASH
+    assert set(result.positions) == {"db", "site"}
+    assert result.pause_ms >= result.spread_ms > 0
+
+
+def test_dependents_are_held_first_and_released_last(sessions: dict[str, StoppedSession]) -> None:
+    order: list[tuple[str, str]] = []
+    for (name, session), step in itertools.product(sessions.items(), ("hold", "release")):
+        inner = getattr(session, step)
+
+        def told(*args: object, name: str = name, step: str = step, inner: object = inner) -> None:
+            order.append((step, name))
+            inner(*args)  # type: ignore[operator]
+
+        setattr(session, step, told)
+    cut(sessions, RANKS, point="p", cap=5)
+    assert order == [("hold", "site"), ("hold", "db"), ("release", "db"), ("release", "site")]
+
+
+@pytest.mark.parametrize("step", ["hold", "mark"])
+def test_a_component_that_fails_is_named_and_everybody_is_released(
+    sessions: dict[str, StoppedSession], step: str
+) -> None:
+    sessions["db"].fails = step
+    with pytest.raises(SourceError, match="component db"):
+        cut(sessions, RANKS, point="p", cap=5)
+    for session in sessions.values():
+        session.counter.wait_until_growing()
+
+
+def test_a_hold_that_succeeds_late_is_released(sessions: dict[str, StoppedSession]) -> None:
+    sessions["db"].late = 0.8
+    with pytest.raises(SourceError, match="component db did not hold in time"):
+        cut(sessions, RANKS, point="p", cap=0.2)
+    sessions["site"].counter.wait_until_growing()
+    while sessions["db"].seen.count("release") < 2:
+        pass
+    sessions["db"].counter.wait_until_growing()
+
+
+def test_a_position_read_after_the_cap_makes_no_cut(sessions: dict[str, StoppedSession]) -> None:
+    session = sessions["site"]
+    session.mark = lambda point: session.counter.growing(0.6) or pytest.fail("unreachable")  # type: ignore[method-assign]
+    with pytest.raises(SourceError, match="component site did not mark in time"):
+        cut({"site": session}, [["site"]], point="p", cap=0.2)
+    session.counter.wait_until_growing()
+
+
+def test_nobody_held_means_no_pause(sessions: dict[str, StoppedSession]) -> None:
+    sessions["site"].holds = False
+    result = cut({"site": sessions["site"]}, [["site"]], point="p", cap=5)
+    assert result.pause_ms == 0
+    assert "hold" not in sessions["site"].seen
+
+
+A, C, ORDERED = Coherence.APPLICATION, Coherence.CRASH, Coherence.ORDERED
+
+
+@pytest.mark.parametrize(
+    ("coherence", "held", "overall"),
+    [
+        ({"db": A}, [], A),
+        ({"db": A, "cache": A}, ["cache"], A),
+        ({"db": A, "site": C}, ["site"], C),
+        ({"db": A, "site": ORDERED}, ["db"], ORDERED),
+        ({"db": A, "other": A}, [], ORDERED),
+        ({"db": A, "other": A, "site": C}, ["site"], ORDERED),
+    ],
+)
+def test_coherence_is_never_better_than_the_means(
+    coherence: dict[str, Coherence], held: list[str], overall: Coherence
+) -> None:
+    assert judge(coherence, held)[0] is overall
+
+
+def test_two_unheld_components_are_named() -> None:
+    _, notes = judge({"db": A, "other": A}, [])
+    assert notes == ("not held at one moment: db, other; read in reference order",)

@@ -1,0 +1,145 @@
+"""Nothing stays held when we die or hang: the guardian releases by the deadline, or at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from undivided.capture.guard import Guardian
+from undivided.model.errors import SourceError
+from undivided.testing.filesystems import loop_filesystem
+from undivided.testing.sessions import Counter
+
+
+@pytest.fixture
+def counter(tmp_path: Path) -> Iterator[Counter]:
+    with Counter(tmp_path / "numbers") as running:
+        yield running
+
+
+def holder(body: str, *args: object) -> subprocess.Popen[str]:
+    """A process that holds something: runs `body` with a guardian `guard`, then says "held"."""
+    script = (
+        "import os, signal, sys, time\nfrom undivided.capture.guard import Guardian\nguard = Guardian()\n"
+    )
+    script += textwrap.dedent(body) + "\nprint('held', flush=True)\ntime.sleep(600)\n"
+    command = [sys.executable, "-c", script, *map(str, args)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout and process.stdout.readline() == "held\n"
+    return process
+
+
+STOP = """
+guard.arm(float(sys.argv[2]))
+guard.resume([int(sys.argv[1])])
+os.kill(int(sys.argv[1]), signal.SIGSTOP)
+"""
+
+
+def test_a_killed_holder_leaves_nobody_held(counter: Counter) -> None:
+    process = holder(STOP, counter.pid, 60)
+    assert not counter.growing()
+    process.kill()
+    process.wait()
+    counter.wait_until_growing(5)
+
+
+def test_a_hanging_holder_is_released_at_the_deadline_and_then_killed(counter: Counter) -> None:
+    process = holder(STOP, counter.pid, 0.5)
+    os.kill(process.pid, signal.SIGSTOP)
+    counter.wait_until_growing(5)
+    assert process.wait(5) == -signal.SIGKILL
+
+
+def test_a_released_guardian_does_nothing_and_leaves(counter: Counter) -> None:
+    with Guardian() as guard:
+        guard.arm(60)
+        guard.resume([counter.pid])
+        os.kill(counter.pid, signal.SIGSTOP)
+        guard.released()
+        assert not guard.fired
+        assert not counter.growing()
+    os.kill(counter.pid, signal.SIGCONT)
+
+
+def test_a_guardian_that_acted_says_so(counter: Counter) -> None:
+    with Guardian() as guard:
+        guard.arm(0.05)
+        guard.resume([counter.pid])
+        os.kill(counter.pid, signal.SIGSTOP)
+        counter.wait_until_growing(5)
+        guard.released()
+        assert guard.fired
+
+
+def test_what_cannot_be_opened_for_release_is_refused_before_the_hold() -> None:
+    with (
+        Guardian() as guard,
+        pytest.raises(SourceError, match="could not prepare a release: FileNotFoundError"),
+    ):
+        guard.write("/nowhere/cgroup.freeze", b"0")
+
+
+def test_a_dead_guardian_is_noticed(counter: Counter) -> None:
+    with Guardian() as guard:
+        os.kill(guard.pid, signal.SIGKILL)
+        with pytest.raises(SourceError, match="the guardian process died"):
+            guard.resume([counter.pid])
+
+
+def test_a_written_release_is_written(tmp_path: Path) -> None:
+    target = tmp_path / "cgroup.freeze"
+    target.write_bytes(b"1")
+    process = holder("guard.arm(60)\nguard.write(sys.argv[1], b'0')", target)
+    process.kill()
+    process.wait()
+    until = time.monotonic() + 5
+    while target.read_bytes() != b"0":
+        assert time.monotonic() < until
+
+
+FREEZE = """
+import fcntl
+root = os.open(sys.argv[1], os.O_RDONLY)
+guard.arm(60)
+guard.thaw(sys.argv[1])
+fcntl.ioctl(root, 0xC0045877, 0)
+"""
+
+
+@pytest.mark.real
+def test_a_frozen_filesystem_is_thawed_when_its_freezer_dies(tmp_path: Path) -> None:
+    with loop_filesystem("xfs", tmp_path) as root, Counter(root / "numbers") as counter:
+        process = holder(FREEZE, root)
+        assert not counter.growing()
+        process.kill()
+        process.wait()
+        counter.wait_until_growing(10)
+
+
+@pytest.mark.real
+def test_the_guardian_works_while_the_filesystem_of_its_own_program_is_frozen(tmp_path: Path) -> None:
+    with loop_filesystem("xfs", tmp_path) as root, Counter(root / "numbers") as counter:
+        program = root / "undivided"
+        subprocess.run(
+            ["cp", "-r", os.path.dirname(sys.modules["undivided"].__file__ or ""), program], check=True
+        )
+        script = f"import sys\nsys.path.insert(0, {str(root)!r})\n"
+        process = subprocess.Popen(
+            [sys.executable, "-c", script + "import os, time\nfrom undivided.capture.guard import Guardian\n"
+             "guard = Guardian()\n" + FREEZE + "print('held', flush=True)\ntime.sleep(600)", str(root)],
+            stdout=subprocess.PIPE, text=True, cwd=root,
+        )  # fmt: skip
+        assert process.stdout and process.stdout.readline() == "held\n"
+        assert not counter.growing()
+        process.kill()
+        counter.wait_until_growing(10)
+        process.wait()
