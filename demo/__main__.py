@@ -1,4 +1,4 @@
-"""The story: a live portal is protected, wrecked, recovered in place, and examined, with every number measured.
+"""The story: a live portal is protected, wrecked, recovered in place, examined, and every number measured.
 
 Ends with code 0 only when the recovered portal is whole and every order that was acknowledged before the
 point is there. KEEP=1 keeps the scratch directory.
