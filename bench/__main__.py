@@ -1,0 +1,5 @@
+"""`make bench`: backup and restore next to the peers, then the cut next to the disk's own fsync."""
+
+from . import backup
+
+backup.main()

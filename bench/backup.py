@@ -1,0 +1,116 @@
+"""`make bench`, first part: backup and restore next to the peers and the physical limit.
+
+Every repeat begins with empty repositories. In each step all tools take their turn on the same bytes, in
+shuffled order, before the next step; figures are medians over the repeats. Ratios: peer's time divided by
+ours (bigger is better for us), and our time against the limit (1.00 is the hardware).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import random
+import shutil
+import statistics
+import tempfile
+from collections import defaultdict
+from pathlib import Path
+
+from . import data, limit, tools
+
+STEPS = ("first", "unchanged", "1 % changed", "restore")
+
+
+def measure(subject: Path, scratch: Path, repeats: int, change) -> dict[tuple[str, str], list[float]]:  # type: ignore[no-untyped-def]
+    """(tool, step) → seconds of each repeat; also (tool, "memory") in MiB and (tool, "stored") in MiB."""
+    found: dict[tuple[str, str], list[float]] = defaultdict(list)
+    pristine = scratch / "pristine"
+    shutil.copytree(subject, pristine, symlinks=True)
+    for repeat in range(repeats):
+        order = random.Random(repeat)
+        shutil.rmtree(subject)
+        shutil.copytree(pristine, subject, symlinks=True)
+        home = scratch / f"repeat-{repeat}"
+        contestants = tools.present(home)
+        for tool in contestants:
+            tool.create()
+        found["limit", "first"].append(limit.backup_seconds(subject))
+        found["limit", "unchanged"].append(limit.walk_seconds(subject))
+        for step in STEPS:
+            if step == "1 % changed":
+                change(subject)
+            order.shuffle(contestants)
+            for tool in contestants:
+                os.sync()
+                if step == "restore":
+                    cost = tool.restore(subject, home / f"restored-{tool.name}")
+                    shutil.rmtree(home / f"restored-{tool.name}")
+                else:
+                    cost = tool.backup(subject)
+                found[tool.name, step].append(cost.seconds)
+                if step == "first":
+                    found[tool.name, "memory"].append(cost.megabytes)
+                    found[tool.name, "stored"].append(tool.stored() / 2**20)
+        os.sync()
+        found["limit", "restore"].append(limit.copy_seconds(subject, home / "copied"))
+        shutil.rmtree(home)
+    shutil.rmtree(pristine)
+    return found
+
+
+def table(title: str, found: dict[tuple[str, str], list[float]], versions: dict[str, str]) -> str:
+    middle = {key: statistics.median(values) for key, values in found.items()}
+    columns = [*STEPS, "memory", "stored"]
+    lines = [f"## {title}", "", "| | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
+    for name in [*versions, "limit"]:
+        cells = []
+        for column in columns:
+            value = middle.get((name, column))
+            unit = " MiB" if column in ("memory", "stored") else " s"
+            cells.append(
+                "" if value is None else f"{value:.0f}{unit}" if unit == " MiB" else f"{value:.2f}{unit}"
+            )
+        label = f"{name} {versions[name]}" if name in versions else "physical limit"
+        lines.append(f"| {label} | " + " | ".join(cells) + " |")
+    for name in [*versions, "limit"]:
+        if name == "undivided":
+            continue
+        cells = []
+        for column in columns:
+            theirs, ours = middle.get((name, column)), middle["undivided", column]
+            cells.append("" if theirs is None else f"{theirs / ours:.2f}×")
+        lines.append(f"| {name} ÷ undivided | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--size", type=int, default=1 << 30, help="bytes of the mixed file")
+    parser.add_argument("--files", type=int, default=50_000)
+    parser.add_argument("--scratch", type=Path, default=None)
+    parser.add_argument("--only", choices=["file", "tree"])
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="undivided-bench-", dir=options.scratch) as directory:
+        scratch = Path(directory)
+        versions = {tool.name: tool.version() for tool in tools.present(scratch / "versions")}
+        print(f"{os.cpu_count()} cores, {platform.platform()}, {options.repeats} repeats, medians\n")
+        if options.only != "tree":
+            (scratch / "file").mkdir()
+            mixed = data.mixed_file(scratch / "file" / "mixed", options.size)
+            found = measure(
+                mixed.parent, scratch, options.repeats, lambda root: data.change_file(root / "mixed")
+            )
+            print(table(f"One mixed file of {options.size >> 20} MiB", found, versions), flush=True)
+            shutil.rmtree(scratch / "file")
+        if options.only != "file":
+            root = data.small_files(scratch / "tree", options.files)
+            title = f"A tree of {options.files} files, {data.tree_size(root) >> 20} MiB"
+            print(
+                table(title, measure(root, scratch, options.repeats, data.change_tree), versions), flush=True
+            )
+
+
+if __name__ == "__main__":
+    main()
