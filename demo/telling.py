@@ -28,7 +28,7 @@ class Telling:
 
     def title(self, root: Path) -> None:
         self.console.print(
-            f"\n  [bold]Undivided[/bold] [dim]· a live portal protected, wrecked, and whole again · {root}[/dim]",
+            f"\n  [bold]Undivided[/bold] [dim]· a live portal, wrecked and whole again · {root}[/dim]",
             soft_wrap=True,
         )
 
