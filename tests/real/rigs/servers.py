@@ -1,0 +1,234 @@
+"""Real database servers in directories of their own, on free ports, as values.
+
+A recovered service starts the same kinds of server elsewhere, so each value says all there is: data
+directory, socket, port, configuration. `family` ends whatever came out of a test: as a child subreaper we
+inherit every process whose parent exits, so exactly our own descendants are ended, daemons too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import psycopg2
+import pymysql
+import pytest
+import valkey
+
+PR_SET_CHILD_SUBREAPER = 36
+POSTGRESQL = Path("/usr/lib/postgresql/15/bin")
+
+
+def needs(*programs: str, root: bool = True) -> None:
+    """Leaves the test out, saying why, where it cannot run."""
+    if root and os.geteuid() != 0:
+        pytest.skip("needs root: servers run under accounts of their own")
+    for program in programs:
+        if shutil.which(program) is None:
+            pytest.skip(f"needs the program {program}")
+
+
+@contextlib.contextmanager
+def family() -> Iterator[None]:
+    """Every process that descends from this one by the end of the block, and did not before, is ended."""
+    us = psutil.Process()
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    before = set(us.children(recursive=True))
+    try:
+        yield
+    finally:
+        for patience, act in ((10.0, psutil.Process.terminate), (5.0, psutil.Process.kill)):
+            left = [p for p in us.children(recursive=True) if p not in before]
+            for process in left:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    act(process)
+                    process.resume()
+            psutil.wait_procs(left, timeout=patience)
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports nobody listens on now. They are taken together, so they differ."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports: list[int] = [s.getsockname()[1] for s in sockets]
+    for s in sockets:
+        s.close()
+    return ports
+
+
+def until(ready: Callable[[], bool], what: str, patience: float = 30.0) -> None:
+    """Polls. An exception of `ready` counts as not yet."""
+    deadline = time.monotonic() + patience
+    while True:
+        error: Exception | None = None
+        try:
+            if ready():
+                return
+        except Exception as problem:
+            error = problem
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited {patience:g} s for {what}") from error
+        time.sleep(0.02)
+
+
+def run(command: Sequence[str | Path], account: str | None = None, **more: Any) -> str:
+    """Runs a program to its end, or fails with what it said. A server that it leaves behind keeps no pipe of ours
+    open: the output goes through a file."""
+    who: dict[str, Any] = {}
+    if account is not None:
+        entry = pwd.getpwnam(account)
+        who = {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
+    with tempfile.TemporaryFile() as output:
+        done = subprocess.run(
+            [str(word) for word in command],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            check=False,
+            cwd="/",
+            **who,
+            **more,
+        )
+        output.seek(0)
+        said = output.read().decode(errors="replace")
+    if done.returncode:
+        raise RuntimeError(f"{command[0]} ended with code {done.returncode}:\n{said}")
+    return said
+
+
+@dataclass(frozen=True)
+class MariaDB:
+    """home: data/, my.cnf, the socket and the log. Answers root without a password, on the socket alone."""
+
+    home: Path
+    port: int
+    settings: str = "innodb_flush_log_at_trx_commit=1\nsync_binlog=1\n"
+
+    @property
+    def data(self) -> Path:
+        return self.home / "data"
+
+    @property
+    def socket(self) -> Path:
+        return self.home / "mysqld.sock"
+
+    @property
+    def defaults(self) -> Path:
+        return self.home / "my.cnf"
+
+    def configure(self) -> None:
+        """Everything but the data."""
+        self.home.mkdir(parents=True, exist_ok=True)
+        shutil.chown(self.home, "mysql", "mysql")
+        self.defaults.write_text(
+            f"[mysqld]\nuser=mysql\ndatadir={self.data}\nsocket={self.socket}\nport={self.port}\n"
+            f"bind-address=127.0.0.1\npid-file={self.home}/mysqld.pid\nlog-error={self.home}/error.log\n"
+            "log-bin=binlog\nserver-id=1\nbinlog-format=ROW\nskip-name-resolve\n"
+            f"innodb_buffer_pool_size=64M\ninnodb_log_file_size=16M\n{self.settings}"
+        )
+
+    def create(self) -> None:
+        self.configure()
+        run(
+            [
+                "mariadb-install-db",
+                f"--defaults-file={self.defaults}",
+                "--user=mysql",
+                "--auth-root-authentication-method=normal",
+                "--skip-test-db",
+            ]
+        )
+
+    def start(self) -> None:
+        run(["setsid", "-f", "mariadbd", f"--defaults-file={self.defaults}"])
+        until(lambda: self.connect().close() or True, f"MariaDB on {self.socket}")
+
+    def connect(self, database: str | None = None) -> Any:
+        return pymysql.connect(
+            unix_socket=str(self.socket), user="root", database=database, autocommit=True, connect_timeout=5
+        )
+
+
+@dataclass(frozen=True)
+class PostgreSQL:
+    """home: data/ and the socket directory run/. Trusts everyone, on the socket alone."""
+
+    home: Path
+    port: int
+
+    @property
+    def data(self) -> Path:
+        return self.home / "data"
+
+    @property
+    def run(self) -> Path:
+        return self.home / "run"
+
+    def configure(self) -> None:
+        for directory in (self.home, self.run):
+            directory.mkdir(parents=True, exist_ok=True)
+            shutil.chown(directory, "postgres", "postgres")
+
+    def create(self) -> None:
+        self.configure()
+        run([POSTGRESQL / "initdb", "-D", self.data, "-A", "trust", "-U", "postgres"], "postgres")
+        with (self.data / "postgresql.conf").open("a") as conf:
+            conf.write(
+                f"port = {self.port}\nunix_socket_directories = '{self.run}'\nlisten_addresses = ''\n"
+                "shared_buffers = 32MB\n"
+            )
+
+    def start(self) -> None:
+        run([POSTGRESQL / "pg_ctl", "-D", self.data, "-l", self.home / "log", "-w", "start"], "postgres")
+
+    def connect(self, database: str = "postgres") -> Any:
+        connection = psycopg2.connect(
+            host=str(self.run), port=self.port, user="postgres", dbname=database, connect_timeout=5
+        )
+        connection.autocommit = True
+        return connection
+
+
+@dataclass(frozen=True)
+class Redis:
+    """home: data/ and redis.conf. Every write is on disk before it is acknowledged."""
+
+    home: Path
+    port: int
+
+    @property
+    def data(self) -> Path:
+        return self.home / "data"
+
+    @property
+    def config(self) -> Path:
+        return self.home / "redis.conf"
+
+    def configure(self) -> None:
+        self.home.mkdir(parents=True, exist_ok=True)
+        self.config.write_text(
+            f"port {self.port}\nbind 127.0.0.1\ndir {self.data}\npidfile {self.home}/redis.pid\n"
+            f"logfile {self.home}/log\ndaemonize yes\nappendonly yes\nappendfsync always\n"
+        )
+
+    def create(self) -> None:
+        self.configure()
+        self.data.mkdir()
+
+    def start(self) -> None:
+        run(["redis-server", self.config])
+        until(lambda: bool(self.connect().ping()), f"Redis on port {self.port}")
+
+    def connect(self) -> Any:
+        return valkey.Valkey(host="127.0.0.1", port=self.port, socket_timeout=30, decode_responses=True)
