@@ -1,0 +1,117 @@
+"""The catalog's tables, and how one entry of the commit log becomes rows.
+
+Every row follows from one log entry and nothing else: no clock, no order of arrival, no local knowledge.
+That is what makes a rebuilt catalog identical to one that followed all along.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from ..model.errors import DamageError
+from ..model.point import RecoveryPoint
+
+VERSION = 1
+
+SCHEMA = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE definitions (digest TEXT PRIMARY KEY, definition TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE points (
+    number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, service TEXT NOT NULL, time_ns INTEGER NOT NULL,
+    definition TEXT NOT NULL REFERENCES definitions, session TEXT NOT NULL, record TEXT NOT NULL
+);
+CREATE INDEX points_of_service ON points (service, number);
+CREATE INDEX points_by_time ON points (service, time_ns);
+CREATE TABLE components (
+    point INTEGER NOT NULL REFERENCES points, place INTEGER NOT NULL, name TEXT NOT NULL,
+    timeline TEXT NOT NULL, sequence INTEGER NOT NULL, record TEXT NOT NULL, PRIMARY KEY (point, place)
+) WITHOUT ROWID;
+CREATE TABLE recoveries (
+    number INTEGER PRIMARY KEY, service TEXT NOT NULL, point TEXT NOT NULL, time_ns INTEGER NOT NULL,
+    record TEXT NOT NULL
+);
+CREATE INDEX recoveries_of_service ON recoveries (service, number);
+CREATE TABLE sessions (number INTEGER PRIMARY KEY, session TEXT NOT NULL, time_ns INTEGER NOT NULL);
+"""
+
+
+class Entry(Protocol):
+    """One entry of a vault's commit log, as far as the catalog looks at it."""
+
+    @property
+    def number(self) -> int: ...
+    @property
+    def digest(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def time_ns(self) -> int: ...
+    @property
+    def session(self) -> str: ...
+    @property
+    def body(self) -> dict[str, Any]: ...
+
+
+def insert(database: sqlite3.Connection, entry: Entry) -> None:
+    """The rows of one entry. Kinds that the catalog has no table for only move its head."""
+    if entry.kind == "session":
+        row = (entry.number, entry.session, entry.time_ns)
+        database.execute("INSERT INTO sessions VALUES (?, ?, ?)", row)
+    elif entry.kind == "point":
+        _insert_point(database, entry)
+    elif entry.kind == "recovery":
+        body = entry.body
+        recovered = (entry.number, body.get("service", ""), body.get("point", ""), entry.time_ns, _text(body))
+        database.execute("INSERT INTO recoveries VALUES (?, ?, ?, ?, ?)", recovered)
+
+
+def _insert_point(database: sqlite3.Connection, entry: Entry) -> None:
+    record = dict(entry.body["point"])
+    definition = _text(record.pop("definition"))
+    components = record.pop("components")
+    digest = hashlib.sha256(definition.encode()).hexdigest()
+    database.execute("INSERT OR IGNORE INTO definitions VALUES (?, ?)", (digest, definition))
+    database.execute(
+        "INSERT INTO points VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (
+            entry.number,
+            record["id"],
+            record["service"],
+            record["time_ns"],
+            digest,
+            entry.session,
+            _text(record),
+        ),
+    )
+    database.executemany(
+        "INSERT INTO components VALUES (?, ?, ?, ?, ?, ?)",
+        [
+            (entry.number, place, name, part["timeline"], part["sequence"], _text(part))
+            for place, (name, part) in enumerate(components.items())
+        ],
+    )
+
+
+def point_of(database: sqlite3.Connection, number: int, record: str, definition: str) -> RecoveryPoint:
+    """The point as it was committed."""
+    parts = database.execute(
+        "SELECT name, record FROM components WHERE point = ? ORDER BY place", (number,)
+    ).fetchall()
+    values: dict[str, Any] = json.loads(record)
+    values["components"] = {name: json.loads(part) for name, part in parts}
+    values["definition"] = json.loads(definition)
+    try:
+        return RecoveryPoint.from_record(values)
+    except (KeyError, TypeError, ValueError) as error:
+        raise DamageError(
+            f"log entry {number} is no point that this version reads: {error}",
+            hint="Is there a newer version?",
+        ) from error
+
+
+def _text(value: Mapping[str, Any]) -> str:
+    return json.dumps(value, ensure_ascii=True, separators=(",", ":"))

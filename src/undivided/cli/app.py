@@ -1,0 +1,86 @@
+"""The command line: one table of commands, each named as text and imported when it is called.
+
+A command lives in the file of its noun and is a plain function: its signature is its options, its docstring
+its help. What it returns is the exit code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+
+from cyclopts import App, CycloptsError
+
+from .. import __version__
+from ..model.errors import UsageError
+
+HELP = "Protect, copy and recover a service as one thing, at one instant."
+EPILOGUE = (
+    "First time? `undivided init`, then `undivided service apply FILE`, then `undivided protect SERVICE`."
+)
+
+COMMANDS = {
+    "init": "init:init",
+    "service apply": "service:apply",
+    "service list": "service:list_services",
+    "service show": "service:show",
+    "service remove": "service:remove",
+    "service schema": "service:schema",
+    "protect": "protect:protect",
+    "points": "points:points",
+    "status": "status:status",
+    "catalog rebuild": "catalog:rebuild",
+}
+
+NOUNS = {
+    "service": "Services: what they are made of.",
+    "catalog": "The catalog, a cache of the vault.",
+}
+
+
+def application(*, whole: bool = True) -> App:
+    """The tree of commands. whole: import every command, for its help, not just the one that is called."""
+    app = App(
+        name="undivided", version=__version__, help=HELP, help_epilogue=EPILOGUE, help_format="plaintext"
+    )
+    nouns = {"": app}
+    for path, says in NOUNS.items():
+        parent, _, name = path.rpartition(" ")
+        nouns[path] = App(name=name, help=says, help_epilogue="")
+        nouns[parent].command(nouns[path])
+    for place, (path, target) in enumerate(COMMANDS.items()):
+        parent, _, name = path.rpartition(" ")
+        module, _, function = target.partition(":")
+        called = f"undivided.cli.{target}"
+        found = getattr(import_module(f"undivided.cli.{module}"), function) if whole else called
+        nouns[parent].command(found, name=name, help_epilogue="", sort_key=place)
+    return app
+
+
+def dispatch(arguments: Sequence[str]) -> int:
+    """Runs one command. Raises UsageError for what is no command or option."""
+    words = _globals_last(arguments)
+    named = any(words[: len(path.split())] == path.split() for path in COMMANDS)
+    app = application(whole=not named)
+    try:
+        result = app(words, exit_on_error=False, print_error=False, result_action="return_value")
+    except CycloptsError as error:
+        raise UsageError(_cause(error), hint="Add --help to see what there is.") from None
+    return result if isinstance(result, int) else 0
+
+
+def _cause(error: CycloptsError) -> str:
+    text = str(error).strip()
+    return text[:1].lower() + text[1:]
+
+
+def _globals_last(arguments: Sequence[str]) -> list[str]:
+    """`undivided --config DIR --json points` means what `undivided points --config DIR --json` does."""
+    rest = list(arguments)
+    leading: list[str] = []
+    while rest and (rest[0] == "--json" or rest[0].startswith("--config")):
+        leading.append(rest.pop(0))
+        if leading[-1] == "--config" and rest:
+            leading.append(rest.pop(0))
+    end = rest.index("--") if "--" in rest else len(rest)
+    return [*rest[:end], *leading, *rest[end:]]

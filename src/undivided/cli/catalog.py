@@ -1,0 +1,20 @@
+"""`undivided catalog …`: the cache of what the vault holds."""
+
+from __future__ import annotations
+
+from .options import COMMON, Common
+from .output import emit
+
+
+def rebuild(*, common: Common = COMMON) -> int:
+    """Make the catalog anew from the vault: what it held before does not matter.
+
+    Example: undivided catalog rebuild
+    """
+    context = common.open()
+    made = context.rebuild_catalog()
+    points = len(made.points())
+    number, digest = made.head
+    record = {"entries": number, "head": digest, "points": points, "services": made.services()}
+    emit(common.json, record, [f"catalog rebuilt: {number} log entries, {points} points"])
+    return 0

@@ -1,0 +1,170 @@
+"""What a command works with: the configuration, the applied services, the vault, the catalog.
+
+Opened lazily: a command that only reads a service file never touches the vault. The vault is opened with
+the writer keys kept beside the configuration, so neither protecting nor listing needs the passphrase; only
+reading content back asks for it.
+
+    DIR/config.yaml            vaults: {near: URL}, and where state is kept when not in the usual place
+    DIR/keys/near.key          writer keys of the near vault, 0600
+    DIR/services/NAME.yaml     services as they were applied
+    STATE/catalog.db           the catalog; STATE also holds what capture remembers of the last scan
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..model.errors import NoVaultError, UndividedError, UsageError
+from .config import NEAR, Config, read_config
+from .places import places
+
+if TYPE_CHECKING:
+    from ..catalog.catalog import Catalog
+    from ..model.point import RecoveryPoint
+    from ..model.service import Service
+    from ..vault.keys import WriterKeys
+    from ..vault.vault import Vault
+
+
+class Context:
+    """One configuration directory, as seen by one run. config: what --config said."""
+
+    def __init__(self, config: Path | None) -> None:
+        where = places(config)
+        self.directory = where.config
+        self.services_directory = where.config / "services"
+        self.usual_vault = where.vault
+        self._usual_state = where.state
+
+    @cached_property
+    def state(self) -> Path:
+        """Raises NoVaultError before `init`."""
+        return self.config.state or self._usual_state
+
+    @cached_property
+    def config(self) -> Config:
+        path = self.directory / "config.yaml"
+        try:
+            return read_config(path.read_text(), str(path))
+        except FileNotFoundError:
+            raise NoVaultError(
+                f"there is no configuration in {self.directory}",
+                hint="Run `undivided init`, or say where it is with --config DIR or UNDIVIDED_CONFIG.",
+            ) from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise UndividedError(str(error), doing=f"read {path}") from error
+
+    def key_file(self, vault: str = NEAR) -> Path:
+        return self.directory / "keys" / f"{vault}.key"
+
+    @cached_property
+    def vault(self) -> Vault:
+        """The near vault, opened for writing and for its log, and checked against the last head seen."""
+        keys = self._keys
+        if self._catalog.vault not in ("", keys.vault):
+            raise UsageError(
+                "it follows another vault",
+                doing=f"use the catalog {self.catalog_file}",
+                hint="Run `undivided catalog rebuild`.",
+            )
+        return self._open_vault(self._catalog.head)
+
+    def _open_vault(self, head: tuple[int, str]) -> Vault:
+        from ..vault.stores.registry import open_store
+        from ..vault.vault import Head, Vault
+        from .passphrase import passphrase
+
+        store = open_store(self.config.vaults[NEAR])
+        return Vault.open(store, keys=self._keys, passphrase=passphrase, head=Head(*head))
+
+    @cached_property
+    def _keys(self) -> WriterKeys:
+        from ..vault.keys import WriterKeys
+
+        try:
+            return WriterKeys.decode(self.key_file().read_bytes())
+        except FileNotFoundError:
+            _ = self.config
+            raise NoVaultError(
+                f"the keys of the near vault are missing: {self.key_file()}",
+                hint="Run `undivided init`: it finishes what was begun, and asks for the passphrase.",
+            ) from None
+        except OSError as error:
+            raise UndividedError(error.strerror or str(error), doing=f"read {self.key_file()}") from error
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        """The catalog, level with the vault's log."""
+        self._catalog.follow(self.vault)
+        return self._catalog
+
+    @cached_property
+    def _catalog(self) -> Catalog:
+        from ..catalog.catalog import Catalog
+        from .places import make_directory
+
+        make_directory(self.state)
+        return Catalog.open(self.catalog_file)
+
+    def rebuild_catalog(self) -> Catalog:
+        """A new catalog from the vault's whole log. The old one, broken or not, is not asked for anything."""
+        from ..catalog.catalog import rebuild
+        from .places import make_directory
+
+        make_directory(self.state)
+        return rebuild(self.catalog_file, self._open_vault((0, "")))
+
+    @property
+    def catalog_file(self) -> Path:
+        return self.state / "catalog.db"
+
+    def services(self) -> list[str]:
+        """Names of the services applied here."""
+        return sorted(path.stem for path in self._service_files())
+
+    def _service_files(self) -> Iterator[Path]:
+        return (p for p in self.services_directory.glob("*.yaml") if not p.name.startswith("."))
+
+    def service_file(self, name: str) -> Path:
+        return self.services_directory / f"{name}.yaml"
+
+    def service(self, name: str) -> Service:
+        """The service as applied. Raises UsageError when none of that name is."""
+        from ..model.parse import parse_service
+
+        if "/" in name or name.startswith("."):
+            raise self._unknown(name)
+        path = self.service_file(name)
+        try:
+            return parse_service(path.read_text(), str(path), exists=None)
+        except FileNotFoundError:
+            raise self._unknown(name) from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise UndividedError(str(error), doing=f"read {path}") from error
+
+    def service_at(self, point: RecoveryPoint) -> Service:
+        """The service as it was when the point was taken."""
+        from ..model.parse import parse_definition
+
+        return parse_definition(point.definition, f"the definition in point {point.id}")
+
+    def known_service(self, name: str) -> None:
+        """Raises UsageError for a name that is neither applied here nor has points in the vault."""
+        if name not in self.services() and name not in self.catalog.services():
+            raise self._unknown(name)
+
+    def _unknown(self, name: str) -> UsageError:
+        from difflib import get_close_matches
+
+        known = self.services()
+        close = get_close_matches(name, known, 1, 0.6)
+        if close:
+            hint = f"Did you mean {close[0]!r}?"
+        elif known:
+            hint = f"Applied here: {', '.join(known)}."
+        else:
+            hint = "Describe it in a file and run `undivided service apply FILE`."
+        return UsageError(f"there is no service {name!r}", hint=hint)

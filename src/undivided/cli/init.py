@@ -1,0 +1,117 @@
+"""`undivided init`: configuration, keys and the near vault.
+
+Each step looks at what is there and does only what is missing, so an interrupted `init` is finished by the
+next one, and repeating a finished one changes nothing. Where the vault exists already (a new machine after a
+disaster) its keys are fetched from it by the passphrase.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..model.errors import UndividedError, UsageError
+from .config import NEAR, write_config
+from .context import Context
+from .options import COMMON, Common
+from .output import emit
+from .passphrase import new_passphrase, passphrase
+from .places import make_directory, save_new
+
+if TYPE_CHECKING:
+    from ..vault.stores.base import Store
+
+
+def init(*, vault: str | None = None, common: Common = COMMON) -> int:
+    """Make configuration, keys and the near vault. Overwrites nothing; repeating is safe.
+
+    The passphrase comes from UNDIVIDED_PASSPHRASE, UNDIVIDED_PASSPHRASE_FILE or UNDIVIDED_PASSPHRASE_COMMAND,
+    or is asked for. Without it nothing can be recovered: keep it somewhere else.
+
+    Example: undivided init --vault /mnt/backup/undivided
+
+    Parameters
+    ----------
+    vault:
+        Directory or URL of the near vault. One that exists already is joined.
+    """
+    context = common.open()
+    did: list[str] = []
+    _configure(context, vault, did)
+    _keys(context, did)
+    opened = context.vault
+    context.catalog.close()
+    where = context.config.vaults[NEAR]
+    did = did or ["nothing to do: everything is there"]
+    record = {"config": str(context.directory), "state": str(context.state), "vault": where, "id": opened.id}
+    emit(common.json, {**record, "did": did}, [*did, "", *_summary(context, where)])
+    return 0
+
+
+def _summary(context: Context, vault: str) -> list[str]:
+    return [
+        f"configuration  {context.directory}",
+        f"state          {context.state}",
+        f"near vault     {vault}",
+        "",
+        "Next: describe a service in a file, `undivided service apply FILE`, `undivided protect SERVICE`.",
+    ]
+
+
+def _configure(context: Context, vault: str | None, did: list[str]) -> None:
+    path = context.directory / "config.yaml"
+    if make_directory(context.directory):
+        did.append(f"made {context.directory}")
+    make_directory(context.services_directory)
+    if not path.exists():
+        where = _address(vault) if vault else str(context.usual_vault)
+        if save_new(path, write_config({NEAR: where}).encode()):
+            did.append(f"wrote {path}")
+    configured = context.config.vaults[NEAR]
+    if vault and _address(vault) != configured:
+        raise UsageError(
+            f"the near vault is {configured} already",
+            doing=f"init --vault {vault}",
+            hint=f"Edit {path} to use another one, or leave --vault out.",
+        )
+    if make_directory(context.state):
+        did.append(f"made {context.state}")
+
+
+def _address(vault: str) -> str:
+    """A path made absolute; a URL as it is."""
+    scheme, colon, _ = vault.partition(":")
+    return vault if colon and "/" not in scheme else str(Path(vault).absolute())
+
+
+def _keys(context: Context, did: list[str]) -> None:
+    """The writer keys of the vault, beside the configuration; from a new vault where there is none."""
+    from ..vault.stores.registry import open_store
+    from ..vault.vault import Vault
+
+    path = context.key_file()
+    if path.exists():
+        return
+    where = context.config.vaults[NEAR]
+    store = open_store(where)
+    if _is_vault(store):
+        opened = Vault.open(store, passphrase=passphrase)
+        did.append(f"joined the vault {where}")
+    else:
+        opened = Vault.create(store, new_passphrase())
+        did.append(f"made the vault {where}")
+    make_directory(path.parent)
+    if not save_new(path, opened.keys.encode()) and path.read_bytes() != opened.keys.encode():
+        raise UndividedError("another init made other keys meanwhile", doing=f"write {path}")
+    did.append(f"wrote {path}")
+
+
+def _is_vault(store: Store) -> bool:
+    """Whether a vault is there. Raises UsageError when something else is."""
+    from ..vault.stores.base import MissingError
+
+    try:
+        store.size("vault.json")
+    except MissingError:
+        return False
+    return True

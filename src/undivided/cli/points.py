@@ -1,0 +1,71 @@
+"""`undivided points`: the instants that a service can be brought back to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..model.times import iso_utc, local
+from .options import COMMON, Common
+from .output import emit, size, table
+from .protection import part_record
+
+if TYPE_CHECKING:
+    from ..model.point import RecoveryPoint
+
+
+def points(service: str | None = None, /, *, last: int | None = None, common: Common = COMMON) -> int:
+    """List recovery points, oldest first.
+
+    Example: undivided points portal --last 10
+
+    Parameters
+    ----------
+    service:
+        Only this service's; all services' when left out.
+    last:
+        Only this many, the newest.
+    """
+    context = common.open()
+    catalog = context.catalog
+    if service is not None:
+        context.known_service(service)
+    found = catalog.points(service, last)
+    lines = table(
+        ["TIME", "POINT", "SERVICE", "COHERENCE", "PAUSE ", "SPREAD ", "PROTECTED ", "STORED "],
+        [
+            [
+                local(p.time_ns),
+                p.id,
+                p.service,
+                p.coherence.value,
+                f"{p.pause_ms:.1f} ms",
+                f"{p.spread_ms:.1f} ms",
+                size(p.bytes_seen),
+                size(p.bytes_stored),
+            ]
+            for p in found
+        ],
+    )
+    for point in found:
+        notes = [f"{name}: {note}" for name, part in point.components.items() for note in part.notes]
+        lines += [f"note on {point.id}: {note}" for note in notes]
+    empty = [f"No points yet. `undivided protect {service or 'SERVICE'}` takes one."]
+    emit(common.json, {"points": [record(p) for p in found]}, lines if found else empty)
+    return 0
+
+
+def record(point: RecoveryPoint) -> dict[str, Any]:
+    """A point as `points --json` lists it."""
+    return {
+        "id": point.id,
+        "service": point.service,
+        "time": iso_utc(point.time_ns),
+        "coherence": point.coherence.value,
+        "pause_ms": round(point.pause_ms, 3),
+        "spread_ms": round(point.spread_ms, 3),
+        "bytes_seen": point.bytes_seen,
+        "bytes_read": point.bytes_read,
+        "bytes_stored": point.bytes_stored,
+        "seconds": round(point.seconds, 4),
+        "components": {name: part_record(part) for name, part in point.components.items()},
+    }

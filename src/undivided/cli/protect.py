@@ -1,0 +1,16 @@
+"""`undivided protect`, as the command line shows it. What it does is in protection.py."""
+
+from __future__ import annotations
+
+from .options import COMMON, Common
+from .protection import protect_service
+
+
+def protect(service: str, /, *, common: Common = COMMON) -> int:
+    """Take a recovery point: one instant across all components, or no point at all.
+
+    Exit code 3 says that a component could not be captured and no point was made.
+
+    Example: undivided protect portal --json
+    """
+    return protect_service(service, common.config, json=common.json)

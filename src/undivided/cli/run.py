@@ -1,0 +1,86 @@
+"""One run of the program: arguments in, exit code out, and every failure told once.
+
+The exit code comes from the error's class (model/errors.py). With --json a failure is a JSON object on
+standard output as well, so that scripts never have to read prose. A traceback is for us, never for a user's
+mistake.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+
+from ..model.errors import UndividedError
+
+INTERRUPTED = 130
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Runs one command. Returns its exit code; raises nothing."""
+    json = "--json" in arguments
+    try:
+        _interruptible()
+        code = _dispatch(arguments)
+        sys.stdout.flush()
+        return code
+    except UndividedError as error:
+        return _told(error, json)
+    except KeyboardInterrupt:
+        sys.stderr.write("\ninterrupted\n")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output went away; a second failure while Python flushes at exit would be noise.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:  # noqa: BLE001 - the last line of defence: whatever got here is a bug of ours
+        return _bug(error, json)
+
+
+def _interruptible() -> None:
+    """A terminated run ends like an interrupted one: what is held gets released on the way out."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, interrupt)
+
+
+def _dispatch(arguments: Sequence[str]) -> int:
+    from . import quick
+
+    protection = quick.read(arguments)
+    if protection:
+        from .protection import protect_service
+
+        return protect_service(protection.service, protection.config, json=protection.json)
+    from .app import dispatch
+
+    return dispatch(arguments)
+
+
+def _told(error: UndividedError, json: bool) -> int:
+    if json:
+        from .output import error_record, write_json
+
+        write_json(error_record(error))
+    sys.stderr.write(f"undivided: {error}\n")
+    return error.exit_code
+
+
+def _bug(error: Exception, json: bool) -> int:
+    what = f"{type(error).__name__}: {error}"
+    if json:
+        from .output import error_record, write_json
+
+        write_json(error_record(UndividedError(what, hint="This is a bug: please report it.")))
+    sys.stderr.write(f"undivided: this is a bug: {what}\n")
+    if os.environ.get("UNDIVIDED_DEBUG") == "1":
+        import traceback
+
+        traceback.print_exception(error)
+    else:
+        sys.stderr.write("HINT: Run it again with UNDIVIDED_DEBUG=1 and report what it prints.\n")
+    return 1

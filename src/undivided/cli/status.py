@@ -1,0 +1,81 @@
+"""`undivided status`: does each service meet what was agreed, in one line."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from ..model.durations import format_duration
+from ..model.errors import ObjectiveError
+from ..model.point import RecoveryPoint
+from ..model.service import Service
+from ..model.times import iso_utc, local
+from ..policy.objectives import Verdict, verdict
+from .context import Context
+from .options import COMMON, Common
+from .output import emit, table
+
+
+def status(service: str | None = None, /, *, common: Common = COMMON) -> int:
+    """Say whether services meet their objectives: newest point, its age against the RPO, the last recovery.
+
+    Exit code 4 says that an objective is breached.
+
+    Example: undivided status
+
+    Parameters
+    ----------
+    service:
+        Only this one; all that are applied here when left out.
+    """
+    context = common.open()
+    catalog = context.catalog
+    names = context.services() if service is None else [service]
+    now = time.time_ns()
+    rows, records = [], []
+    for name in names:
+        described = context.service(name)
+        newest = catalog.newest(name)
+        judged = verdict(described.objectives, newest.time_ns if newest else None, now)
+        recovery = _last_recovery(context, name)
+        rows.append(_row(name, newest, judged, recovery))
+        records.append(_record(described, newest, judged, recovery))
+    head = ["SERVICE", "NEWEST POINT", "AGE ", "RPO", "COHERENCE", "PAUSE ", "LAST RECOVERY"]
+    nothing = ["No service is applied here. `undivided service apply FILE` takes one over."]
+    emit(common.json, {"services": records}, table(head, rows) if rows else nothing)
+    breached = any(r["rpo"]["met"] is False for r in records)
+    return ObjectiveError.exit_code if breached else 0
+
+
+def _last_recovery(context: Context, name: str) -> dict[str, Any] | None:
+    done = context.catalog.recoveries(name)
+    return done[-1] if done else None
+
+
+def _row(
+    name: str, newest: RecoveryPoint | None, judged: Verdict, recovery: dict[str, Any] | None
+) -> list[str]:
+    return [
+        name,
+        local(newest.time_ns) if newest else "none",
+        format_duration(judged.age) if judged.age is not None else "-",
+        "BREACHED, " + judged.says if judged.met is False else judged.says,
+        newest.coherence.value if newest else "-",
+        f"{newest.pause_ms:.1f} ms" if newest else "-",
+        local(recovery["time_ns"]) if recovery else "never",
+    ]
+
+
+def _record(
+    service: Service, newest: RecoveryPoint | None, judged: Verdict, recovery: dict[str, Any] | None
+) -> dict[str, Any]:
+    return {
+        "service": service.name,
+        "point": newest.id if newest else None,
+        "time": iso_utc(newest.time_ns) if newest else None,
+        "age_seconds": judged.age,
+        "coherence": newest.coherence.value if newest else None,
+        "pause_ms": round(newest.pause_ms, 3) if newest else None,
+        "rpo": {"seconds": judged.rpo, "met": judged.met},
+        "last_recovery": {**recovery, "time": iso_utc(recovery["time_ns"])} if recovery else None,
+    }
