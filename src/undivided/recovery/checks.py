@@ -1,0 +1,129 @@
+"""Checks: what must hold before a recovery may call itself done.
+
+A check is the operator's own question, asked of the running service: an address that must answer, or a
+program that must exit as expected. An address is asked again until it answers as it should or its time is
+over, because an application takes a moment to be ready. A program is run once: whoever wrote it knows what
+it waits for.
+
+Nothing is followed but what is written: no redirects, no proxies from the environment. So `expect: 302` can
+be asked for, and a check of this host never leaves it.
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from ..model.service import Check, Component
+
+_ANSWER_LIMIT = 8 << 20
+_PAUSE = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one check found. check: the address or the command line, as written. seconds: until it was
+    known."""
+
+    check: str
+    ok: bool
+    says: str
+    seconds: float
+
+
+def named(check: Check) -> str:
+    """How a check is spoken of."""
+    return check.http if check.http is not None else " ".join(check.command or ())
+
+
+def surroundings(components: Mapping[str, Component]) -> dict[str, str]:
+    """Where each component lives now, for the programs of checks: UNDIVIDED_<COMPONENT>_<OPTION> for its
+    path, port, socket and address."""
+    found = {}
+    for component in components.values():
+        stem = "UNDIVIDED_" + "".join(c if c.isalnum() else "_" for c in component.name).upper()
+        for key in ("path", "port", "socket", "address"):
+            value = component.get(key)
+            if value is not None:
+                found[f"{stem}_{key.upper()}"] = str(value)
+    return found
+
+
+def run(checks: Sequence[Check], components: Mapping[str, Component]) -> list[Verdict]:
+    """Every check, in the order of the file; a failed one does not keep the others from being asked."""
+    secrets = tuple(name for name in os.environ if name.startswith("UNDIVIDED_PASSPHRASE"))
+    inherited = {name: value for name, value in os.environ.items() if name not in secrets}
+    environment = {**inherited, **surroundings(components)}
+    verdicts = []
+    for check in checks:
+        begun = time.monotonic()
+        says = _answer(check) if check.http is not None else _program(check, environment)
+        verdicts.append(Verdict(named(check), not says, says or "as expected", time.monotonic() - begun))
+    return verdicts
+
+
+def _answer(check: Check) -> str:
+    """Nothing when the address answers as expected before the timeout; else what was wrong the last time."""
+    deadline = time.monotonic() + check.timeout
+    while True:
+        left = deadline - time.monotonic()
+        try:
+            wrong = _ask(check, max(left, 0.5))
+        except (OSError, http.client.HTTPException) as error:
+            wrong = f"no answer: {error or type(error).__name__}"
+        if not wrong or time.monotonic() + _PAUSE >= deadline:
+            return wrong and f"{wrong}, after {check.timeout:g} s of asking"
+        time.sleep(_PAUSE)
+
+
+def _ask(check: Check, timeout: float) -> str:
+    address = urlsplit(check.http or "")
+    kind = http.client.HTTPSConnection if address.scheme == "https" else http.client.HTTPConnection
+    connection = kind(address.hostname or "", address.port, timeout=timeout)
+    try:
+        target = (address.path or "/") + (f"?{address.query}" if address.query else "")
+        connection.request("GET", target, headers={"Connection": "close", "User-Agent": "undivided"})
+        response = connection.getresponse()
+        body = response.read(_ANSWER_LIMIT)
+    finally:
+        connection.close()
+    if response.status != check.expect:
+        return f"status {response.status}, expected {check.expect}"
+    if check.contains is not None and check.contains.encode() not in body:
+        return f"the answer does not contain {check.contains!r}"
+    return ""
+
+
+def _program(check: Check, environment: Mapping[str, str]) -> str:
+    """Nothing when the program exits as expected within its time; else what was wrong. Of its output only the
+    last line goes into the record: that is what a person would look at."""
+    try:
+        with subprocess.Popen(
+            list(check.command or ()),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=dict(environment),
+            start_new_session=True,
+        ) as program:
+            try:
+                output, _ = program.communicate(timeout=check.timeout)
+            except subprocess.TimeoutExpired:
+                # Its children too: one of them could hold the pipe open for ever.
+                os.killpg(program.pid, signal.SIGKILL)
+                return f"still running after {check.timeout:g} s"
+    except OSError as error:
+        return f"could not be started: {error.strerror or error}"
+    lines = output.decode(errors="replace").strip().splitlines()
+    last = f": {lines[-1][:200]}" if lines else ""
+    if program.returncode != check.expect:
+        return f"exit code {program.returncode}, expected {check.expect}{last}"
+    if check.contains is not None and check.contains.encode() not in output:
+        return f"the output does not contain {check.contains!r}{last}"
+    return ""

@@ -1,0 +1,312 @@
+"""Executing a plan: everything is built before anything live is touched.
+
+    ┌ point ┐   ┌── build db ───┐   ┌ stop ┐   ┌ exchange ┐   ┌ start ┐   ┌ check ┐   ┌ record ┐
+    │       ├──▶├── build cache ├──▶│      ├──▶│          ├──▶│       ├──▶│       ├──▶│        │
+    └───────┘   └── build site ─┘   └──────┘   └──────────┘   └───────┘   └───────┘   └────────┘
+     live service untouched         down: what its users feel ────────────────────▶
+
+Until all builds are complete and on disk, a failure removes them and the service has not noticed. From the
+first stop on nothing is undone in silence: a failure is recorded and says where the old data is. Killed
+anywhere, the same recovery started again goes on from what is on disk (staging.py) and ends in the
+recovered service; the old data is kept beside under one name through all attempts.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from ..drivers.registry import driver_for
+from ..model.crashpoints import crashpoint
+from ..model.errors import UndividedError
+from ..model.point import RecoveryPoint
+from ..vault.vault import Reader, Vault
+from . import checks
+from .failure import doing
+from .placement import Placement
+from .places import occupied
+from .plan import Action, Mode, Plan
+from .result import Recovered, Result
+from .source import Abandoned, VaultSource
+from .staging import First, Record, Stage
+
+Progress = Callable[[str, int, int | None], None]
+_READY_SECONDS = 120.0
+_POLL = 0.1
+
+
+def execute(
+    plan: Plan,
+    vault: Vault,
+    *,
+    state: Path,
+    protect_first: Callable[[], RecoveryPoint] | None = None,
+    progress: Progress | None = None,
+) -> Result:
+    """Recovers as planned and records it in the vault. state: a private directory of this host.
+    protect_first: takes the point of the plan's first step. progress: (component, bytes built, bytes in
+    all), from several threads.
+
+    Raises UndividedError while nothing live has been touched. What fails later is in the result, recorded,
+    with `failure()` as the error; so is a check that did not pass.
+    """
+    with _alone(state, plan):
+        return _Recovery(plan, vault, protect_first, progress).run()
+
+
+class _Recovery:
+    """One execution: what is known so far, step by step."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        vault: Vault,
+        protect_first: Callable[[], RecoveryPoint] | None,
+        progress: Progress | None,
+    ) -> None:
+        self.plan = plan
+        self.vault = vault
+        self.protect_first = protect_first
+        self.progress = progress
+        self.begun = time.monotonic()
+        self.begun_ns = time.time_ns()
+        self.stopped: float | None = None
+        self.first = plan.first
+        self.parts = {p.name: _placed(p) for p in plan.placements}
+
+    def run(self) -> Result:
+        crashpoint("recover.planned")
+        self.take_point()
+        self.build()
+        crashpoint("recover.built")
+        self.stop()
+        crashpoint("recover.stopped")
+        failed, verdicts = None, []
+        try:
+            self.exchange()
+            crashpoint("recover.installed")
+            self.start()
+            crashpoint("recover.started")
+            self.tidy()
+        except UndividedError as error:
+            failed = f"{error.doing}: {error.cause}" if error.doing else error.cause
+        else:
+            verdicts = checks.run(
+                self.plan.service.checks if self.plan.of(Action.CHECK) else (), self.plan.service.components
+            )
+        result = self.result(failed, verdicts)
+        self.vault.append("recovery", result.as_record())
+        crashpoint("recover.recorded")
+        return result
+
+    def take_point(self) -> None:
+        if not self.plan.of(Action.POINT):
+            return
+        if self.protect_first is None:
+            raise ValueError("the plan's first step is a point, and there is nobody to take it")
+        point = self.protect_first()
+        wanted = self.plan.point.components
+        unchanged = all(
+            (part.timeline, part.digest) == (wanted[name].timeline, wanted[name].digest)
+            for name, part in point.components.items()
+        )
+        self.first = First(point.id, point.time_ns, unchanged)
+
+    def build(self) -> None:
+        """All components side by side, on disk, or none: what was built is removed when one fails."""
+        placements = self.plan.placed(Action.BUILD)
+        if not placements:
+            return
+        reader = self.vault.reader()
+        abandoned = threading.Event()
+        with ThreadPoolExecutor(len(placements), thread_name_prefix="build") as pool:
+            futures: list[Future[None]] = [
+                pool.submit(self.build_one, p, reader, abandoned) for p in placements
+            ]
+            try:
+                wait(futures, return_when=FIRST_EXCEPTION)
+            finally:
+                if any(not future.done() or future.exception() for future in futures):
+                    abandoned.set()
+        failures = [error for future in futures if (error := future.exception())]
+        if failures:
+            for placement in placements:
+                placement.staging.remove()
+            raise next((e for e in failures if not isinstance(e, Abandoned)), failures[0])
+
+    def build_one(self, placement: Placement, reader: Reader, abandoned: threading.Event) -> None:
+        begun = time.monotonic()
+        total, lock = placement.part.bytes_seen, threading.Lock()
+        done = 0
+
+        def written(count: int) -> None:
+            nonlocal done
+            with lock:
+                done += count
+            if self.progress:
+                self.progress(placement.name, done, max(total, done))
+
+        record = Record(
+            self.plan.service.name,
+            self.plan.point.id,
+            placement.name,
+            str(placement.place),
+            placement.suffix,
+            first=self.first,
+        )
+        source = VaultSource(reader, placement.part, abandoned=abandoned, written=written)
+        with _naming(f"build {placement.name}"), doing(f"build {placement.name}"):
+            placement.staging.write(record)
+            driver_for(placement.component).restore(source, placement.staging.empty())
+            placement.staging.settle()
+            placement.staging.write(replace(record, built=True))
+        crashpoint("recover.first-built")
+        self.parts[placement.name] = replace(
+            self.parts[placement.name],
+            seconds=round(time.monotonic() - begun, 3),
+            bytes=done,
+            notes=(*placement.part.notes, *source.notes),
+        )
+
+    def stop(self) -> None:
+        """Dependents first. When one cannot be stopped, those that were are started again: nothing has
+        changed yet."""
+        placements = self.plan.placed(Action.STOP)
+        if not placements:
+            return
+        if self.first:
+            for placement in self.plan.placements:
+                record = placement.staging.record()
+                if record and record.first is None:
+                    placement.staging.write(replace(record, first=self.first))
+        self.stopped = time.monotonic()
+        for number, placement in enumerate(placements):
+            try:
+                with _naming(f"stop {placement.name}"), doing(f"stop {placement.name}"):
+                    driver_for(placement.component).stop()
+            except UndividedError:
+                for other in reversed(placements[: number + 1]):
+                    driver_for(other.component).start()
+                raise
+
+    def exchange(self) -> None:
+        for placement in self.plan.placed(Action.EXCHANGE):
+            what = f"put {placement.name} at {placement.place}"
+            with _naming(what), doing(what):
+                self.make_way(placement)
+                aside = driver_for(placement.component).install(placement.staging.data, placement.suffix)
+            if aside:
+                self.parts[placement.name] = replace(self.parts[placement.name], aside=str(aside))
+
+    def make_way(self, placement: Placement) -> None:
+        """The directories above the place are made; an empty one at the place is nothing to keep."""
+        place = placement.place
+        place.parent.mkdir(parents=True, exist_ok=True)
+        # Without a build in its staging, the empty directory may be the component that was recovered.
+        waiting = os.path.lexists(placement.staging.data)
+        if waiting and place.is_dir() and not place.is_mount() and not occupied(place):
+            place.rmdir()
+
+    def start(self) -> None:
+        """In the order of the edges; each has to be well before the next, which needs it."""
+        for placement in self.plan.placed(Action.START):
+            component = placement.component
+            driver = driver_for(component)
+            with _naming(f"start {component.name}"), doing(f"start {component.name}"):
+                driver.start()
+                deadline = time.monotonic() + _READY_SECONDS
+                while not (health := driver.health()).ok:
+                    if time.monotonic() > deadline:
+                        raise UndividedError(
+                            f"it is not well: {health.says}", doing=f"start {component.name}"
+                        )
+                    time.sleep(_POLL)
+
+    def tidy(self) -> None:
+        """Staging goes once the service is back: from here on a recovery to this point is a new one."""
+        for placement in self.plan.placements:
+            placement.staging.remove()
+
+    def result(self, failed: str | None, verdicts: list[checks.Verdict]) -> Result:
+        now = time.monotonic()
+        plan = self.plan
+        notes = [
+            f"{name}: what was at {part.place} is at {part.aside}"
+            for name, part in self.parts.items()
+            if part.aside
+        ]
+        return Result(
+            service=plan.service.name,
+            point=plan.point.id,
+            point_time_ns=plan.point.time_ns,
+            mode=str(plan.mode),
+            ok=failed is None and all(verdict.ok for verdict in verdicts),
+            started=bool(plan.of(Action.START)) and failed is None,
+            time_ns=self.begun_ns,
+            seconds=round(now - self.begun, 3),
+            down_seconds=round(now - self.stopped, 3) if self.stopped else None,
+            data_loss_seconds=self.data_loss(),
+            first=self.first.id if self.first else None,
+            components=self.parts,
+            checks=tuple(verdicts),
+            failed=failed,
+            notes=(*plan.warnings, *notes),
+        )
+
+    def data_loss(self) -> float | None:
+        """What is lost was done between the point and when the service was last seen alive: at the point
+        taken first, or else at the begin. Nothing when that point found every component as it was."""
+        if self.plan.mode is Mode.DIRECTORY:
+            return None
+        if self.first and self.first.unchanged:
+            return 0.0
+        alive = self.first.time_ns if self.first else self.begun_ns
+        return round(max(alive - self.plan.point.time_ns, 0) / 1e9, 3)
+
+
+def _placed(placement: Placement) -> Recovered:
+    moved = placement.stage is Stage.TAKING and os.path.lexists(placement.aside)
+    return Recovered(
+        kind=placement.component.kind,
+        place=str(placement.place),
+        position=placement.part.position.text,
+        aside=str(placement.aside) if moved else None,
+    )
+
+
+@contextmanager
+def _naming(what: str) -> Iterator[None]:
+    """Errors of drivers and of the vault that do not say what was being done, say so."""
+    try:
+        yield
+    except UndividedError as error:
+        error.doing = error.doing or what
+        raise
+
+
+@contextmanager
+def _alone(state: Path, plan: Plan) -> Iterator[None]:
+    """One recovery of a service at a time on this host; ends with the process, however it ends."""
+    what = f"recover {plan.service.name}"
+    with doing(what):
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = os.open(
+            state / f"recover-{plan.service.name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
+        )
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UndividedError(
+                "another recovery of this service is running", doing=what, hint="Wait for it to end."
+            ) from None
+        yield
+    finally:
+        os.close(lock)

@@ -1,0 +1,30 @@
+"""Where the operating system's refusals become errors that say what recovery was doing."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ..model.errors import UndividedError
+
+_HINTS = {
+    errno.ENOSPC: "Free some space there, or recover to another filesystem.",
+    errno.EDQUOT: "Free some space there, or recover to another filesystem.",
+    errno.EACCES: "Recover as a user who may write there, as root to keep owners.",
+    errno.EPERM: "Recover as a user who may write there, as root to keep owners.",
+    errno.EROFS: "The filesystem is mounted read-only: remount it, or recover to another.",
+    errno.EBUSY: "Something is mounted there or in use: recover to a directory beneath the mount point.",
+    errno.EXDEV: "Two filesystems meet there: recover to a directory beneath the mount point.",
+}
+
+
+@contextmanager
+def doing(what: str) -> Iterator[None]:
+    """An OSError raised inside becomes an UndividedError that tells what was being done."""
+    try:
+        yield
+    except OSError as error:
+        cause = (error.strerror or str(error)).lower()
+        at = f": {error.filename!s}" if error.filename else ""
+        raise UndividedError(cause + at, doing=what, hint=_HINTS.get(error.errno or 0, "")) from error

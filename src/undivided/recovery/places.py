@@ -1,0 +1,156 @@
+"""Places: where components live, and what must not be written over.
+
+Recovery over live data happens only when it was asked for by name. So every other target has to be a place
+where nothing is: no file, no directory with something in it, no server that answers. What is really there
+is looked at, not what the service file says: an original that is lost takes no place.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ..drivers.registry import driver_for
+from ..model.errors import SourceError, UsageError
+from ..model.point import ComponentPoint
+from ..model.service import Component
+from .failure import doing
+
+_ANSWER_SECONDS = 1.0
+_HERE = ("localhost", "127.0.0.1", "::1")
+
+
+def place_of(component: Component, part: ComponentPoint) -> Path:
+    """What is exchanged when the component is recovered in place: a directory, or the file of a SQLite
+    database. Links to it are resolved, so that the data moves and not the link."""
+    path = component.get("path")
+    if path is None:
+        try:
+            path = driver_for(component).directory()
+        except SourceError as error:
+            path = part.state.get("directory")
+            if path is None:
+                raise UsageError(
+                    f"where {component.name} keeps its data is not known: {error.cause}",
+                    hint=f"Give {component.name} a `path` in the service file or in the target.",
+                ) from error
+    with doing(f"look where {component.name} lives"):
+        return Path(os.path.realpath(path))
+
+
+def here(component: Component) -> None:
+    """Raises UsageError when the component lives on another host: nothing is recovered to the wrong one."""
+    if component.host not in (*_HERE, socket.gethostname(), socket.getfqdn()):
+        raise UsageError(
+            f"{component.name} lives on {component.host}, and this is {socket.gethostname()}",
+            hint=f"Recover on {component.host}, or give {component.name} a target with `host: localhost`.",
+        )
+
+
+def occupied(place: Path) -> bool:
+    """Whether something is there: a file of any kind, or a directory that is not empty."""
+    with doing(f"look at {place}"):
+        if not os.path.lexists(place):
+            return False
+        return not place.is_dir() or any(os.scandir(place))
+
+
+def endpoints(component: Component) -> list[tuple[str, str | tuple[str, int]]]:
+    """The addresses a server of this component answers on: (how to call it, what to connect to)."""
+    found: list[tuple[str, str | tuple[str, int]]] = []
+    port, path = component.get("port"), component.get("socket")
+    if port is not None:
+        address = str(component.get("address", "127.0.0.1"))
+        found.append((f"port {port} of {address}", (address, int(port))))
+    if path is not None:
+        # A PostgreSQL socket option names the directory; the port names the file in it.
+        file = f"{path}/.s.PGSQL.{port}" if component.kind == "postgresql" else str(path)
+        found.append((f"the socket {file}", file))
+    return found
+
+
+def answers(endpoint: str | tuple[str, int]) -> bool:
+    """Whether something listens there now."""
+    try:
+        if isinstance(endpoint, tuple):
+            socket.create_connection(endpoint, _ANSWER_SECONDS).close()
+        else:
+            with socket.socket(socket.AF_UNIX) as client:
+                client.settimeout(_ANSWER_SECONDS)
+                client.connect(endpoint)
+    except OSError:
+        return False
+    return True
+
+
+def refuse_collisions(components: Sequence[Component], places: Mapping[str, Path]) -> None:
+    """Raises UsageError when two components would be in each other's way."""
+    taken: dict[object, str] = {}
+    for component in components:
+        for says, key in [(str(places[component.name]), places[component.name]), *endpoints(component)]:
+            other = taken.setdefault(key, component.name)
+            if other != component.name:
+                raise UsageError(
+                    f"{other} and {component.name} would both be at {says}",
+                    hint=f"Give {component.name} another place.",
+                )
+
+
+def refuse_occupied(component: Component, place: Path, original: Path | None, *, endpoints_too: bool) -> None:
+    """Raises UsageError unless nothing is at the component's target. original: where it was protected.
+    endpoints_too: neither may anything answer where its server would."""
+    if occupied(place):
+        if place == original:
+            raise UsageError(
+                f"{place} is where {component.name} lives now",
+                hint=f"Give {component.name} another path in the target, or recover with --in-place, which "
+                "moves aside what is there.",
+            )
+        raise UsageError(
+            f"{place} is not empty",
+            hint=f"Recover {component.name} to an empty directory or one that is not there.",
+        )
+    for says, endpoint in endpoints(component) if endpoints_too else ():
+        if answers(endpoint):
+            raise UsageError(
+                f"something answers on {says}, which {component.name} would get",
+                hint=f"Give {component.name} another one in the target, or stop what answers there.",
+            )
+
+
+def inside_protected(places: Mapping[str, Path], originals: Sequence[Component]) -> list[str]:
+    """Warnings for targets in a tree which is itself protected: the next points would carry them too."""
+    trees = [Path(os.path.realpath(c.options["path"])) for c in originals if c.kind == "files"]
+    return [
+        f"{place} lies in {tree}, which is protected: the next points will carry {name} twice"
+        for name, place in places.items()
+        for tree in trees
+        if tree in place.parents and tree.is_dir()
+    ]
+
+
+def short_of_space(builds: Sequence[tuple[Path, int]]) -> list[str]:
+    """Warnings for filesystems with less room than the builds there may need. builds: (directory, bytes)."""
+    needed: dict[int, tuple[Path, int]] = {}
+    for directory, size in builds:
+        existing = next(parent for parent in directory.parents if parent.is_dir())
+        with doing(f"look at {existing}"):
+            device = existing.stat().st_dev
+        _, before = needed.get(device, (existing, 0))
+        needed[device] = (existing, before + size)
+    warnings = []
+    for existing, size in needed.values():
+        with doing(f"ask for the free space of {existing}"):
+            found = os.statvfs(existing)
+        free = found.f_bavail * found.f_frsize
+        if free < size:
+            warnings.append(f"{existing} has {free:,} bytes free, and the builds there may need {size:,}")
+    return warnings
+
+
+def enclosing(place: Path, others: Sequence[Path]) -> Path:
+    """The outermost of `others` that holds `place`; `place` itself when none does."""
+    holders = [other for other in others if other in place.parents]
+    return min(holders, key=lambda path: len(path.parts), default=place)

@@ -1,0 +1,261 @@
+"""The plan of a recovery: a value that says, step by step and target by target, what will be done.
+
+    point ──▶ build, side by side ──▶ stop ──▶ exchange ──▶ start ──▶ check ──▶ record
+    (in place)                        dependents first      in order of the edges
+
+Making a plan looks at everything and changes nothing, so it is the whole of a dry run; executing it is a
+second step (execute.py). What could be refused is refused here: a target where something lives, the wrong
+host, the wrong server. Nothing live is stopped before everything is built.
+
+A plan also takes up what a killed recovery to the same point left beside its targets: what was built is not
+built again, what had taken its place stays, and the old data keeps the name it was moved to.
+"""
+
+from __future__ import annotations
+
+import enum
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ..model.errors import UsageError
+from ..model.point import RecoveryPoint
+from ..model.service import Component, Service
+from . import checks
+from .identity import refuse_stranger
+from .placement import Placement, beneath, components_of, placements
+from .places import inside_protected, refuse_collisions, refuse_occupied, short_of_space
+from .staging import First, Stage
+
+
+class Mode(enum.StrEnum):
+    DIRECTORY = "directory"
+    """Each component beneath one directory, not started."""
+    TARGET = "target"
+    """Components at other paths, ports, sockets."""
+    IN_PLACE = "in-place"
+    """Where the service lives; what is there moves aside."""
+
+
+_HOW = {
+    Mode.DIRECTORY: "beneath one directory, not started",
+    Mode.TARGET: "to other places",
+    Mode.IN_PLACE: "in place",
+}
+
+
+class Action(enum.StrEnum):
+    POINT = "point"
+    BUILD = "build"
+    STOP = "stop"
+    EXCHANGE = "exchange"
+    START = "start"
+    CHECK = "check"
+    RECORD = "record"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step. component: whom it concerns, where it is one."""
+
+    action: Action
+    says: str
+    component: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A recovery as a value. service: as it will live. placements: in start order. first: the point that an
+    interrupted attempt took before it touched anything."""
+
+    service: Service
+    point: RecoveryPoint
+    mode: Mode
+    placements: tuple[Placement, ...]
+    steps: tuple[Step, ...]
+    warnings: tuple[str, ...] = ()
+    first: First | None = None
+
+    def of(self, action: Action) -> list[Step]:
+        """The steps of one action, in order."""
+        return [step for step in self.steps if step.action is action]
+
+    def placed(self, action: Action) -> list[Placement]:
+        """The placements that these steps concern, in the order of the steps."""
+        by_name = {placement.name: placement for placement in self.placements}
+        return [by_name[step.component] for step in self.of(action) if step.component]
+
+    def describe(self) -> list[str]:
+        """What a dry run prints: a heading, every step with its concrete target, warnings."""
+        taken = datetime.fromtimestamp(self.point.time_ns / 1e9, UTC)
+        heading = (
+            f"Recover {self.service.name} to point {self.point.id} of {taken:%Y-%m-%d %H:%M:%S} UTC "
+            f"({self.point.coherence}), {_HOW[self.mode]}:"
+        )
+        lines = [f"{number:3}. {step.says}" for number, step in enumerate(self.steps, 1)]
+        return [heading, *lines, *(f"WARNING: {text}" for text in self.warnings)]
+
+    def as_record(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        components = {
+            p.name: {
+                "kind": p.component.kind,
+                "place": str(p.place),
+                "staging": str(p.staging.directory),
+                "aside": str(p.aside) if p.occupied else None,
+                "earlier_attempt": p.stage.value,
+            }
+            for p in self.placements
+        }
+        return {
+            "service": self.service.name,
+            "point": self.point.id,
+            "mode": str(self.mode),
+            "components": components,
+            "steps": [
+                {"action": str(s.action), "component": s.component, "says": s.says} for s in self.steps
+            ],
+            "warnings": list(self.warnings),
+        }
+
+
+def make_plan(
+    service: Service,
+    point: RecoveryPoint,
+    *,
+    to: Path | None = None,
+    target: Mapping[str, Mapping[str, Any]] | None = None,
+    in_place: bool = False,
+    start: bool = False,
+    protect_first: bool = True,
+) -> Plan:
+    """The plan to recover `point` of `service`: exactly one of to (a directory), target (component →
+    changed options, as model/parse.py's `parse_target` gives them) and in_place. start: also start and
+    check what is built at a target; in place that always happens. protect_first: take a point of the live
+    service before it is touched in place.
+
+    Raises UsageError for what must not be done; nothing is changed either way.
+    """
+    mode = _mode(to, target, in_place, start)
+    originals = components_of(service, point)
+    if to is not None:
+        components = [beneath(component, Path(os.path.abspath(to))) for component in originals]
+    else:
+        components = _at(target or {}, originals, point)
+    found = placements(service, point, components)
+    _refuse(mode, found.each, originals)
+    first = found.first if mode is Mode.IN_PLACE else None
+    whole = replace(service, components={p.name: p.component for p in found.each})
+    takes_point = mode is Mode.IN_PLACE and protect_first and first is None
+    starts = start or mode is Mode.IN_PLACE
+    return Plan(
+        whole,
+        point,
+        mode,
+        found.each,
+        tuple(_steps(whole, mode, found.each, takes_point=takes_point, starts=starts)),
+        (*found.warnings, *_warnings(whole, mode, found.each, originals, first, starts=starts)),
+        first,
+    )
+
+
+def _mode(to: Path | None, target: object, in_place: bool, start: bool) -> Mode:
+    if sum((to is not None, target is not None, in_place)) != 1:
+        raise UsageError(
+            "a recovery goes to exactly one of: a directory, a target, in place",
+            hint="Give one of --to DIR, --target FILE, --in-place.",
+        )
+    if to is not None and start:
+        raise UsageError(
+            "what is recovered to a directory is not started",
+            hint="Use --target with a file that names the paths and ports it shall run with.",
+        )
+    return Mode.IN_PLACE if in_place else Mode.TARGET if target is not None else Mode.DIRECTORY
+
+
+def _at(
+    target: Mapping[str, Mapping[str, Any]], originals: Sequence[Component], point: RecoveryPoint
+) -> list[Component]:
+    """The components where the target puts them; what it does not name keeps its value."""
+    for name in target:
+        if name not in point.components:
+            known = ", ".join(point.components)
+            raise UsageError(
+                f"the target names {name}, which point {point.id} has not", hint=f"It has: {known}."
+            )
+    return [component.at(target.get(component.name, {})) for component in originals]
+
+
+def _refuse(mode: Mode, each: Sequence[Placement], originals: Sequence[Component]) -> None:
+    """Fault: recovery onto the wrong host, or over live data."""
+    if mode is not Mode.DIRECTORY:
+        refuse_collisions([p.component for p in each], {p.name: p.place for p in each})
+    home = {c.name: Path(os.path.realpath(c.get("path"))) for c in originals if c.get("path")}
+    for p in each:
+        if mode is Mode.IN_PLACE:
+            refuse_stranger(p.component, p.part)
+        elif p.stage is not Stage.TAKING:
+            refuse_occupied(p.component, p.place, home.get(p.name), endpoints_too=mode is Mode.TARGET)
+
+
+def _warnings(
+    service: Service,
+    mode: Mode,
+    each: Sequence[Placement],
+    originals: Sequence[Component],
+    first: First | None,
+    *,
+    starts: bool,
+) -> list[str]:
+    found = short_of_space([(p.staging.directory, p.part.bytes_seen) for p in each if p.stage is Stage.NEW])
+    if mode is not Mode.IN_PLACE:
+        found += inside_protected({p.name: p.place for p in each}, originals)
+    if first:
+        found.append(
+            f"point {first.id} was taken before the interrupted attempt touched anything, and stands"
+        )
+    if mode is Mode.TARGET and starts:
+        found += [
+            f"the check {check.http} is asked as written: what answers there may be the original"
+            for check in service.checks
+            if check.http
+        ]
+    for p in each if mode is Mode.IN_PLACE else ():
+        if p.component.kind in ("files", "sqlite") and not (
+            p.component.get("unit") or p.component.get("stop")
+        ):
+            found.append(
+                f"{p.name} has no `unit` and no `stop`: who writes to {p.place} is not stopped by this; "
+                "stop it yourself for as long as the recovery takes"
+            )
+    return found
+
+
+def _steps(
+    service: Service, mode: Mode, each: Sequence[Placement], *, takes_point: bool, starts: bool
+) -> list[Step]:
+    steps = []
+    if takes_point:
+        steps.append(Step(Action.POINT, f"take a point of {service.name} as it is now"))
+    for p in each:
+        if p.stage is Stage.NEW:
+            says = (
+                f"build {p.name} ({p.component.kind}) at {p.part.position.text} in {p.staging.data}: "
+                f"{p.part.files} entries, {p.part.bytes_seen:,} bytes"
+            )
+            steps.append(Step(Action.BUILD, says, p.name))
+    if mode is Mode.IN_PLACE:
+        steps += [Step(Action.STOP, f"stop {p.name}", p.name) for p in reversed(each)]
+    # What holds others goes first: it would take them aside with it.
+    for p in sorted(each, key=lambda p: len(p.place.parts)):
+        says = f"put {p.name} at {p.place}"
+        if p.occupied and p.stage is not Stage.TAKING:
+            says += f"; what is there moves aside to {p.aside}"
+        steps.append(Step(Action.EXCHANGE, says, p.name))
+    if starts:
+        steps += [Step(Action.START, f"start {p.name} and wait until it answers", p.name) for p in each]
+        steps += [Step(Action.CHECK, f"check {checks.named(check)}") for check in service.checks]
+    return [*steps, Step(Action.RECORD, "record the recovery in the vault")]

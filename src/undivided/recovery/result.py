@@ -1,0 +1,74 @@
+"""What a recovery did, in numbers: the record that stays in the vault."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from ..model.errors import UndividedError
+from .checks import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """One component. place: where it is now. aside: where what was there is now. seconds, bytes: of its
+    build."""
+
+    kind: str
+    place: str
+    position: str
+    aside: str | None = None
+    seconds: float = 0.0
+    bytes: int = 0
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A recovery that came as far as touching its targets.
+
+    seconds: from its begin to the last check passed, which is the recovery time. down_seconds: of these,
+    from the first component stopped on; None when nothing was stopped. data_loss_seconds: at most so
+    much of what the service had done is not in it; None when it was only written to a directory. first:
+    the point taken before. failed: what went wrong, None when nothing did. `ok` also needs every check
+    passed.
+    """
+
+    service: str
+    point: str
+    point_time_ns: int
+    mode: str
+    ok: bool
+    started: bool
+    time_ns: int
+    seconds: float
+    down_seconds: float | None
+    data_loss_seconds: float | None
+    first: str | None
+    components: Mapping[str, Recovered]
+    checks: tuple[Verdict, ...] = ()
+    failed: str | None = None
+    notes: tuple[str, ...] = field(default=())
+
+    def as_record(self) -> dict[str, Any]:
+        """Plain JSON values, as kept in the vault's log."""
+        return asdict(self)
+
+    def failure(self) -> UndividedError | None:
+        """The error that this result is, for the exit code; None when all is well."""
+        if self.ok:
+            return None
+        cause = self.failed or "; ".join(f"check {v.check}: {v.says}" for v in self.checks if not v.ok)
+        moved = {name: part for name, part in self.components.items() if part.aside}
+        if moved:
+            pairs = ", ".join(f"{part.aside} → {part.place}" for part in moved.values())
+            hint = (
+                "Nothing was rolled back. The data from before is kept; to go back to it, stop the service "
+                "and rename: "
+                f"{pairs}."
+            )
+        else:
+            places = ", ".join(part.place for part in self.components.values())
+            hint = f"Nothing that was there before was touched; what was recovered is in {places}."
+        return UndividedError(cause, doing=f"recover {self.service} to point {self.point}", hint=hint)
