@@ -1,0 +1,61 @@
+"""What changed between two walks of one tree.
+
+The inode, change time, size and attributes of an unchanged file are unchanged. The reverse holds because the
+kernel moves a file's change time with every write and every change of attributes, and nobody can set it back;
+with one exception: a file written twice within one tick of the clock has one change time for both. So a file
+whose change time is not safely older than the moment the last walk began counts as changed ("racily clean",
+as git calls it).
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..model.columns import Array, Ragged
+from ..model.entries import Kind
+from .walk import Walk
+
+TICK_NS = 20_000_000
+"""Longer than a tick of any kernel's coarse clock."""
+COARSE_TICK_NS = 2_000_000_000
+"""For filesystems that keep whole seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """changed: bool[n] over the rows of the later walk, new ones included. vanished: paths of the earlier one
+    that are not in the later."""
+
+    changed: Array
+    vanished: Ragged
+
+
+def difference(before: Walk, before_began_ns: int, now: Walk) -> Difference:
+    """before_began_ns: the realtime clock when the earlier walk began."""
+    at = locate(before.entries.path, now.entries.path)
+    known = at >= 0
+    changed = ~known
+    old, new = at[known], np.flatnonzero(known)
+    same = np.ones(len(new), np.bool_)
+    for name in ("kind", "mode", "uid", "gid", "mtime_ns", "size", "rdev", "link"):
+        same &= getattr(before.entries, name)[old] == getattr(now.entries, name)[new]
+    same &= before.ino[old] == now.ino[new]
+    ctime = now.ctime_ns[new]
+    same &= before.ctime_ns[old] == ctime
+    tick = np.where(ctime % 1_000_000_000 == 0, COARSE_TICK_NS, TICK_NS)
+    same &= (ctime < before_began_ns - tick) | (now.entries.kind[new] != Kind.FILE)
+    changed[new] = ~same
+    stays = np.zeros(len(before), np.bool_)
+    stays[old] = True
+    return Difference(changed, before.entries.path.take(np.flatnonzero(~stays)))
+
+
+def locate(where: Ragged, paths: Ragged) -> Array:
+    """The row of each path in `where`, i8[n], -1 for those that are not there."""
+    if where.same(paths):
+        return np.arange(len(paths))
+    index = dict(zip(where.tolist(), itertools.count(), strict=False))
+    return np.fromiter(map(index.get, paths.tolist(), itertools.repeat(-1)), np.int64, len(paths))

@@ -1,0 +1,44 @@
+"""What filesystem lies beneath a path, as the kernel says in /proc/self/mountinfo."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+_ESCAPE = re.compile(rb"\\([0-7]{3})")
+
+
+class Mount(NamedTuple):
+    """device: as mounted, for instance /dev/vda1; `none` and the like for filesystems without one."""
+
+    fstype: str
+    mountpoint: Path
+    device: str
+
+
+def beneath(path: Path) -> Mount:
+    """The mount that holds `path`. Raises OSError when there is no such path."""
+    real = os.path.realpath(os.fsencode(path))
+    os.lstat(real)
+    best = Mount("unknown", Path("/"), "none")
+    longest = -1
+    with open("/proc/self/mountinfo", "rb") as file:
+        for line in file:
+            fields, _, source = line.partition(b" - ")
+            point = _unescaped(fields.split(b" ")[4])
+            # Of several mounts on one place the last is on top.
+            if len(point) >= longest and _holds(point, real):
+                fstype, device = source.split(b" ")[:2]
+                best = Mount(fstype.decode(), Path(os.fsdecode(point)), os.fsdecode(_unescaped(device)))
+                longest = len(point)
+    return best
+
+
+def _holds(point: bytes, path: bytes) -> bool:
+    return path == point or path.startswith(point.rstrip(b"/") + b"/")
+
+
+def _unescaped(field: bytes) -> bytes:
+    return _ESCAPE.sub(lambda m: bytes([int(m[1], 8)]), field)

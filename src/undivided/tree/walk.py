@@ -1,0 +1,232 @@
+"""A tree of files read into columns: what there is, and when it last changed.
+
+A walk costs what the kernel takes for one listing a directory and one stat an entry; everything after that
+happens on whole columns. What a stat does not tell (a link's target, extended attributes, holes) is read
+later, only of what is new or changed (tree/read.py).
+
+Besides the entries a walk has columns that mean something on this host only: inode and change time. With them
+two walks tell what changed between them (tree/diff.py).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from operator import attrgetter
+from typing import Any
+
+import numpy as np
+
+from ..model.columns import Array, Ragged
+from ..model.entries import Entries, Kind, kind_of
+from .beneath import Beneath
+from .paths import ROOT, ancestors_of
+from .patterns import Patterns
+
+_KINDS = np.zeros(16, np.uint8)
+for _format in (
+    stat.S_IFREG,
+    stat.S_IFDIR,
+    stat.S_IFLNK,
+    stat.S_IFIFO,
+    stat.S_IFCHR,
+    stat.S_IFBLK,
+    stat.S_IFSOCK,
+):
+    _KINDS[_format >> 12] = kind_of(_format)
+
+_LIST = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+_GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+_EVERYTHING = Patterns()
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """entries: sorted by path, without targets, attributes, extents and content. ino u8[n], ctime_ns i8[n],
+    holes u1[n]: whether fewer blocks are allocated than the size needs. unreadable: (path, cause) of
+    directories that could not be listed: nothing may be concluded about what they hold."""
+
+    entries: Entries
+    ino: Array
+    ctime_ns: Array
+    holes: Array
+    unreadable: list[tuple[bytes, str]] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.ino)
+
+    def take(self, rows: Array) -> Walk:
+        return replace(
+            self,
+            entries=self.entries.take(rows),
+            ino=self.ino[rows],
+            ctime_ns=self.ctime_ns[rows],
+            holes=self.holes[rows],
+        )
+
+    @staticmethod
+    def of(paths: list[bytes], found: Sequence[os.stat_result]) -> Walk:
+        """Stat results to columns, sorted by path."""
+        order = sorted(range(len(paths)), key=paths.__getitem__)
+        if any(map(int.__gt__, order, order[1:])):
+            paths, found = [paths[i] for i in order], [found[i] for i in order]
+        n = len(found)
+
+        def column(name: str, dtype: Any) -> Array:
+            return np.fromiter(map(attrgetter(name), found), dtype, n)
+
+        mode, size = column("st_mode", np.uint32), column("st_size", np.int64)
+        kind = _KINDS[mode >> 12]
+        is_file, special = kind == Kind.FILE, (kind == Kind.CHARACTER) | (kind == Kind.BLOCK)
+        entries = Entries(
+            path=Ragged.of(paths),
+            kind=kind,
+            mode=mode & 0o7777,
+            uid=column("st_uid", np.uint32),
+            gid=column("st_gid", np.uint32),
+            mtime_ns=column("st_mtime_ns", np.int64),
+            size=np.where(is_file, size, 0),
+            rdev=np.where(special, column("st_rdev", np.uint64), np.uint64(0)),
+            link=_links(
+                kind, column("st_nlink", np.int64), column("st_ino", np.uint64), column("st_dev", np.uint64)
+            ),
+            target=Ragged.empty(n),
+            xattrs=Ragged.empty(n),
+            extents=Ragged.empty(n),
+            content=Ragged.empty(n),
+        )
+        holes = (is_file & (column("st_blocks", np.int64) * 512 < size)).astype(np.uint8)
+        return Walk(entries, column("st_ino", np.uint64), column("st_ctime_ns", np.int64), holes)
+
+    @staticmethod
+    def concat(parts: Sequence[Walk]) -> Walk:
+        """Walks of different paths as one, not sorted."""
+        return Walk(
+            Entries.concat([p.entries for p in parts]),
+            np.concatenate([p.ino for p in parts]),
+            np.concatenate([p.ctime_ns for p in parts]),
+            np.concatenate([p.holes for p in parts]),
+            [gap for p in parts for gap in p.unreadable],
+        )
+
+
+def walk(
+    root: Beneath,
+    start: bytes = ROOT,
+    *,
+    patterns: Patterns = _EVERYTHING,
+    one_filesystem: bool = False,
+    entering: Callable[[int, bytes], None] | None = None,
+) -> Walk:
+    """Everything beneath `start` and itself. Files that vanish meanwhile are left out.
+
+    entering: called with (descriptor, path) of each directory before it is listed, to watch it.
+    one_filesystem: mount points are taken, what they hold is not. Raises OSError when `start` cannot be
+    opened.
+    """
+    walker = _Walker(root, patterns, entering)
+    walker.run(start, one_filesystem)
+    paths, found = walker.paths, walker.found
+    if walker.gone or patterns.selective:
+        keep = _wanted(paths, found, walker.gone, patterns)
+        paths, found = [paths[i] for i in keep], [found[i] for i in keep]
+    return replace(Walk.of(paths, found), unreadable=walker.unreadable)
+
+
+class _Walker:
+    def __init__(
+        self, root: Beneath, patterns: Patterns, entering: Callable[[int, bytes], None] | None
+    ) -> None:
+        self.root = root
+        self.patterns = patterns
+        self.entering = entering
+        self.paths: list[bytes] = []
+        self.found: list[os.stat_result] = []
+        self.gone: set[bytes] = set()
+        self.unreadable: list[tuple[bytes, str]] = []
+
+    def run(self, start: bytes, one_filesystem: bool) -> None:
+        fd = self.root.open(start, os.O_PATH | os.O_NOFOLLOW)
+        try:
+            top = os.fstat(fd)
+        finally:
+            os.close(fd)
+        self.paths.append(start)
+        self.found.append(top)
+        waiting = [start] if stat.S_ISDIR(top.st_mode) else []
+        while waiting:
+            path = waiting.pop()
+            if path != ROOT and self.patterns.excludes_content(path):
+                continue
+            try:
+                fd = self.root.open(path, _LIST)
+            except OSError as error:
+                self._missed(path, error)
+                continue
+            try:
+                if self.entering:
+                    self.entering(fd, path)
+                below = self._list(fd, path)
+            except OSError as error:
+                self._missed(path, error)
+            else:
+                waiting += [p for p, device in below if not one_filesystem or device == top.st_dev]
+            finally:
+                os.close(fd)
+
+    def _list(self, fd: int, path: bytes) -> list[tuple[bytes, int]]:
+        """Takes what a directory holds; its directories with their devices."""
+        prefix = b"" if path == ROOT else path + b"/"
+        patterns = self.patterns if self.patterns.any else None
+        take, keep, look = self.paths.append, self.found.append, os.stat
+        below = []
+        # By a path of bytes, because by a descriptor names come as text and would all be encoded again.
+        for name in os.listdir(b"/proc/self/fd/%d" % fd):
+            try:
+                found = look(name, dir_fd=fd, follow_symlinks=False)
+            except FileNotFoundError:
+                continue
+            child = prefix + name
+            is_directory = found.st_mode & 0o170000 == 0o040000
+            if patterns and patterns.excludes(child, directory=is_directory):
+                continue
+            take(child)
+            keep(found)
+            if is_directory:
+                below.append((child, found.st_dev))
+        return below
+
+    def _missed(self, path: bytes, error: OSError) -> None:
+        if error.errno in _GONE:
+            self.gone.add(path)
+        else:
+            self.unreadable.append((path, (error.strerror or str(error)).lower()))
+
+
+def _wanted(
+    paths: list[bytes], found: list[os.stat_result], gone: set[bytes], patterns: Patterns
+) -> list[int]:
+    """Without what vanished; of includes, what they match and the directories that lead there."""
+    rows = [i for i, p in enumerate(paths) if p not in gone]
+    if not patterns.selective:
+        return rows
+    chosen = {paths[i] for i in rows if patterns.includes(paths[i], directory=stat.S_ISDIR(found[i].st_mode))}
+    above = {a for p in chosen for a in ancestors_of(p)}
+    return [i for i in rows if paths[i] in chosen or paths[i] in above or paths[i] == ROOT]
+
+
+def _links(kind: Array, nlink: Array, ino: Array, dev: Array) -> Array:
+    """0, or one number per file that has several names. Numbers of devices change with every boot, so a
+    second filesystem of the tree is told apart by its place in order of path only."""
+    many = (nlink > 1) & (kind != Kind.DIRECTORY)
+    if not many.any():
+        return np.zeros(len(kind), np.uint64)
+    devices = list(dict.fromkeys(dev.tolist()))
+    places = {d: np.uint64(i) << np.uint64(48) for i, d in enumerate(devices)}
+    shift = np.array([places[d] for d in dev[many].tolist()], np.uint64)
+    link = np.zeros(len(kind), np.uint64)
+    link[many] = ino[many] ^ shift
+    return link
