@@ -67,15 +67,26 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
+def stop(pid: int) -> None:
+    """Asks a server to end, and waits."""
+    process = psutil.Process(pid)
+    process.terminate()
+    process.wait(60)
+
+
+NOT_YET = (OSError, pymysql.MySQLError, psycopg2.Error, valkey.ValkeyError)
+"""What a server that is still starting answers with."""
+
+
 def until(ready: Callable[[], bool], what: str, patience: float = 30.0) -> None:
-    """Polls. An exception of `ready` counts as not yet."""
+    """Polls until `ready` is true and does not raise."""
     deadline = time.monotonic() + patience
     while True:
         error: Exception | None = None
         try:
             if ready():
                 return
-        except Exception as problem:
+        except NOT_YET as problem:
             error = problem
         if time.monotonic() > deadline:
             raise TimeoutError(f"waited {patience:g} s for {what}") from error
@@ -83,8 +94,8 @@ def until(ready: Callable[[], bool], what: str, patience: float = 30.0) -> None:
 
 
 def run(command: Sequence[str | Path], account: str | None = None, **more: Any) -> str:
-    """Runs a program to its end, or fails with what it said. A server that it leaves behind keeps no pipe of ours
-    open: the output goes through a file."""
+    """Runs a program to its end, or fails with what it said. Its output goes through a file, because a server
+    that it leaves behind would keep a pipe open."""
     who: dict[str, Any] = {}
     if account is not None:
         entry = pwd.getpwnam(account)

@@ -1,4 +1,4 @@
-"""A WordPress site as Debian ships it: Apache with mod_php, MariaDB, and a Redis that a small plugin writes to.
+"""A WordPress site as Debian ships it: Apache with mod_php, MariaDB, and a Redis that a plugin writes to.
 
 Each post has media. The plugin writes the media's hash to Redis while the post is being made, so one
 acknowledged post is rows in MariaDB, a file below wp-content/uploads and a field in Redis, and they name each

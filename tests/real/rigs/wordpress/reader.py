@@ -1,4 +1,4 @@
-"""Readers of the site: what must be true of it, seen through HTTP alone, but for Redis, which has no other face."""
+"""Readers of the site: what must be true of it, seen through HTTP; and through Redis, which has no page."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def broken_promises(site: WordPress, promised: list[Promise]) -> list[str]:
 
 
 def broken_references(site: WordPress) -> list[str]:
-    """Whatever is there has its cause: posts their media, attachments their files, fields in Redis their posts."""
+    """Whatever is there has its cause: posts their media, attachments their files, Redis its posts."""
     wp = xmlrpc.client.ServerProxy(f"{site.url}/xmlrpc.php").wp
     posts: Any = wp.getPosts(0, "editor", site.password, {**EVERYTHING, "post_type": "post"})
     broken = []
