@@ -1,0 +1,253 @@
+"""The driver of Redis and Valkey: who runs, what it says of itself, starting and stopping.
+
+A server started here is started on a directory as its owner, never as root for somebody else's data. Its
+configuration is the file that the service names, or the redis.conf that a restore wrote into the directory;
+what the component's options say (where it listens, where it lives, its password) is added on standard
+input, so that no password is ever in a command line and none is stored.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import time
+from pathlib import Path
+
+import psutil
+
+from ...model.errors import SourceError, UndividedError
+from ...model.point import ComponentPoint
+from ...model.service import Component
+from ...tree.mounts import beneath
+from ..base import Description, Found, Health, Source
+from ..install import exchange
+from ..running import start_by_options, stop_by_options
+from ..secrets import secret
+from .rebuild import DEFAULT_PORT, configuration, quoted, rebuild
+from .resp import Connection, RefusedError, Server, info
+from .session import RedisSession
+
+_PROGRAMS = ("redis-server", "valkey-server")
+_PATIENCE = 120.0
+"""Seconds a server may take to load its data, or to write it down."""
+_POLL = 0.02
+
+
+class RedisDriver:
+    """See drivers/base.py: Driver."""
+
+    kind = "redis"
+    markable = False
+    cache: Path | None = None
+
+    def __init__(self, component: Component) -> None:
+        self.component = component
+        self.server = Server(
+            address=component.get("address", "127.0.0.1"),
+            port=component.get("port", 6379),
+            socket=component.get("socket"),
+            user=component.get("user"),
+        )
+
+    @classmethod
+    def find(cls) -> list[Found]:
+        found = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error, OSError):
+                if process.name() in _PROGRAMS:
+                    found += _listening(process)
+        return found
+
+    def describe(self) -> Description:
+        connection = self._connect()
+        try:
+            about, memory = info(connection, "server"), info(connection, "memory")
+            directory = self._directory(connection)
+        finally:
+            connection.close()
+        return Description(
+            version=about.get("valkey_version") or about["redis_version"],
+            directory=str(directory),
+            size=int(memory["used_memory"]),
+            filesystem=_filesystem(directory),
+            details={"mode": about.get("redis_mode"), "pid": int(about["process_id"])},
+        )
+
+    def health(self) -> Health:
+        try:
+            connection = self._connect()
+            try:
+                connection.call("PING")
+                keys = info(connection, "keyspace")
+            finally:
+                connection.close()
+        except UndividedError as error:
+            return Health(False, error.cause)
+        return Health(True, f"answers at {self.server}, {len(keys)} databases in use")
+
+    def session(self, previous: ComponentPoint | None, *, must_hold: bool) -> RedisSession:
+        return RedisSession(self.server, self._password(), previous)
+
+    def directory(self) -> Path:
+        path = self.component.get("path")
+        if path is not None:
+            return Path(path)
+        connection = self._connect()
+        try:
+            return self._directory(connection)
+        finally:
+            connection.close()
+
+    def restore(self, source: Source, into: Path) -> None:
+        rebuild(source, into, self._program())
+        text = configuration(source.point.state, self.component)
+        place = into / "redis.conf"
+        place.write_text(text)
+        owner = os.stat(into)
+        os.chown(place, owner.st_uid, owner.st_gid)
+
+    def install(self, built: Path, aside: str) -> Path | None:
+        return exchange(built, self.directory(), aside)
+
+    def start(self) -> None:
+        if self.health().ok:
+            return
+        if start_by_options(self.component):
+            self._await(None)
+            return
+        directory = self.directory()
+        config = Path(self.component.get("config") or directory / "redis.conf")
+        owner = os.stat(directory)
+        root = os.geteuid() == 0
+        with open(directory / "redis.log", "wb") as log:
+            process = subprocess.Popen(
+                [self._program(), *([str(config)] if config.exists() else []), "-"],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                cwd=directory,
+                start_new_session=True,
+                user=owner.st_uid if root else None,
+                group=owner.st_gid if root else None,
+                extra_groups=[] if root else None,
+            )
+        assert process.stdin is not None, "a pipe was asked for"
+        process.stdin.write(self._options(directory, config).encode())
+        process.stdin.close()
+        self._await(process)
+
+    def stop(self) -> None:
+        try:
+            connection = self._connect()
+        except SourceError:
+            return
+        try:
+            pid = int(info(connection, "server")["process_id"])
+            if not stop_by_options(self.component):
+                self._shut_down(connection)
+        finally:
+            connection.close()
+        _await_end(pid, self.server)
+
+    def _connect(self) -> Connection:
+        return Connection(self.server, self._password())
+
+    def _password(self) -> str | None:
+        return secret(self.component.get("password"), f"log in to Redis at {self.server}")
+
+    def _directory(self, connection: Connection) -> Path:
+        path = self.component.get("path")
+        if path is not None:
+            return Path(path)
+        try:
+            answer = connection.call("CONFIG", "GET", "dir")
+        except RefusedError as error:
+            raise SourceError(
+                f"the server does not tell its directory: {error.cause}",
+                doing=f"look at {self.component.name}",
+                hint="Give `path` in the service file, or permit config|get to the backup's user.",
+            ) from error
+        assert isinstance(answer, list) and isinstance(answer[1], bytes), "CONFIG GET answers with pairs"
+        return Path(os.fsdecode(answer[1]))
+
+    def _program(self) -> str:
+        binaries = self.component.get("binaries")
+        if binaries is None:
+            return "redis-server"
+        return next((str(p) for name in _PROGRAMS if (p := Path(binaries, name)).exists()), "redis-server")
+
+    def _options(self, directory: Path, config: Path) -> str:
+        """What only the service knows: where it lives, where it listens, the password. Never written down."""
+        lines = [f"dir {quoted(str(directory))}", "daemonize no"]
+        if self.server.socket:
+            lines.append(f"unixsocket {quoted(self.server.socket)}")
+            if not config.exists() or self.server.socket not in config.read_text(errors="replace"):
+                # Made for another place: its port belongs to somebody else.
+                lines.append(f"port {self.server.port if self.server.port != DEFAULT_PORT else 0}")
+        else:
+            lines += [f"port {self.server.port}", f"bind {self.server.address}"]
+        password = self._password()
+        if password is not None and self.server.user is None:
+            lines.append(f"requirepass {quoted(password)}")
+        return "\n".join(lines) + "\n"
+
+    def _await(self, process: subprocess.Popen[bytes] | None) -> None:
+        until = time.monotonic() + _PATIENCE
+        while not (health := self.health()).ok:
+            ended = process is not None and process.poll() is not None
+            if ended or time.monotonic() > until:
+                raise UndividedError(
+                    f"it does not answer: {health.says}",
+                    doing=f"start {self.component.name}",
+                    hint=f"See redis.log and the server's own log in {self.directory()}.",
+                )
+            time.sleep(_POLL)
+
+    def _shut_down(self, connection: Connection) -> None:
+        connection.timeout(_PATIENCE)
+        try:
+            # SAVE: what moves aside shall hold the last state even where no save points are set.
+            connection.call("SHUTDOWN", "SAVE")
+        except RefusedError as error:
+            raise UndividedError(
+                f"the server refuses to shut down: {error.cause}", doing=f"stop {self.component.name}"
+            ) from error
+        except SourceError:
+            return
+
+
+def _filesystem(directory: Path) -> str:
+    try:
+        mount = beneath(directory)
+    except OSError:
+        return "unknown: the directory is not to be seen from here"
+    return f"{mount.fstype} on {mount.mountpoint}"
+
+
+def _listening(process: psutil.Process) -> list[Found]:
+    """The address of a server process as service-file keys: its first TCP port, else its socket."""
+    says = f"{process.name()} in {process.cwd()}"
+    for listener in process.net_connections("inet"):
+        if listener.status == psutil.CONN_LISTEN:
+            address = listener.laddr.ip if listener.laddr.ip not in ("0.0.0.0", "::", "*") else "127.0.0.1"  # noqa: S104
+            return [Found("redis", {"address": address, "port": listener.laddr.port}, process.pid, says)]
+    sockets = [s.laddr for s in process.net_connections("unix") if s.laddr]
+    return [Found("redis", {"socket": sockets[0]}, process.pid, says)] if sockets else []
+
+
+def _await_end(pid: int, server: Server) -> None:
+    until = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            process = psutil.Process(pid)
+            if process.name() not in _PROGRAMS or process.status() == psutil.STATUS_ZOMBIE:
+                return
+        except psutil.Error:
+            return
+        if time.monotonic() > until:
+            raise UndividedError(
+                f"the server at {server} (pid {pid}) is still running",
+                hint="See its log for what it waits for.",
+            )
+        time.sleep(_POLL)

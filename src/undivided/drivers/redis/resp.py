@@ -1,0 +1,185 @@
+"""RESP: the wire protocol of Redis, as little of it as a backup needs.
+
+A command goes out as an array of byte strings, a reply comes back as one of five shapes that its first byte
+names. One `Connection` is one conversation in order, so a command whose reply was never read can still be
+undone by a later one: the server executes both, in that order, however late it gets to them.
+
+The protocol is forty lines, and replication (psync.py) needs the raw bytes that client libraries hide.
+Source: the Redis serialization protocol specification, version 2.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+from dataclasses import dataclass
+
+from ...model.errors import SourceError
+
+Reply = bytes | int | None | list["Reply"]
+_PIECE = 1 << 20
+
+
+class RefusedError(SourceError):
+    """The server answered with an error. `code` is its first word: NOPERM, WRONGPASS, LOADING, ERR."""
+
+    def __init__(self, cause: str, *, doing: str = "", hint: str = "") -> None:
+        super().__init__(cause, doing=doing, hint=hint)
+        self.code = cause.split(" ", 1)[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Where a server is and who asks: a UNIX socket if given, else TCP. The password is never printed."""
+
+    address: str = "127.0.0.1"
+    port: int = 6379
+    socket: str | None = None
+    user: str | None = None
+
+    def __str__(self) -> str:
+        return self.socket or f"{self.address}:{self.port}"
+
+
+class Connection:
+    """One authenticated conversation. timeout: seconds that any single read or write may take.
+
+    Raises SourceError when the server cannot be reached or falls silent, RefusedError when it says no.
+    """
+
+    def __init__(self, server: Server, password: str | None = None, *, timeout: float = 10.0) -> None:
+        self.server = server
+        self._buffer = bytearray()
+        self._owed = 0
+        self._socket = self._connect(timeout)
+        try:
+            if password is not None:
+                self.call("AUTH", *([server.user] if server.user else []), password)
+        except BaseException:
+            self.close()
+            raise
+
+    def _connect(self, timeout: float) -> socket.socket:
+        family = socket.AF_UNIX if self.server.socket else socket.AF_INET
+        try:
+            if family == socket.AF_INET:
+                made = socket.create_connection((self.server.address, self.server.port), timeout)
+                made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                return made
+            made = socket.socket(family)
+            made.settimeout(timeout)
+            try:
+                made.connect(self.server.socket or "")
+            except BaseException:
+                made.close()
+                raise
+        except OSError as error:
+            raise SourceError(
+                f"no Redis answers at {self.server}: {(error.strerror or str(error)).lower()}",
+                hint="Start the server, or correct socket, address and port in the service file.",
+            ) from error
+        return made
+
+    def timeout(self, seconds: float) -> None:
+        self._socket.settimeout(max(seconds, 0.001))
+
+    def send(self, *words: str | bytes | int) -> None:
+        """Sends a command without waiting for its reply; `reply` collects the replies in order."""
+        parts = [w if isinstance(w, bytes) else str(w).encode() for w in words]
+        head = b"*%d\r\n" % len(parts)
+        try:
+            self._socket.sendall(head + b"".join(b"$%d\r\n%b\r\n" % (len(p), p) for p in parts))
+        except OSError as error:
+            raise self._lost(error) from error
+        self._owed += 1
+
+    def call(self, *words: str | bytes | int) -> Reply:
+        """One command and its reply."""
+        self.send(*words)
+        while self._owed > 1:
+            with contextlib.suppress(RefusedError):
+                self.reply()
+        return self.reply()
+
+    def reply(self) -> Reply:
+        answer = self._parse()
+        self._owed -= 1
+        if isinstance(answer, RefusedError):
+            raise answer
+        return answer
+
+    def line(self) -> bytes:
+        """One line without its end: for replication, whose lines are not all replies."""
+        while (end := self._buffer.find(b"\n")) < 0:
+            self._fill()
+        found = bytes(self._buffer[:end]).removesuffix(b"\r")
+        del self._buffer[: end + 1]
+        return found
+
+    def ready(self, seconds: float) -> bool:
+        """Whether bytes come within `seconds`."""
+        return bool(self._buffer or select.select([self._socket], [], [], seconds)[0])
+
+    def some(self, limit: int = _PIECE) -> bytes:
+        """Whatever bytes come next, at least one, at most `limit`."""
+        if not self._buffer:
+            self._fill()
+        piece = bytes(self._buffer[:limit])
+        del self._buffer[:limit]
+        return piece
+
+    def _parse(self) -> Reply | RefusedError:
+        line = self.line()
+        kind, rest = line[:1], line[1:]
+        if kind == b"+":
+            return rest
+        if kind == b"-":
+            return RefusedError(rest.decode(errors="replace"), doing=f"ask Redis at {self.server}")
+        if kind == b":":
+            return int(rest)
+        if kind == b"$":
+            return self._exactly(int(rest)) if rest != b"-1" else None
+        if kind == b"*":
+            items = [self._parse() for _ in range(max(int(rest), 0))]
+            return [item for item in items if not isinstance(item, RefusedError)]
+        raise SourceError(
+            f"{self.server} does not speak the Redis protocol",
+            hint="Correct socket, address and port in the service file; TLS is not supported.",
+        )
+
+    def _exactly(self, count: int) -> bytes:
+        while len(self._buffer) < count + 2:
+            self._fill()
+        found = bytes(self._buffer[:count])
+        del self._buffer[: count + 2]
+        return found
+
+    def _fill(self) -> None:
+        try:
+            piece = self._socket.recv(_PIECE)
+        except OSError as error:
+            raise self._lost(error) from error
+        if not piece:
+            raise self._lost("the server closed the connection")
+        self._buffer += piece
+
+    def _lost(self, why: object) -> SourceError:
+        return SourceError(
+            f"lost Redis at {self.server}: {why or 'no answer in time'}",
+            hint="See the server's log; a replica's output buffer limit or a long script may be the reason.",
+        )
+
+    def close(self) -> None:
+        """Idempotent. Wakes a thread that reads."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+
+
+def info(connection: Connection, section: str) -> dict[str, str]:
+    """INFO of a section, as the text values that the server gives."""
+    answer = connection.call("INFO", section)
+    assert isinstance(answer, bytes), "INFO answers with text"
+    lines = (line.partition(":") for line in answer.decode(errors="replace").splitlines())
+    return {name: value for name, colon, value in lines if colon}

@@ -1,0 +1,51 @@
+"""One component captured by itself, as the cut would: for tests of a driver without a vault."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from undivided.drivers.base import Driver
+from undivided.model.point import ComponentPoint
+
+from .memory import MemorySink, NoGuard
+
+PAUSE = 5.0
+
+
+def capture(
+    driver: Driver,
+    sink: MemorySink,
+    previous: ComponentPoint | None = None,
+    *,
+    must_hold: bool = True,
+    prepared: Callable[[], None] = lambda: None,
+    held: Callable[[], None] = lambda: None,
+    released: Callable[[], None] = lambda: None,
+) -> ComponentPoint:
+    """Takes one point into `sink`. prepared, held, released: called after that step."""
+    session = driver.session(previous, must_hold=must_hold)
+    try:
+        session.prepare(sink)
+        prepared()
+        session.hold(NoGuard(), time.monotonic() + PAUSE)
+        held()
+        position = session.mark("point")
+        session.release()
+        released()
+        state = session.finish(sink)
+        coherence = session.coherence
+        session.committed()
+    finally:
+        session.close()
+    return ComponentPoint(
+        name="component",
+        kind=driver.kind,
+        timeline="timeline",
+        sequence=1,
+        digest="",
+        coherence=coherence,
+        position=position,
+        state=state,
+        notes=tuple(sink.notes),
+    )

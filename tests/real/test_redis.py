@@ -1,0 +1,284 @@
+"""The Redis driver against a real server: what is restored is what was there at the mark, to the key."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from undivided.drivers.redis import RedisDriver
+from undivided.drivers.redis.resp import Connection, RefusedError
+from undivided.model.errors import SourceError, UndividedError
+from undivided.model.point import ComponentPoint
+from undivided.model.service import Component
+from undivided.testing.capturing import capture
+from undivided.testing.memory import MemorySink, MemorySource, NoGuard
+from undivided.testing.redis import RedisServer, everything
+
+pytestmark = pytest.mark.real
+SETTINGS = {"databases": "40", "save": "900 1", "maxmemory": "100mb"}
+
+
+@pytest.fixture
+def server() -> Iterator[RedisServer]:
+    with RedisServer() as running:
+        yield running
+
+
+@contextlib.contextmanager
+def restored(
+    server: RedisServer, sink: MemorySink, point: ComponentPoint, **more: Any
+) -> Iterator[RedisDriver]:
+    """The point, running beside its original on a socket of its own."""
+    into = server.directory / "restored"
+    into.mkdir()
+    driver = RedisDriver(server.component.at({"socket": f"{server.directory}/r", "path": str(into), **more}))
+    driver.restore(MemorySource(sink, point), into)
+    driver.start()
+    try:
+        yield driver
+    finally:
+        driver.stop()
+
+
+def content(driver: RedisDriver, password: str | None = None, databases: int = 16) -> dict[Any, Any]:
+    with contextlib.closing(Connection(driver.server, password)) as connection:
+        return everything(connection, databases)
+
+
+def test_every_kind_of_value_comes_back_as_it_was_at_the_mark(server: RedisServer) -> None:
+    client, sink, driver = server.connect(), MemorySink(), RedisDriver(server.component)
+    client.call("SET", "text", b"\r\n\x00$*")
+    client.call("RPUSH", "list", *range(300))
+    expected: dict[Any, Any] = {}
+
+    def while_prepared() -> None:
+        client.call("ZADD", "ranks", 1, "a", 2.5, "b")
+        client.call("HSET", "hash", "field", "value")
+        client.call("SELECT", 3)
+        client.call("XADD", "log", "1-1", "what", "happened")
+        client.call("MULTI")
+        client.call("INCR", "counter")
+        client.call("SADD", "set", "x", "y")
+        client.call("EXEC")
+        client.call("EVAL", "redis.call('SET', KEYS[1], 'scripted')", 1, "by-script")
+        expected.update(everything(client))
+        client.call("SELECT", 3)
+
+    def afterwards() -> None:
+        client.call("SET", "late", "1")
+
+    point = capture(driver, sink, prepared=while_prepared, released=afterwards)
+    with restored(server, sink, point) as copy:
+        assert content(copy) == expected
+    client.close()
+
+
+def test_acknowledged_before_the_hold_is_in_and_begun_after_it_is_out(server: RedisServer) -> None:
+    sink, driver = MemorySink(), RedisDriver(server.component)
+    acknowledged: list[int] = []
+    stop = threading.Event()
+
+    def write() -> None:
+        with contextlib.closing(server.connect()) as client:
+            while not stop.is_set():
+                client.call("SADD", "tokens", len(acknowledged))
+                acknowledged.append(len(acknowledged))
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    bounds: list[tuple[int, int]] = []
+    points = []
+    try:
+        previous = None
+        for _ in range(5):
+            held: list[int] = []
+            previous = capture(driver, sink, previous, held=lambda held=held: held.append(len(acknowledged)))
+            # One command may have been executed whose answer was under way when the pause began.
+            bounds.append((held[0], held[0] + 1))
+            points.append((previous, dict(sink.data), dict(sink.rows)))
+    finally:
+        stop.set()
+        writer.join()
+    for number, (point, data, rows) in enumerate(points):
+        kept = MemorySink()
+        kept.data, kept.rows = data, rows
+        into = server.directory / f"at-{number}"
+        into.mkdir()
+        there = RedisDriver(server.component.at({"socket": str(into / "s"), "path": str(into)}))
+        there.restore(MemorySource(kept, point), into)
+        there.start()
+        try:
+            tokens = {int(token) for token in next(iter(content(there).values()))[0]}
+        finally:
+            there.stop()
+        low, high = bounds[number]
+        assert set(range(low)) <= tokens <= set(range(high))
+
+
+def test_the_second_point_moves_only_what_was_replicated_since(server: RedisServer) -> None:
+    sink, driver = MemorySink(), RedisDriver(server.component)
+    server.call("SET", "big", b"x" * 300_000)
+    first = capture(driver, sink)
+    assert sink.settle() > 1000
+    second = capture(driver, sink, first)
+    assert sink.settle() < 100
+    server.call("SET", "small", "value")
+    third = capture(driver, sink, second)
+    assert 0 < sink.settle() < 300
+    assert first.position.order <= second.position.order < third.position.order
+
+
+def test_a_backlog_that_was_overrun_makes_a_new_image_and_says_so(server: RedisServer) -> None:
+    server.call("CONFIG", "SET", "repl-backlog-size", 16384)
+    sink, driver = MemorySink(), RedisDriver(server.component)
+    first = capture(driver, sink)
+    sink.notes.clear()
+    for number in range(40):
+        server.call("SET", f"key{number}", b"x" * 1000)
+    expected = everything(server.connect())
+    second = capture(driver, sink, first)
+    sink.settle()
+    assert "repl-backlog-size" in sink.notes[0]
+    assert second.position.order[0] == first.position.order[0] + 1
+    with restored(server, sink, second) as copy:
+        assert content(copy) == expected
+
+
+def test_a_server_that_sends_its_image_from_disk_with_a_length_is_understood() -> None:
+    with RedisServer({"repl-diskless-sync": "no"}) as server:
+        sink, driver = MemorySink(), RedisDriver(server.component)
+        client = server.connect()
+        client.call("SET", "before", "1")
+        point = capture(driver, sink, prepared=lambda: client.call("SET", "between", "2") and None)
+        with restored(server, sink, point) as copy:
+            assert content(copy) == everything(client)
+
+
+def test_a_key_made_permanent_before_the_mark_survives_and_a_mortal_one_dies(server: RedisServer) -> None:
+    client, sink, driver = server.connect(), MemorySink(), RedisDriver(server.component)
+    client.call("SET", "saved", "1", "PX", 300)
+    client.call("SET", "mortal", "1", "PX", 300)
+    client.call("SET", "later", "1", "EX", 3600)
+    hour = client.call("PEXPIRETIME", "later")
+    point = capture(driver, sink, prepared=lambda: client.call("PERSIST", "saved") and None)
+    until = time.monotonic() + 30
+    while client.call("EXISTS", "mortal") and time.monotonic() < until:
+        time.sleep(0.02)
+    with restored(server, sink, point) as copy, contextlib.closing(Connection(copy.server)) as there:
+        assert there.call("GET", "saved") == b"1"
+        assert there.call("GET", "mortal") is None
+        assert there.call("PEXPIRETIME", "later") == hour
+
+
+def test_a_server_that_appends_comes_back_with_its_data_and_goes_on_appending() -> None:
+    with RedisServer({**SETTINGS, "appendonly": "yes"}) as server:
+        client, sink, driver = server.connect(), MemorySink(), RedisDriver(server.component)
+        client.call("SELECT", 39)
+        client.call("SET", "key", "value")
+        point = capture(driver, sink)
+        with restored(server, sink, point) as copy:
+            assert content(copy, databases=40) == everything(client, 40)
+            with contextlib.closing(Connection(copy.server)) as there:
+                assert there.call("CONFIG", "GET", "appendonly") == [b"appendonly", b"yes"]
+                assert there.call("CONFIG", "GET", "save") == [b"save", b"900 1"]
+                assert there.call("CONFIG", "GET", "maxmemory") == [b"maxmemory", b"104857600"]
+                there.call("SET", "more", "1")
+            copy.stop()
+            copy.start()
+            assert (0, b"more") in content(copy, databases=40)
+
+
+def test_the_password_is_used_and_stored_nowhere(tmp_path: Path) -> None:
+    with RedisServer({"requirepass": "hunter2hunter2"}) as server:
+        place = tmp_path / "password"
+        place.write_text("hunter2hunter2\n")
+        given = {**server.component.options, "password": {"file": str(place)}}
+        driver, sink = RedisDriver(Component("cache", "redis", given)), MemorySink()
+        assert not RedisDriver(server.component).health().ok
+        server.call("SET", "key", "value")
+        point = capture(driver, sink)
+        assert "hunter2" not in repr(point) + repr(sink.data)
+        with restored(server, sink, point, password={"file": str(place)}) as copy:
+            assert content(copy, "hunter2hunter2") == {(0, b"key"): (b"value", -1)}
+            with pytest.raises(RefusedError), contextlib.closing(Connection(copy.server)) as stranger:
+                stranger.call("GET", "key")
+            files = [p.read_bytes() for p in copy.directory().rglob("*") if p.is_file()]
+            assert not any(b"hunter2" in text for text in files)
+
+
+def test_without_permission_to_replicate_the_image_is_forked_inside_the_pause(server: RedisServer) -> None:
+    server.call("ACL", "SETUSER", "default", "-psync")
+    client, sink, driver = server.connect(), MemorySink(), RedisDriver(server.component)
+    client.call("SET", "before", "1")
+    first = capture(driver, sink, released=lambda: client.call("SET", "after", "1") and None)
+    assert "forked inside the pause" in sink.notes[0]
+    with restored(server, sink, first) as copy:
+        assert content(copy) == {(0, b"before"): (b"1", -1)}
+    second = capture(driver, sink, first)
+    assert second.position.order > first.position.order
+
+
+def test_a_replica_is_refused_and_its_primary_named(server: RedisServer) -> None:
+    with RedisServer({"replicaof": f"127.0.0.1 {server.port}"}) as replica:
+        with pytest.raises(SourceError) as refusal:
+            capture(RedisDriver(replica.component), MemorySink())
+        assert f"127.0.0.1:{server.port}" in refusal.value.hint
+
+
+def test_the_pause_ends_by_itself_when_nobody_releases(server: RedisServer) -> None:
+    session = RedisDriver(server.component).session(None, must_hold=True)
+    session.prepare(MemorySink())
+    session.hold(NoGuard(), time.monotonic() + 0.3)
+    # As if we were dead from here on: no release, no close.
+    client = server.connect()
+    client.timeout(20)
+    assert client.call("SET", "key", "value") == b"OK"
+    session.close()
+
+
+def test_a_position_read_after_the_pause_has_ended_is_refused(server: RedisServer) -> None:
+    session = RedisDriver(server.component).session(None, must_hold=True)
+    session.prepare(MemorySink())
+    deadline = time.monotonic() + 0.05
+    session.hold(NoGuard(), deadline)
+    while time.monotonic() <= deadline:
+        time.sleep(0.005)
+    with pytest.raises(SourceError):
+        session.mark("point")
+    session.close()
+
+
+def test_a_server_killed_in_the_middle_fails_the_point(server: RedisServer) -> None:
+    with pytest.raises(SourceError) as failure:
+        capture(RedisDriver(server.component), MemorySink(), prepared=server.kill)
+    assert failure.value.hint
+
+
+def test_our_replica_never_counts_as_a_copy_of_a_write(server: RedisServer) -> None:
+    client = server.connect()
+    counted = []
+
+    def wait() -> None:
+        client.call("SET", "key", "value")
+        counted.append(client.call("WAIT", 1, 1500))
+
+    capture(RedisDriver(server.component), MemorySink(), prepared=wait)
+    assert counted == [0]
+
+
+def test_a_damaged_stream_is_refused_with_the_servers_own_words(server: RedisServer) -> None:
+    sink, driver = MemorySink(), RedisDriver(server.component)
+    server.call("SET", "key", "value")
+    point = capture(driver, sink)
+    sink.data[b"data/dump.rdb"] = sink.data[b"data/dump.rdb"][:-20] + b"\0" * 20
+    into = server.directory / "restored"
+    into.mkdir()
+    with pytest.raises(UndividedError) as refusal:
+        driver.restore(MemorySource(sink, point), into)
+    assert refusal.value.hint
