@@ -58,6 +58,19 @@ def family() -> Iterator[None]:
             psutil.wait_procs(left, timeout=patience)
 
 
+def end_below(directory: Path) -> None:
+    """Ends, without ceremony, those of our descendants that work in a directory or were told of it."""
+    ended = []
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            words = [process.cwd(), *process.cmdline()]
+            if any(str(directory) in word for word in words):
+                process.kill()
+                process.resume()
+                ended.append(process)
+    psutil.wait_procs(ended, timeout=10)
+
+
 def free_ports(count: int) -> list[int]:
     """Ports nobody listens on now. They are taken together, so they differ."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
