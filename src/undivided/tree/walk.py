@@ -15,6 +15,7 @@ import os
 import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from operator import attrgetter
 from typing import Any
 
@@ -78,28 +79,29 @@ class Walk:
         def column(name: str, dtype: Any) -> Array:
             return np.fromiter(map(attrgetter(name), found), dtype, n)
 
-        mode, size = column("st_mode", np.uint32), column("st_size", np.int64)
+        mode, ino, dev, nlink, uid, gid, size = _tuples(found)
         kind = _KINDS[mode >> 12]
-        is_file, special = kind == Kind.FILE, (kind == Kind.CHARACTER) | (kind == Kind.BLOCK)
+        is_file = kind == Kind.FILE
+        rdev = np.zeros(n, np.uint64)
+        for row in np.flatnonzero((kind == Kind.CHARACTER) | (kind == Kind.BLOCK)).tolist():
+            rdev[row] = found[row].st_rdev
         entries = Entries(
             path=Ragged.of(paths),
             kind=kind,
-            mode=mode & 0o7777,
-            uid=column("st_uid", np.uint32),
-            gid=column("st_gid", np.uint32),
+            mode=(mode & 0o7777).astype(np.uint32),
+            uid=uid.astype(np.uint32),
+            gid=gid.astype(np.uint32),
             mtime_ns=column("st_mtime_ns", np.int64),
             size=np.where(is_file, size, 0),
-            rdev=np.where(special, column("st_rdev", np.uint64), np.uint64(0)),
-            link=_links(
-                kind, column("st_nlink", np.int64), column("st_ino", np.uint64), column("st_dev", np.uint64)
-            ),
+            rdev=rdev,
+            link=_links(kind, nlink, ino, dev),
             target=Ragged.empty(n),
             xattrs=Ragged.empty(n),
             extents=Ragged.empty(n),
             content=Ragged.empty(n),
         )
         holes = (is_file & (column("st_blocks", np.int64) * 512 < size)).astype(np.uint8)
-        return Walk(entries, column("st_ino", np.uint64), column("st_ctime_ns", np.int64), holes)
+        return Walk(entries, ino, column("st_ctime_ns", np.int64), holes)
 
     @staticmethod
     def concat(parts: Sequence[Walk]) -> Walk:
@@ -216,6 +218,19 @@ def _wanted(
     chosen = {paths[i] for i in rows if patterns.includes(paths[i], directory=stat.S_ISDIR(found[i].st_mode))}
     above = {a for p in chosen for a in ancestors_of(p)}
     return [i for i in rows if paths[i] in chosen or paths[i] in above or paths[i] == ROOT]
+
+
+def _tuples(found: Sequence[os.stat_result]) -> list[Array]:
+    """mode, ino, dev, nlink, uid, gid and size: the front of the tuple that a stat result also is, which is
+    twice as fast to take as its attributes."""
+    try:
+        flat = np.fromiter(chain.from_iterable(found), np.int64, len(found) * 10)
+    except OverflowError:  # an inode or device number of 64 bits
+        narrowed = ((r[0], *(x - (x >> 63 << 64) for x in r[1:3]), *r[3:10]) for r in found)
+        flat = np.fromiter(chain.from_iterable(narrowed), np.int64, len(found) * 10)
+    table = flat.reshape(-1, 10)
+    mode, ino, dev, nlink, uid, gid, size = (np.ascontiguousarray(table[:, i]) for i in range(7))
+    return [mode, ino.view(np.uint64), dev.view(np.uint64), nlink, uid, gid, size]
 
 
 def _links(kind: Array, nlink: Array, ino: Array, dev: Array) -> Array:

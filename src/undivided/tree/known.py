@@ -1,0 +1,99 @@
+"""A tree as it was captured so far: one walk, and the few paths that were looked at again since.
+
+While a tree is followed to its mark only a handful of rows change. They lie over the walk's columns like a
+sheet of tracing paper, and become columns again when everything is done.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from bisect import bisect_left
+from typing import NamedTuple
+
+import numpy as np
+
+from ..model.entries import Kind
+from .walk import Walk
+
+
+class Seen(NamedTuple):
+    """What tells whether a path has changed since."""
+
+    directory: bool
+    ino: int
+    ctime_ns: int
+    mtime_ns: int
+    size: int
+
+    @staticmethod
+    def of(found: os.stat_result) -> Seen:
+        size = found.st_size if stat.S_ISREG(found.st_mode) else 0
+        directory = stat.S_ISDIR(found.st_mode)
+        return Seen(directory, found.st_ino, found.st_ctime_ns, found.st_mtime_ns, size)
+
+
+class Known:
+    """base: sorted by path."""
+
+    def __init__(self, base: Walk) -> None:
+        self._base = base
+        self._paths = base.entries.path
+        self._over: dict[bytes, os.stat_result | None] = {}
+
+    def find(self, path: bytes) -> Seen | None:
+        if path in self._over:
+            found = self._over[path]
+            return Seen.of(found) if found else None
+        row = self._row(path)
+        if row == len(self._paths) or self._paths[row] != path:
+            return None
+        entries = self._base.entries
+        return Seen(
+            bool(entries.kind[row] == Kind.DIRECTORY),
+            int(self._base.ino[row]),
+            int(self._base.ctime_ns[row]),
+            int(entries.mtime_ns[row]),
+            int(entries.size[row]),
+        )
+
+    def see(self, path: bytes, found: os.stat_result) -> None:
+        """The path is there, and captured just so."""
+        self._over[path] = found
+
+    def drop(self, path: bytes) -> list[bytes]:
+        """The path is gone, and all beneath it. Returns those that were known."""
+        first, last = self._row(path + b"/"), self._row(path + b"0")  # '0' follows '/'
+        candidates = {path, *(self._paths[row] for row in range(first, last))}
+        candidates |= {p for p in self._over if p.startswith(path + b"/")}
+        gone = [p for p in candidates if self.find(p) is not None]
+        for each in gone:
+            self._over[each] = None
+        return sorted(gone)
+
+    def linked(self) -> list[bytes]:
+        """Paths of files that have further names, through which they can change unseen."""
+        rows = np.flatnonzero(self._base.entries.link).tolist()
+        paths = [self._paths[row] for row in rows]
+        return [p for p in paths if p not in self._over] + [
+            p
+            for p, found in self._over.items()
+            if found and found.st_nlink > 1 and not Seen.of(found).directory
+        ]
+
+    def merged(self) -> Walk:
+        """Everything as one walk, sorted."""
+        if not self._over:
+            return self._base
+        keep = np.ones(len(self._base), np.bool_)
+        for path in self._over:
+            row = self._row(path)
+            if row < len(keep) and self._paths[row] == path:
+                keep[row] = False
+        seen = {path: found for path, found in self._over.items() if found}
+        whole = Walk.concat([self._base.take(np.flatnonzero(keep)), Walk.of(list(seen), list(seen.values()))])
+        paths = whole.entries.path.tolist()
+        return whole.take(np.array(sorted(range(len(paths)), key=paths.__getitem__), np.int64))
+
+    def _row(self, path: bytes) -> int:
+        return bisect_left(range(len(self._paths)), path, key=self._paths.__getitem__)
