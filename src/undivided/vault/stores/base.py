@@ -1,8 +1,9 @@
 """The contract of a store: a place for immutable named objects.
 
-A store knows nothing of what the objects mean. Names are relative, '/'-separated, of [a-z0-9._-]. An object
-appears whole or not at all; once `create` has returned it survives power loss; it never changes. There is no
-overwrite, no rename and no lock: create-only is the one primitive the commit log needs.
+A store knows nothing of what the objects mean. Names are relative, '/'-separated, of [A-Za-z0-9._-], no part
+beginning with a dot. An object appears whole or not at all; once `create` has returned it survives power
+loss; it never changes. There is no overwrite, no rename and no lock: create-only is the one primitive the
+commit log needs.
 
 Retry, caching, bandwidth limits and fault injection are wrappers around this interface, never part of one.
 Every implementation passes tests/contract/test_stores.py.
@@ -42,7 +43,8 @@ class Store(Protocol):
         ...
 
     def read(self, name: str, start: int = 0, length: int | None = None) -> bytes:
-        """Bytes from `start`, `length` of them or to the end. Raises MissingError; StoreError when the range is
+        """Bytes from `start`, `length` of them or to the end. Raises MissingError; StoreError when the range
+        is
         not wholly there."""
         ...
 
@@ -51,7 +53,8 @@ class Store(Protocol):
         ...
 
     def list(self, prefix: str = "") -> Iterator[tuple[str, int]]:
-        """(name, size) of the objects whose name starts with prefix, in order of name. Complete: a listing that
+        """(name, size) of the objects whose name starts with prefix, in order of name. Complete: a listing
+        that
         fails half-way raises, it never just ends."""
         ...
 

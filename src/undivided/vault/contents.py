@@ -1,0 +1,89 @@
+"""Opening what is sealed to the vault's public key: session content keys, timelines, frames.
+
+The private key is asked for when the first content is opened, not before: listing points and writing new ones
+must work where no passphrase is.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from . import timeline as timelines
+from .entry import LogEntry
+from .frames import PURPOSE as FRAME
+from .keys import CONTENT_KEY, WriterKeys, unseal
+from .links import Chain, history_of
+from .log import Log
+from .seal import Opener, damaged
+from .sealed import SealedObject
+from .stores.base import MissingError, Store
+from .timeline import Segment, chained
+
+Unlock = Callable[[], X25519PrivateKey]
+
+
+class ContentKeys:
+    """Session content keys, each unsealed once. Thread-safe."""
+
+    def __init__(self, keys: WriterKeys, unlock: Unlock) -> None:
+        self._keys, self._unlock = keys, unlock
+        self._lock = threading.Lock()
+        self._opened: dict[tuple[bytes, bytes], bytes] = {}
+        self._frames: dict[tuple[bytes, bytes], Opener] = {}
+
+    def key(self, session: bytes, sealed: bytes, what: str) -> bytes:
+        """Raises DamageError naming `what`; WrongKeyError or UsageError when the vault cannot be unlocked."""
+        with self._lock:
+            known = self._opened.get((session, sealed))
+            if known is None:
+                context = self._keys.vault_bytes + session
+                known = unseal(self._unlock(), sealed, CONTENT_KEY, context, what)
+                self._opened[session, sealed] = known
+            return known
+
+    def frames(self, session: bytes, sealed: bytes, what: str) -> Opener:
+        opener = self._frames.get((session, sealed))
+        if opener is None:
+            key = self.key(session, sealed, what)
+            opener = Opener(key, self._keys.vault_bytes, session, FRAME)
+            self._frames[session, sealed] = opener
+        return opener
+
+    def timeline(self, data: bytes, timeline: str, what: str) -> tuple[Segment, bytes]:
+        """A timeline segment and its column block."""
+        sealed = SealedObject(timelines.MAGIC, data, what)
+        key = self.key(sealed.session, sealed.sealed_key, what)
+        block = sealed.open(key, self._keys.vault_bytes, timelines.PURPOSE)
+        return Segment.decode(block, timeline, what), block
+
+
+class Histories:
+    """Timelines read back, their digests checked against the log."""
+
+    def __init__(self, store: Store, log: Log, contents: ContentKeys) -> None:
+        self._store, self._log, self._contents = store, log, contents
+
+    def segments(self, timeline: str, until: int | None) -> list[tuple[LogEntry, Segment]]:
+        """All of a timeline's segments up to entry `until`, oldest first. Raises DamageError."""
+        found = []
+        digest = ""
+        for entry, chain in history_of(self._log, timeline, until):
+            segment, digest = self.segment(timeline, chain, digest)
+            found.append((entry, segment))
+        return found
+
+    def segment(self, timeline: str, chain: Chain, previous: str) -> tuple[Segment, str]:
+        """One segment, and the digest after it, which must be the one that the log has."""
+        what = timelines.name_of(chain.segment)
+        try:
+            data = self._store.read(what)
+        except MissingError as error:
+            raise damaged(what, "it is missing") from error
+        segment, block = self._contents.timeline(data, timeline, what)
+        digest = chained(timeline, previous, block)
+        if digest != chain.digest:
+            raise damaged(what, "it does not continue its timeline")
+        return segment, digest

@@ -1,0 +1,187 @@
+"""The commit log: the one order in which things happened, and the only place where anything is committed.
+
+Entry n+1 is created with a create-only write by someone who has read all n before it. If another was quicker,
+what it wrote is read and the entry is made anew, with a fresh counter. After "exists", or an error whose
+effect is unknown, the entry is read back and compared: equal bytes are ours, for no two are ever sealed
+alike.
+
+Entries are linked so that nobody has to read the whole log:
+
+    links.data      the newest entry, up to and with this one, that changed what chunks are known links.before
+    (on those) the one of them before it links.index     (on those) the index segments it added links.bad
+    (on those) packs found damaged, out of use from here on links.chains    timeline id → {sequence, digest,
+    segment, previous}: as of this commit. sequence is the entry
+                    that last changed it, previous the one that changed it before that
+
+A client remembers the head that it saw. A log that no longer contains it was rolled back or forked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from ..model.errors import DamageError
+from .entry import PURPOSE, Head, LogEntry, decode_entry, encode_entry, name_of
+from .keys import WriterKeys
+from .seal import SESSION_BYTES, Sealer
+from .stores.base import ExistsError, MissingError, Store, StoreError
+
+Make = Callable[[LogEntry | None], tuple[Any, Mapping[str, Any]]]
+"""From the last entry to the body and the links (other than data) of the one after it."""
+_ATTEMPTS = 1000
+
+
+class Log:
+    """The log of one vault as this process knows it. Thread-safe."""
+
+    def __init__(self, store: Store, keys: WriterKeys, known: Head | None) -> None:
+        self._store, self._keys = store, keys
+        self._lock = threading.RLock()
+        self._recent: dict[int, LogEntry] = {}
+        self.last: LogEntry | None = None
+        if known is None:
+            self._find_end()
+        elif known.number:
+            self.last = self._seen(known)
+        self.refresh()
+
+    @property
+    def head(self) -> Head:
+        last = self.last
+        return Head(last.number, last.digest) if last else Head()
+
+    def refresh(self) -> None:
+        """Reads what others have appended since, checking the chain."""
+        with self._lock:
+            while True:
+                try:
+                    data = self._store.read(name_of(self.head.number + 1))
+                except MissingError:
+                    return
+                self._advance(decode_entry(self._keys, self.head.number + 1, data))
+
+    def entry(self, number: int) -> LogEntry:
+        """One entry, authenticated. Raises DamageError when it is missing."""
+        known = self._recent.get(number)
+        if known is None:
+            try:
+                known = decode_entry(self._keys, number, self._store.read(name_of(number)))
+            except MissingError as error:
+                raise _gone(number) from error
+            self._remember(known)
+        return known
+
+    def entries(self, after: int = 0) -> Iterator[LogEntry]:
+        """All entries after `after` up to the head, in order; their chain is checked."""
+        self.refresh()
+        end = self.head
+        previous = self.entry(after).digest if after else ""
+        for number in range(after + 1, end.number + 1):
+            entry = self.entry(number)
+            if entry.previous != previous:
+                raise _broken(number)
+            previous = entry.digest
+            yield entry
+
+    def append(
+        self, kind: str, make: Make, session: bytes | None = None, sealer: Sealer | None = None
+    ) -> LogEntry:
+        """Commits one entry. `make` is asked again after every conflict. Returns the entry once it is
+        durable.
+        """
+        session = session or os.urandom(SESSION_BYTES)
+        sealer = sealer or Sealer(self._keys.structure, self._keys.vault_bytes, session, PURPOSE)
+        with self._lock:
+            for _ in range(_ATTEMPTS):
+                self.refresh()
+                body, links = make(self.last)
+                number = self.head.number + 1
+                changes = "index" in links or "bad" in links
+                before = self.last.links["data"] if self.last else 0
+                linked = {**links, "data": number if changes else before}
+                if changes and "before" not in links:
+                    linked["before"] = before
+                data = encode_entry(sealer, session, self.head, kind, time.time_ns(), body, linked)
+                if self._create(number, data):
+                    self._advance(decode_entry(self._keys, number, data))
+                    assert self.last is not None
+                    return self.last
+        raise StoreError(
+            f"{_ATTEMPTS} others were quicker",
+            doing=f"append to the log of {self._store.url}",
+            hint="Try again.",
+        )
+
+    def _create(self, number: int, data: bytes) -> bool:
+        """False: another entry has this number. Raises when ours is not there."""
+        try:
+            self._store.create(name_of(number), [data])
+        except ExistsError:
+            return self._store.read(name_of(number)) == data
+        except StoreError as error:
+            try:
+                return self._store.read(name_of(number)) == data
+            except StoreError:
+                raise error from None
+        return True
+
+    def _advance(self, entry: LogEntry) -> None:
+        if entry.previous != self.head.digest:
+            raise _broken(entry.number)
+        self._remember(entry)
+        self.last = entry
+
+    def _remember(self, entry: LogEntry) -> None:
+        with self._lock:
+            if len(self._recent) >= 4096:
+                self._recent.clear()
+            self._recent[entry.number] = entry
+
+    def _seen(self, known: Head) -> LogEntry:
+        """The entry this client saw last. Raises DamageError when the log does not have it any more."""
+        name = name_of(known.number)
+        try:
+            data = self._store.read(name)
+        except MissingError:
+            data = b""
+        if hashlib.sha256(data).hexdigest() != known.digest:
+            raise DamageError(
+                f"the vault was rolled back or forked: {name} is not the entry that was seen there before",
+                hint="Someone replaced or restored the vault's files: compare with a copy before trusting it.",
+            )
+        return decode_entry(self._keys, known.number, data)
+
+    def _find_end(self) -> None:
+        """Some entry near the end, in logarithmic time: a first look at a vault must not read all of it."""
+        low, step = 0, 1
+        while self._exists(low + step):
+            low, step = low + step, step * 2
+        while step > 1:
+            step //= 2
+            if self._exists(low + step):
+                low += step
+        if low:
+            self.last = self.entry(low)
+
+    def _exists(self, number: int) -> bool:
+        try:
+            self._store.size(name_of(number))
+        except MissingError:
+            return False
+        return True
+
+
+def _gone(number: int) -> DamageError:
+    return DamageError(f"{name_of(number)} is missing", hint="Run `undivided verify` to learn what it held.")
+
+
+def _broken(number: int) -> DamageError:
+    return DamageError(
+        f"{name_of(number)} does not follow the entry before it",
+        hint="The log was tampered with or put together from two. Compare with a copy before trusting it.",
+    )

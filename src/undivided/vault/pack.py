@@ -1,0 +1,117 @@
+"""Packs: frames one after another, then a footer that says what they are, then a trailer to find the footer
+by.
+
+    frame … frame | footer, sealed | "UDP1" | session 16 | counter u64 | length of the sealed footer u32
+
+The footer is a column block (table.py) sealed for purpose "footer", with the trailer as associated data. Its
+header carries the sealed content key, so a pack alone can be read by who has the keys. A pack is named by the
+SHA-256 of all its bytes. About 32 MiB; the frames are sealed right into a buffer that is used again for later
+packs: fresh megabytes from the allocator cost more than the cipher.
+"""
+
+from __future__ import annotations
+
+import struct
+from array import array
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..model.columns import decode, encode
+from ..model.errors import DamageError
+from .keys import WriterKeys
+from .seal import TAG_BYTES, Opener, Sealer, damaged
+from .table import Table
+
+MAGIC = b"UDP1"
+PURPOSE = "footer"
+TRAILER = struct.Struct(">4s16sQI")
+CAPACITY = 32 << 20
+"""Frames fill a pack up to here; the footer comes on top."""
+
+
+def name_of(digest: str) -> str:
+    """The object of the pack whose bytes have this SHA-256 (hex)."""
+    return f"packs/{digest[:2]}/{digest}"
+
+
+class OpenPack:
+    """A pack being filled. Not thread-safe: the packer's lock guards all but the bytes of reserved places."""
+
+    def __init__(self, buffer: bytearray) -> None:
+        self.buffer = buffer
+        self.used = 0
+        self.pending = 0
+        self.closed = False
+        self._stored, self._plain, self._chunks = array("I"), array("I"), array("I")
+        self._codec, self._counter = bytearray(), array("Q")
+        self._ids: list[bytes] = []
+        self._lengths = array("I")
+
+    def fits(self, size: int) -> bool:
+        return self.used + size + TAG_BYTES <= len(self.buffer)
+
+    def reserve(
+        self, size: int, plain: int, codec: int, counter: int, ids: bytes, lengths: list[int]
+    ) -> memoryview:
+        """The place for a frame of `size` bytes before sealing."""
+        start, self.used = self.used, self.used + size + TAG_BYTES
+        self.pending += 1
+        self._stored.append(size + TAG_BYTES)
+        self._plain.append(plain)
+        self._codec.append(codec)
+        self._counter.append(counter)
+        self._chunks.append(len(lengths))
+        self._ids.append(ids)
+        self._lengths.extend(lengths)
+        return memoryview(self.buffer)[start : self.used]
+
+    def table(self) -> Table:
+        return Table(
+            stored=np.array(self._stored, "<u4"),
+            plain=np.array(self._plain, "<u4"),
+            codec=np.frombuffer(bytes(self._codec), "u1"),
+            counter=np.array(self._counter, "<u8"),
+            chunks=np.array(self._chunks, "<u4"),
+            id=np.frombuffer(b"".join(self._ids), "u1"),
+            length=np.array(self._lengths, "<u4"),
+        )
+
+
+def seal_footer(sealer: Sealer, session: bytes, table: Table, sealed_key: bytes) -> bytes:
+    """Footer and trailer."""
+    block = encode(table.columns(), {"sealed": sealed_key.hex()})
+    counter = sealer.count()
+    trailer = TRAILER.pack(MAGIC, session, counter, len(block) + TAG_BYTES)
+    return sealer.seal(counter, block, trailer) + trailer
+
+
+@dataclass(frozen=True)
+class Footer:
+    """What a pack says of itself."""
+
+    session: bytes
+    sealed_key: bytes
+    table: Table
+
+
+def open_footer(keys: WriterKeys, pack: bytes | memoryview, what: str) -> Footer:
+    """The footer of a whole pack in memory. Raises DamageError naming `what`."""
+    view = memoryview(pack)
+    trailer = bytes(view[-TRAILER.size :])
+    if len(trailer) < TRAILER.size:
+        raise damaged(what, "it is too short")
+    magic, session, counter, length = TRAILER.unpack(trailer)
+    frames = len(view) - TRAILER.size - length
+    if magic != MAGIC or frames < 0:
+        raise damaged(what, "it does not end as a pack")
+    opener = Opener(keys.structure, keys.vault_bytes, session, PURPOSE)
+    try:
+        columns, header = decode(bytes(opener.open(counter, view[frames : frames + length], trailer, what)))
+        table = Table.of(columns)
+        sealed = bytes.fromhex(header["sealed"])
+    except (DamageError, ValueError, KeyError) as error:
+        raise damaged(what, f"its footer is wrong ({error.args[0]})") from error
+    if int(table.stored.sum(dtype=np.int64)) != frames:
+        raise damaged(what, "its frames do not fill it")
+    return Footer(session, sealed, table)

@@ -1,0 +1,142 @@
+"""A reader: states of timelines, and the bytes of chunks, every one of them authenticated.
+
+A frame opens only under its session's key and its own nonce; then each chunk's id is computed again from its
+bytes. So what a reader returns is what was stored, or it raises DamageError with the name of the object.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+from blake3 import blake3
+
+from ..model.columns import Array, Ragged
+from ..model.entries import Entries
+from ..model.errors import DamageError
+from . import pack as packs
+from .contents import ContentKeys, Histories, Unlock
+from .entry import LogEntry
+from .frames import FrameDecoder
+from .index import Index, Place
+from .keys import WriterKeys
+from .links import known_index
+from .log import Log
+from .scatter import Scatter
+from .seal import damaged
+from .stores.base import MissingError, Store
+from .timeline import Segment, fold
+
+_CACHED_FRAMES = 16
+_AT_ONCE = 1024
+
+
+class Reader:
+    """Thread-safe. The passphrase is asked for when the first content is opened."""
+
+    def __init__(self, store: Store, keys: WriterKeys, log: Log, unlock: Unlock) -> None:
+        self._store, self._keys, self._log = store, keys, log
+        self._contents = ContentKeys(keys, unlock)
+        self._histories = Histories(store, log, self._contents)
+        self._lock = threading.Lock()
+        self._known: Index | None = None
+        self._known_at = -1
+        self._frames: OrderedDict[int, bytes] = OrderedDict()
+        self._decoder = FrameDecoder()
+
+    def state(self, timeline: str, at: int) -> Entries:
+        """The timeline as of log entry `at`, sorted by path; empty when it had nothing yet."""
+        return fold([segment for _, segment in self._histories.segments(timeline, at)])
+
+    def history(self, timeline: str, until: int | None = None) -> Iterator[tuple[LogEntry, Segment]]:
+        """Each entry that changed the timeline, with what it added, oldest first."""
+        self._log.refresh()
+        yield from self._histories.segments(timeline, until)
+
+    def lengths(self, content: Ragged) -> Array:
+        """i8: the plain length of every chunk in the column, in order."""
+        index = self._index()
+        return index.length[self._rows(index, content.blob[: content.offsets[-1]])].astype(np.int64)
+
+    def read(self, chunk_ids: Sequence[bytes]) -> Iterator[bytes]:
+        """The chunks, in order. Frames lately used are kept, so neighbours cost one frame."""
+        index = self._index()
+        for start in range(0, len(chunk_ids), _AT_ONCE):
+            wanted = chunk_ids[start : start + _AT_ONCE]
+            rows = self._rows(index, np.frombuffer(b"".join(wanted), np.uint8))
+            for chunk, row in zip(wanted, rows.tolist(), strict=True):
+                frame = int(index.frame[row])
+                plain = self._frame(index, frame)
+                offset = int(index.offset[row])
+                data = plain[offset : offset + int(index.length[row])]
+                check_chunk(self._keys.id, chunk, data, index.place(frame).pack)
+                yield data
+
+    def scatter(self, content: Ragged, rows: Array, write: Callable[[int, int, memoryview], None]) -> None:
+        """Gives every row in `rows` its content: write(row, offset within the row's content, data).
+
+        Every needed frame is read and opened once, in the order in which they lie in the packs, by one thread
+        per core, in bounded memory; a chunk of many rows is given to each. `write` is called from these
+        threads. Raises the first error of any of them, DamageError among them.
+        """
+        index = self._index()
+        Scatter(self._store, self._keys.id, self._contents, index, self._rows).run(content, rows, write)
+
+    def _index(self) -> Index:
+        with self._lock:
+            last = self._log.last
+            newest = int(last.links["data"]) if last else 0
+            if self._known is None or self._known_at != newest:
+                self._known = known_index(self._store, self._keys, self._log)
+                self._known_at = newest
+                self._frames.clear()
+            return self._known
+
+    def _rows(self, index: Index, ids: Array) -> Array:
+        """Rows of the index for flat ids. Raises DamageError when one is unknown."""
+        rows = index.find(ids)
+        lost = np.flatnonzero(rows < 0)
+        if len(lost):
+            first = ids.reshape(-1, 32)[lost[0]].tobytes().hex()
+            raise DamageError(
+                f"{len(lost)} chunks are in no usable pack of the vault, the first is {first}",
+                hint="Run `undivided verify` to learn what is missing.",
+            )
+        return rows
+
+    def _frame(self, index: Index, frame: int) -> bytes:
+        with self._lock:
+            known = self._frames.get(frame)
+            if known is not None:
+                self._frames.move_to_end(frame)
+                return known
+            place = index.place(frame)
+            sealed = read_frames(self._store, place, place.stored)
+            what = packs.name_of(place.pack)
+            opener = self._contents.frames(place.session, place.sealed_key, what)
+            plain = bytes(
+                self._decoder.decode(
+                    opener, place.session, place.counter, place.codec, memoryview(sealed), place.plain, what
+                )
+            )
+            self._frames[frame] = plain
+            if len(self._frames) > _CACHED_FRAMES:
+                self._frames.popitem(last=False)
+            return plain
+
+
+def read_frames(store: Store, first: Place, length: int) -> bytes:
+    """`length` bytes of a pack from where the frame lies. Raises DamageError when the pack is gone."""
+    what = packs.name_of(first.pack)
+    try:
+        return store.read(what, first.offset, length)
+    except MissingError as error:
+        raise damaged(what, "it is missing") from error
+
+
+def check_chunk(id_key: bytes, chunk: bytes, data: bytes | memoryview, pack: str) -> None:
+    """Raises DamageError unless the data is that chunk."""
+    if blake3(data, key=id_key).digest() != chunk:
+        raise damaged(packs.name_of(pack), f"a chunk in it is not {chunk.hex()}")

@@ -1,0 +1,239 @@
+"""A store in a directory: our own, because "stored" must mean that it survives power loss.
+
+An object is written to a temporary file, fsynced, and given its name by link(2), which fails if the name is
+taken: that is the create-only primitive, on every local filesystem and NFS. Then the directory is fsynced.
+Names appear whole or not at all.
+
+    .tmp/<random>  ── write, fsync ──▶  link  ──▶  packs/ab/abcd…   ── fsync of packs/ab ──▶  stored
+
+A failed fsync says that the kernel dropped what it could not write, and says it only once: retrying it on the
+same file would succeed and prove nothing. So the bytes are written again to a new file, once; then it fails.
+
+Temporary files of a crashed writer are recognised by their lock: a living writer holds flock on its own.
+Whoever finds one unlocked removes it; a writer whose file vanishes between creation and lock merely begins
+anew.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import secrets
+import threading
+from collections.abc import Iterator, Sequence
+
+from .base import Buffer, ExistsError, MissingError, StoreError
+from .names import checked, checked_prefix
+
+_ATTEMPTS = 2
+_TEMPORARY = ".tmp"
+_AT_ONCE = 512  # parts per writev; the kernel takes 1024
+
+
+class DirectoryStore:
+    """Objects as files beneath `path`. The directory is made by the first `create`."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = os.path.abspath(os.fspath(path))
+        self.url = self.path
+        self._ready = False
+        self._made: set[str] = set()
+        self._lock = threading.Lock()
+
+    def create(self, name: str, parts: Sequence[Buffer]) -> None:
+        target = self._file(name)
+        try:
+            self._prepare(os.path.dirname(target))
+            for attempt in range(1, _ATTEMPTS + 1):
+                if self._write(target, parts, last=attempt == _ATTEMPTS):
+                    break
+            self._settle(target)
+        except FileExistsError:
+            raise ExistsError("it is there already", doing=f"create {name} in {self.url}") from None
+        except OSError as error:
+            raise _translated(error, f"create {name} in {self.url}") from error
+
+    def read(self, name: str, start: int = 0, length: int | None = None) -> bytes:
+        doing = f"read {name} in {self.url}"
+        try:
+            handle = os.open(self._file(name), os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                wanted = os.fstat(handle).st_size - start if length is None else length
+                data = _read_exactly(handle, start, wanted) if wanted >= 0 else None
+            finally:
+                os.close(handle)
+        except OSError as error:
+            raise _translated(error, doing) from error
+        if data is None:
+            raise StoreError("the object ends before the bytes that were asked for", doing=doing)
+        return data
+
+    def size(self, name: str) -> int:
+        try:
+            return os.stat(self._file(name)).st_size
+        except OSError as error:
+            raise _translated(error, f"look at {name} in {self.url}") from error
+
+    def list(self, prefix: str = "") -> Iterator[tuple[str, int]]:
+        checked_prefix(prefix)
+        folder = prefix.rpartition("/")[0]
+        try:
+            yield from sorted(self._walk(folder, prefix))
+        except OSError as error:
+            raise _translated(error, f"list {prefix or 'all objects'} in {self.url}") from error
+
+    def delete(self, name: str) -> None:
+        target = self._file(name)
+        try:
+            os.unlink(target)
+            _sync_directory(os.path.dirname(target))
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise _translated(error, f"delete {name} in {self.url}") from error
+
+    def _file(self, name: str) -> str:
+        return f"{self.path}/{checked(name)}"
+
+    def _prepare(self, folder: str) -> None:
+        with self._lock:
+            if not self._ready:
+                _make_directories(f"{self.path}/{_TEMPORARY}")
+                self._sweep()
+                self._ready = True
+            if folder not in self._made:
+                _make_directories(folder)
+                self._made.add(folder)
+
+    def _write(self, target: str, parts: Sequence[Buffer], *, last: bool) -> bool:
+        """One attempt under a temporary name of its own. False: its fsync failed, or it was swept away."""
+        temporary = f"{self.path}/{_TEMPORARY}/{secrets.token_hex(12)}"
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _write_all(handle, parts)
+            try:
+                os.fsync(handle)
+            except OSError:
+                if last:
+                    raise
+                return False
+            os.link(temporary, target)
+        except (FileNotFoundError, BlockingIOError):
+            if last:
+                raise
+            return False
+        finally:
+            _unlink(temporary)
+            os.close(handle)
+        return True
+
+    def _settle(self, target: str) -> None:
+        """Makes the new name durable. When that fails the name goes: a failed create leaves nothing."""
+        try:
+            _sync_directory(os.path.dirname(target))
+        except OSError:
+            _unlink(target)
+            raise
+
+    def _sweep(self) -> None:
+        """Removes what crashed writers left behind."""
+        for entry in os.listdir(f"{self.path}/{_TEMPORARY}"):
+            leftover = f"{self.path}/{_TEMPORARY}/{entry}"
+            try:
+                handle = os.open(leftover, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            except FileNotFoundError:
+                continue
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _unlink(leftover)
+            except BlockingIOError:
+                continue
+            finally:
+                os.close(handle)
+
+    def _walk(self, folder: str, prefix: str) -> Iterator[tuple[str, int]]:
+        try:
+            entries = os.scandir(f"{self.path}/{folder}" if folder else self.path)
+        except FileNotFoundError:
+            return
+        with entries:
+            for entry in entries:
+                name = f"{folder}/{entry.name}" if folder else entry.name
+                if entry.name.startswith(".") or not (
+                    name.startswith(prefix) or prefix.startswith(name + "/")
+                ):
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    yield from self._walk(name, prefix)
+                else:
+                    yield name, entry.stat().st_size
+
+
+def _write_all(handle: int, parts: Sequence[Buffer]) -> None:
+    views = [memoryview(p).cast("B") for p in parts if len(p)]
+    while views:
+        written = os.writev(handle, views[:_AT_ONCE])
+        while views and written >= len(views[0]):
+            written -= len(views.pop(0))
+        if written:
+            views[0] = views[0][written:]
+
+
+def _read_exactly(handle: int, start: int, length: int) -> bytes | None:
+    """The bytes, or None when the file ends before them."""
+    data = os.pread(handle, length, start)
+    if len(data) == length:
+        return data
+    pieces = [data]
+    while data and (length := length - len(data)):
+        start += len(data)
+        data = os.pread(handle, length, start)
+        pieces.append(data)
+    return b"".join(pieces) if not length else None
+
+
+def _make_directories(path: str) -> None:
+    """mkdir -p that survives power loss: each new name is fsynced in its parent."""
+    if os.path.isdir(path):
+        return
+    parent = os.path.dirname(path)
+    _make_directories(parent)
+    try:
+        os.mkdir(path, 0o700)
+    except FileExistsError:
+        return
+    _sync_directory(parent)
+
+
+def _sync_directory(path: str) -> None:
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _unlink(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return
+
+
+_HINTS = {
+    errno.ENOSPC: "Free some space there. What is stored already is intact; then run it again.",
+    errno.EDQUOT: "The quota is used up. What is stored already is intact; raise it, then run it again.",
+    errno.EROFS: "The filesystem is mounted read-only.",
+    errno.EACCES: "Check who owns the directory and who runs this.",
+    errno.EPERM: "Check the owner of the directory, and that its filesystem has hard links.",
+    errno.EIO: "The disk reports errors: look at the kernel log. What was acknowledged is there.",
+}
+
+
+def _translated(error: OSError, doing: str) -> StoreError:
+    if isinstance(error, FileNotFoundError):
+        return MissingError("there is no such object", doing=doing)
+    cause = (error.strerror or str(error)).lower()
+    return StoreError(cause, doing=doing, hint=_HINTS.get(error.errno or 0, ""))

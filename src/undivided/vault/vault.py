@@ -1,0 +1,216 @@
+"""A vault: a place where timelines are kept, deduplicated, encrypted, append-only.
+
+    README              what this is and how to read it without us
+    vault.json          format version, vault id, public key, writer keys sealed to it
+    keys/<id>           the private key, wrapped for one recipient
+    log/<n>             entry n of the commit log
+    packs/xx/<sha256>   chunks
+    index/<sha256>      where chunks lie
+    timeline/<sha256>   what a commit put and dropped
+
+Objects are created and never changed. Opening with writer keys reads vault.json and the end of the log,
+nothing else; docs/vault-format.md has every byte.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from ..model.errors import DamageError, NoVaultError, UsageError, WrongKeyError
+from . import recipients as wrapping
+from .entry import Head, LogEntry
+from .keys import WRITER_KEYS, WriterKeys, new_keys, seal_to, unseal
+from .log import Log
+from .reader import Reader
+from .readme import README
+from .seal import damaged
+from .stores.base import ExistsError, MissingError, Store
+from .timeline import Segment
+from .writer import Writer
+
+__all__ = ["Head", "LogEntry", "Reader", "Segment", "Vault", "Writer"]
+
+FORMAT = 1
+CONFIG = "vault.json"
+Passphrase = Callable[[], str]
+
+
+@dataclass(frozen=True)
+class _Config:
+    """vault.json. created_ns: UTC. needs: features that a program must know, per operation."""
+
+    vault: str
+    created_ns: int
+    public: bytes
+    sealed_keys: bytes
+    needs: Mapping[str, list[str]]
+
+    @property
+    def binding(self) -> bytes:
+        """What a recipient's wrapping vouches for."""
+        return bytes.fromhex(self.vault) + self.public + self.sealed_keys
+
+    def encode(self) -> bytes:
+        record = {
+            "format": FORMAT,
+            "vault": self.vault,
+            "created_ns": self.created_ns,
+            "needs": self.needs,
+            "public": self.public.hex(),
+            "writer_keys": self.sealed_keys.hex(),
+        }
+        return json.dumps(record, indent=1).encode() + b"\n"
+
+
+class Vault:
+    """An opened vault. id: 32 hex digits. head: the end of its log as this process knows it; keep it, and
+    give
+    it to `open` next time."""
+
+    def __init__(
+        self,
+        store: Store,
+        keys: WriterKeys,
+        config: _Config,
+        log: Log,
+        unlock: Callable[[], X25519PrivateKey],
+    ) -> None:
+        self.id = keys.vault
+        self.store = store
+        self.keys = keys
+        self._config, self._log, self._unlock = config, log, unlock
+
+    @staticmethod
+    def create(store: Store, passphrase: str) -> Vault:
+        """A new vault in an empty store. Raises UsageError when there is one already."""
+        keys, private = new_keys()
+        sealed = seal_to(keys.public, keys.encode(), WRITER_KEYS, keys.vault_bytes)
+        config = _Config(keys.vault, time.time_ns(), keys.public, sealed, {"read": [], "write": []})
+        recipient = wrapping.wrap(private, passphrase, "first", config.binding)
+        if next(iter(store.list()), None) is not None:
+            raise UsageError(
+                f"{store.url} is not empty", doing="create a vault", hint="Choose an empty place, or open it."
+            )
+        try:
+            wrapping.store_recipient(store, recipient)
+            store.create("README", [README.encode()])
+            store.create(CONFIG, [config.encode()])
+        except ExistsError as error:
+            raise UsageError(f"someone else makes a vault in {store.url}", doing="create a vault") from error
+        return Vault(store, keys, config, Log(store, keys, Head()), lambda: private)
+
+    @staticmethod
+    def open(
+        store: Store,
+        *,
+        keys: WriterKeys | None = None,
+        passphrase: Passphrase | None = None,
+        head: Head | None = None,
+    ) -> Vault:
+        """With keys: no passphrase is needed to write and to read the log; it is asked for when content is.
+        Without: it is asked now. head: what this client saw last.
+
+        Raises NoVaultError, WrongKeyError, UsageError when neither is given, DamageError when the log no
+        longer holds `head`.
+        """
+        config = _read_config(store)
+        unlock = _once(lambda: _unlock(store, config, passphrase))
+        if keys is None:
+            raw = unseal(unlock(), config.sealed_keys, WRITER_KEYS, bytes.fromhex(config.vault), CONFIG)
+            keys = WriterKeys.decode(raw)
+        if keys.vault != config.vault or keys.public != config.public:
+            raise WrongKeyError(
+                f"the writer keys are of another vault than {store.url}",
+                hint="Check which vault and which configuration are used.",
+            )
+        return Vault(store, keys, config, Log(store, keys, head), unlock)
+
+    @property
+    def head(self) -> Head:
+        return self._log.head
+
+    def log(self, after: int = 0) -> Iterator[LogEntry]:
+        """All entries after number `after`, in order, authenticated and their chain checked."""
+        return self._log.entries(after)
+
+    def writer(self) -> Writer:
+        """A new session. Cheap: nothing is stored and no thread started before there is data."""
+        return Writer(self.store, self.keys, self._log)
+
+    def reader(self) -> Reader:
+        """Opens content. The passphrase is asked for at the first access, once per vault: WrongKeyError when
+        it
+        is wrong, UsageError when there is none to ask."""
+        return Reader(self.store, self.keys, self._log, self._unlock)
+
+    def append(self, kind: str, body: Mapping[str, Any]) -> LogEntry:
+        """A record without data."""
+        return self._log.append(kind, lambda _: (dict(body), {}))
+
+
+def _read_config(store: Store) -> _Config:
+    try:
+        raw = store.read(CONFIG)
+    except MissingError as error:
+        raise NoVaultError(
+            f"there is no vault in {store.url}", hint="Make one with `undivided init --vault DIR`."
+        ) from error
+    try:
+        record = json.loads(raw)
+        version = record["format"]
+        if version != FORMAT:
+            raise UsageError(
+                f"the vault has format {version}, this program reads {FORMAT}", hint="Use a newer one."
+            )
+        config = _Config(
+            vault=bytes.fromhex(record["vault"]).hex(),
+            created_ns=int(record["created_ns"]),
+            public=bytes.fromhex(record["public"]),
+            sealed_keys=bytes.fromhex(record["writer_keys"]),
+            needs=record["needs"],
+        )
+        unknown = sorted({f for features in config.needs.values() for f in features})
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise damaged(CONFIG, "it is not readable") from error
+    if unknown:
+        raise UsageError(
+            f"the vault needs features unknown here: {', '.join(unknown)}", hint="Use a newer program."
+        )
+    return config
+
+
+def _unlock(store: Store, config: _Config, passphrase: Passphrase | None) -> X25519PrivateKey:
+    if passphrase is None:
+        raise UsageError(
+            "the passphrase is needed to read content, and there is none to ask",
+            doing=f"unlock {store.url}",
+            hint="Set UNDIVIDED_PASSPHRASE_FILE or UNDIVIDED_PASSPHRASE_COMMAND.",
+        )
+    given = passphrase()
+    broken: DamageError | None = None
+    for candidate in wrapping.stored_recipients(store):
+        if isinstance(candidate, DamageError):
+            broken = candidate
+        elif private := wrapping.unwrap(candidate, given, config.binding):
+            if private.public_key().public_bytes_raw() != config.public:
+                raise damaged(CONFIG, "its public key is not the vault's")
+            return private
+    raise broken or WrongKeyError("the passphrase does not open this vault", doing=f"unlock {store.url}")
+
+
+def _once(make: Callable[[], X25519PrivateKey]) -> Callable[[], X25519PrivateKey]:
+    """`make`, asked at most once with success."""
+    made: list[X25519PrivateKey] = []
+
+    def get() -> X25519PrivateKey:
+        if not made:
+            made.append(make())
+        return made[0]
+
+    return get
