@@ -14,7 +14,7 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from ..model.errors import DamageError, UndividedError, UsageError
 from ..model.point import RecoveryPoint
@@ -34,6 +34,14 @@ class Log(Protocol):
     def id(self) -> str: ...
 
     def log(self, after: int = 0) -> Iterator[Entry]: ...
+
+
+class Mark(NamedTuple):
+    """A point's place in the log."""
+
+    number: int
+    point: str
+    time_ns: int
 
 
 class Catalog:
@@ -136,6 +144,18 @@ class Catalog:
             cause = f"there is none at or before {local(wanted)}"
             raise UsageError(cause, doing=doing, hint=f"The first is of {first}.")
         return before[0]
+
+    def timelines(self, service: str) -> dict[tuple[str, str], list[Mark]]:
+        """(component, timeline) → the points it is part of, in the order of the log."""
+        found: dict[tuple[str, str], list[Mark]] = {}
+        rows = self._rows(
+            "SELECT name, timeline, number, id, time_ns FROM components JOIN points ON point = number"
+            " WHERE service = ? ORDER BY number, place",
+            (service,),
+        )
+        for component, timeline, *mark in rows:
+            found.setdefault((component, timeline), []).append(Mark(*mark))
+        return found
 
     def recoveries(self, service: str | None = None) -> list[dict[str, Any]]:
         """Records of recoveries with their `number` and `time_ns`, oldest first."""

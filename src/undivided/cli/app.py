@@ -29,12 +29,25 @@ COMMANDS = {
     "protect": "protect:protect",
     "points": "points:points",
     "status": "status:status",
+    "recover": "recover:recover",
+    "mount": "mount:mount",
+    "find": "find:find",
+    "diff": "diff:diff",
+    "verify": "verify:verify",
+    "vault info": "vault:info",
+    "vault key list": "vault:key_list",
+    "vault key add": "vault:key_add",
+    "vault key remove": "vault:key_remove",
     "catalog rebuild": "catalog:rebuild",
+    "completion install": "completion:install",
 }
 
 NOUNS = {
     "service": "Services: what they are made of.",
+    "vault": "The near vault.",
+    "vault key": "Passphrases that open the vault.",
     "catalog": "The catalog, a cache of the vault.",
+    "completion": "Completion for bash, zsh and fish.",
 }
 
 
@@ -44,9 +57,11 @@ def application(*, whole: bool = True) -> App:
         name="undivided", version=__version__, help=HELP, help_epilogue=EPILOGUE, help_format="plaintext"
     )
     nouns = {"": app}
+    order = list(COMMANDS)
     for path, says in NOUNS.items():
         parent, _, name = path.rpartition(" ")
-        nouns[path] = App(name=name, help=says, help_epilogue="")
+        place = next(i for i, command in enumerate(order) if command.startswith(f"{path} "))
+        nouns[path] = App(name=name, help=says, help_epilogue="", sort_key=place)
         nouns[parent].command(nouns[path])
     for place, (path, target) in enumerate(COMMANDS.items()):
         parent, _, name = path.rpartition(" ")

@@ -46,7 +46,7 @@ class Context:
 
     @cached_property
     def config(self) -> Config:
-        path = self.directory / "config.yaml"
+        path = self.config_file
         try:
             return read_config(path.read_text(), str(path))
         except FileNotFoundError:
@@ -56,6 +56,10 @@ class Context:
             ) from None
         except (OSError, UnicodeDecodeError) as error:
             raise UndividedError(str(error), doing=f"read {path}") from error
+
+    @property
+    def config_file(self) -> Path:
+        return self.directory / "config.yaml"
 
     def key_file(self, vault: str = NEAR) -> Path:
         return self.directory / "keys" / f"{vault}.key"

@@ -37,11 +37,15 @@ def init(*, vault: str | None = None, common: Common = COMMON) -> int:
     """
     context = common.open()
     did: list[str] = []
-    _configure(context, vault, did)
-    _keys(context, did)
+    for directory in (context.directory, context.services_directory, context.key_file().parent):
+        if make_directory(directory):
+            did.append(f"made {directory}")
+    where = _near(context, vault)
+    _keys(context, where, did)
+    if save_new(context.config_file, write_config({NEAR: where}).encode()):
+        did.append(f"wrote {context.config_file}")
     opened = context.vault
     context.catalog.close()
-    where = context.config.vaults[NEAR]
     did = did or ["nothing to do: everything is there"]
     record = {"config": str(context.directory), "state": str(context.state), "vault": where, "id": opened.id}
     emit(common.json, {**record, "did": did}, [*did, "", *_summary(context, where)])
@@ -58,24 +62,18 @@ def _summary(context: Context, vault: str) -> list[str]:
     ]
 
 
-def _configure(context: Context, vault: str | None, did: list[str]) -> None:
-    path = context.directory / "config.yaml"
-    if make_directory(context.directory):
-        did.append(f"made {context.directory}")
-    make_directory(context.services_directory)
-    if not path.exists():
-        where = _address(vault) if vault else str(context.usual_vault)
-        if save_new(path, write_config({NEAR: where}).encode()):
-            did.append(f"wrote {path}")
+def _near(context: Context, vault: str | None) -> str:
+    """Where the near vault is or shall be. Raises UsageError when it is configured elsewhere already."""
+    if not context.config_file.exists():
+        return _address(vault) if vault else str(context.usual_vault)
     configured = context.config.vaults[NEAR]
     if vault and _address(vault) != configured:
         raise UsageError(
             f"the near vault is {configured} already",
             doing=f"init --vault {vault}",
-            hint=f"Edit {path} to use another one, or leave --vault out.",
+            hint=f"Edit {context.config_file} to use another one, or leave --vault out.",
         )
-    if make_directory(context.state):
-        did.append(f"made {context.state}")
+    return configured
 
 
 def _address(vault: str) -> str:
@@ -84,7 +82,7 @@ def _address(vault: str) -> str:
     return vault if colon and "/" not in scheme else str(Path(vault).absolute())
 
 
-def _keys(context: Context, did: list[str]) -> None:
+def _keys(context: Context, where: str, did: list[str]) -> None:
     """The writer keys of the vault, beside the configuration; from a new vault where there is none."""
     from ..vault.stores.registry import open_store
     from ..vault.vault import Vault
@@ -92,7 +90,6 @@ def _keys(context: Context, did: list[str]) -> None:
     path = context.key_file()
     if path.exists():
         return
-    where = context.config.vaults[NEAR]
     store = open_store(where)
     if _is_vault(store):
         opened = Vault.open(store, passphrase=passphrase)
@@ -100,7 +97,6 @@ def _keys(context: Context, did: list[str]) -> None:
     else:
         opened = Vault.create(store, new_passphrase())
         did.append(f"made the vault {where}")
-    make_directory(path.parent)
     if not save_new(path, opened.keys.encode()) and path.read_bytes() != opened.keys.encode():
         raise UndividedError("another init made other keys meanwhile", doing=f"write {path}")
     did.append(f"wrote {path}")

@@ -23,9 +23,9 @@ def passphrase() -> str:
     return given() or _ask("Passphrase of the vault: ")
 
 
-def new_passphrase() -> str:
-    """A passphrase for a new vault: as given, or asked for twice, or made up when nothing is typed."""
-    found = given()
+def new_passphrase(variable: str = "UNDIVIDED_PASSPHRASE") -> str:
+    """A new passphrase: as the environment says, or asked for twice, or made up when nothing is typed."""
+    found = given(variable)
     if found:
         return found
     first = _ask("New passphrase (nothing: one is made for you): ", empty=True)
@@ -40,18 +40,18 @@ def new_passphrase() -> str:
     return first
 
 
-def given(prefix: str = "UNDIVIDED_PASSPHRASE") -> str | None:
+def given(variable: str = "UNDIVIDED_PASSPHRASE") -> str | None:
     """What the environment says, or None. Raises UsageError when it points to nothing."""
     environment = os.environ
-    if environment.get(prefix):
-        return environment[prefix]
-    if file := environment.get(f"{prefix}_FILE"):
-        return _from({"file": file}, f"{prefix}_FILE")
-    if command := environment.get(f"{prefix}_COMMAND"):
+    if environment.get(variable):
+        return environment[variable]
+    if file := environment.get(f"{variable}_FILE"):
+        return _from({"file": file}, f"{variable}_FILE")
+    if command := environment.get(f"{variable}_COMMAND"):
         try:
-            return _from({"command": shlex.split(command)}, f"{prefix}_COMMAND")
+            return _from({"command": shlex.split(command)}, f"{variable}_COMMAND")
         except ValueError as error:
-            raise UsageError(f"cannot be read: {error}", doing=f"{prefix}_COMMAND") from None
+            raise UsageError(f"cannot be read: {error}", doing=f"{variable}_COMMAND") from None
     return None
 
 
