@@ -101,11 +101,11 @@ def story(scene: Scene, tell: Telling) -> bool:
 def protect_for_a_while(scene: Scene, undivided: Undivided, tell: Telling) -> list[dict[str, Any]]:
     tell.heading()
     taken = []
-    for number in range(1, POINTS + 1):
+    for _ in range(POINTS):
         due = time.monotonic() + EVERY
         point = undivided("protect", "portal")
         taken.append(point)
-        tell.point(number, point, orders=len(witness.promises(scene.journal)))
+        tell.point(point, orders=len(witness.promises(scene.journal)))
         time.sleep(max(0.0, due - time.monotonic()))
     return taken
 

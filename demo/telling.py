@@ -2,52 +2,53 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
-from rich.padding import Padding
 from rich.text import Text
 
 COLUMNS = (
     ("point", 22),
     ("pause", 9),
     ("spread", 9),
-    ("protected", 11),
-    ("moved", 10),
+    ("protected", 10),
+    ("moved", 9),
     ("took", 8),
-    ("orders", 8),
+    ("orders", 7),
 )
+FINDINGS = 10
+"""How many broken things are told one by one."""
 
 
 class Telling:
     def __init__(self) -> None:
-        self.console = Console(highlight=False, soft_wrap=False)
+        self.console = Console(highlight=False)
 
     def title(self, root: Path) -> None:
-        self.console.print(
-            f"\n  [bold]Undivided[/bold] [dim]· a live portal, wrecked and whole again · {root}[/dim]",
-            soft_wrap=True,
-        )
+        self.console.print()
+        self._line("Undivided: a live portal, wrecked and whole again", "bold")
+        self._line(f"Everything happens in {root}", "dim")
 
     def chapter(self, name: str) -> None:
-        self.console.print(f"\n  [bold cyan]{name}[/bold cyan]")
+        self.console.print()
+        self._line(name, "bold cyan")
 
     def says(self, text: str) -> None:
-        self._indented(escape(text))
+        self._line(text)
 
     def command(self, line: str) -> None:
-        self._indented(f"[green]$ {escape(line)}[/green]")
+        self._line(f"$ {line}", "green")
 
     def damage(self, text: str) -> None:
-        self._indented(f"[bold red]✗ {escape(text)}[/bold red]")
+        self._line(f"✗ {text}", "bold red")
 
     def heading(self) -> None:
-        self._indented("[dim]" + "".join(f"{name:>{width}}" for name, width in COLUMNS) + "[/dim]")
+        self._line("".join(f"{name:>{width}}" for name, width in COLUMNS), "dim")
 
-    def point(self, number: int, point: Mapping[str, Any], *, orders: int) -> None:
+    def point(self, point: Mapping[str, Any], *, orders: int) -> None:
         cells = (
             point["point"],
             f"{point['pause_ms']:.1f} ms",
@@ -57,41 +58,49 @@ class Telling:
             seconds(point["seconds"]),
             str(orders),
         )
-        self._indented("".join(f"{escape(c):>{w}}" for c, (_, w) in zip(cells, COLUMNS, strict=True)))
+        self._line("".join(f"{cell:>{width}}" for cell, (_, width) in zip(cells, COLUMNS, strict=True)))
 
     def plan(self, plan: Mapping[str, Any]) -> None:
         for number, step in enumerate(plan["steps"], 1):
-            self._indented(f"[dim]{number:>4}. {escape(sentence(step))}[/dim]")
+            self._line(f"{number:>3}. {step['says']}", "dim", hang=5)
 
     def verdict(self, fine: bool, text: str, findings: Sequence[str]) -> bool:
         """One line for a promise kept, or what broke it. Returns `fine`."""
         if fine:
-            self._indented(f"[green]✓[/green] {escape(text)}")
+            self._line(f"✓ {text}", "green", hang=2)
         else:
-            for finding in findings[:10]:
-                self._indented(f"[bold red]✗ {escape(finding)}[/bold red]")
-            if len(findings) > 10:
-                self._indented(f"[bold red]  and {len(findings) - 10} more[/bold red]")
+            for finding in findings[:FINDINGS]:
+                self._line(f"✗ {finding}", "bold red", hang=2)
+            if len(findings) > FINDINGS:
+                self._line(f"  and {len(findings) - FINDINGS} more", "bold red")
         return fine
 
     def numbers(self, rows: Mapping[str, str]) -> None:
-        width = max(map(len, rows))
+        width = max(map(len, rows)) + 2
         for name, value in rows.items():
-            self._indented(f"[dim]{name:<{width}}[/dim]  {escape(value)}")
+            self._line(f"{name:<{width}}{value}", hang=width)
 
     def end(self, whole: bool, took: float) -> None:
-        said = "[bold green]Whole.[/bold green]" if whole else "[bold red]Not whole.[/bold red]"
-        self.console.print(f"\n  {said} [dim]The story took {seconds(took)}.[/dim]\n")
+        self.console.print()
+        if whole:
+            self._line(f"Whole. The story took {seconds(took)}.", "bold green")
+        else:
+            self._line(f"Not whole. The story took {seconds(took)}.", "bold red")
+        self.console.print()
 
-    def _indented(self, markup: str) -> None:
-        self.console.print(Padding(Text.from_markup(markup, overflow="fold"), (0, 0, 0, 4)))
-
-
-def sentence(step: Any) -> str:
-    """A step of a plan, whether it is told as text or as a record."""
-    if isinstance(step, str):
-        return step
-    return str(step.get("says") or " ".join(str(value) for value in step.values()))
+    def _line(self, text: str, style: str = "", *, hang: int = 0) -> None:
+        """Text at the story's indent, wrapped; what goes on is indented by `hang` more."""
+        for line in text.split("\n"):
+            wrapped = textwrap.wrap(
+                line,
+                max(self.console.width - 2, 60),
+                initial_indent="  ",
+                subsequent_indent=" " * (2 + hang),
+                break_long_words=False,
+                break_on_hyphens=False,
+                replace_whitespace=False,
+            )
+            self.console.print(Text("\n".join(wrapped), style), soft_wrap=True)
 
 
 def size(count: float) -> str:
