@@ -1,0 +1,138 @@
+"""What has to be known of a server before it is captured: one question, one value.
+
+The settings kept are those without which its data files do not open, or its log, replayed elsewhere, would
+mean something else (the engine of a table that names none, how names compare). They are part of a point's
+state and come back as options of the restored server.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from ...model.errors import SourceError
+from .client import Connection
+from .programs import Owner
+
+SETTINGS = (
+    "innodb_page_size",
+    "innodb_data_file_path",
+    "innodb_undo_tablespaces",
+    "innodb_file_per_table",
+    "innodb_default_row_format",
+    "innodb_strict_mode",
+    "innodb_log_file_size",
+    "lower_case_table_names",
+    "character_set_server",
+    "collation_server",
+    "default_storage_engine",
+    "sql_mode",
+    "explicit_defaults_for_timestamp",
+    "default_time_zone",
+)
+_ASKED = (
+    "version",
+    "datadir",
+    "log_bin",
+    "log_bin_basename",
+    "binlog_format",
+    "server_id",
+    "log_slave_updates",
+    "encrypt_binlog",
+    "event_scheduler",
+    "skip_networking",
+    "time_zone",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """directory: its data directory. log_base: path and first part of its binary logs' names, None without a
+    log. settings: option name → value. without_log: why the binary log cannot be relied on, None when it
+    can."""
+
+    version: str
+    directory: str
+    log_base: str | None
+    settings: dict[str, str]
+    without_log: str | None
+    statements: bool
+    """Whether the log holds statements rather than rows."""
+
+    @property
+    def series(self) -> str:
+        """The part of the version within which data files and tools fit each other: '10.11'."""
+        return ".".join(self.version.split(".")[:2])
+
+    @property
+    def owner(self) -> Owner:
+        return Owner.of(self.directory)
+
+
+def ask(connection: Connection) -> Facts:
+    """Raises SourceError when the server does not answer or its data directory is not here."""
+    names = ", ".join(f"'{n}'" for n in (*SETTINGS, *_ASKED))
+    rows = connection.rows(f"SHOW GLOBAL VARIABLES WHERE Variable_name IN ({names})")
+    known: dict[str, Any] = {str(name).lower(): str(value) for name, value in rows}
+    directory = os.path.normpath(known["datadir"])
+    settings = {n: known[n] for n in SETTINGS if n in known}
+    if known["time_zone"] not in ("SYSTEM", ""):
+        settings["default_time_zone"] = known["time_zone"]
+    for name in ("event_scheduler", "server_id", "skip_networking"):
+        settings[name] = known[name]
+    log_base = known["log_bin_basename"] if known["log_bin"] == "ON" else None
+    if log_base:
+        settings["log_bin"] = os.path.basename(log_base)
+        settings["binlog_format"] = known["binlog_format"]
+    return Facts(
+        version=known["version"],
+        directory=directory,
+        log_base=log_base,
+        settings=settings,
+        without_log=_without_log(connection, known),
+        statements=known["binlog_format"] == "STATEMENT",
+    )
+
+
+def readable(facts: Facts) -> None:
+    """Raises SourceError, with what to do, unless we can read the server's files."""
+    places = [facts.directory] + ([os.path.dirname(facts.log_base)] if facts.log_base else [])
+    for place in places:
+        if not os.path.isdir(place):
+            raise SourceError(
+                f"its directory {place} is not on this host",
+                doing="read the files of a MariaDB server",
+                hint="Undivided must run on the server's own host, in the same view of the filesystem.",
+            )
+        if not os.access(place, os.R_OK | os.X_OK):
+            raise SourceError(
+                f"its directory {place} is not readable by us",
+                doing="read the files of a MariaDB server",
+                hint="Run as the server's account or as root: the image is copied from its data files.",
+            )
+
+
+def _without_log(connection: Connection, known: dict[str, Any]) -> str | None:
+    if known["log_bin"] != "ON":
+        return "the server keeps no binary log (log_bin is OFF)"
+    status = connection.rows("SHOW MASTER STATUS")
+    if not status:
+        return "the server keeps no binary log"
+    if any(status[0][2:4]):
+        return "the binary log leaves databases out (binlog_do_db or binlog_ignore_db)"
+    if known["log_slave_updates"] != "ON":
+        running = connection.rows("SHOW GLOBAL STATUS LIKE 'Slaves_running'")
+        if running and str(running[0][1]) not in ("0", "OFF"):
+            return (
+                "the server is a replica whose binary log lacks what it replicates (log_slave_updates is OFF)"
+            )
+    if known.get("encrypt_binlog") == "ON":
+        return "the binary log is encrypted"
+    plugins = (
+        "SELECT 1 FROM information_schema.PLUGINS "
+        "WHERE PLUGIN_TYPE = 'ENCRYPTION' AND PLUGIN_STATUS = 'ACTIVE'"
+    )
+    if connection.rows(plugins):
+        return "the server encrypts its files (a physical image would need its keys)"
+    return None

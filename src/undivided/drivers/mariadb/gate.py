@@ -1,0 +1,155 @@
+"""A gate between mariadb-dump and its server: the dump's snapshot is opened when we say so, inside the hold.
+
+`mariadb-dump --single-transaction` reads everything from one snapshot, and opens it when it pleases. Its
+connection goes through a private socket of ours; we pass its packets on until the one that opens the snapshot
+arrives, and keep that one. `open` lets it through, sees the server's answer, and from then on bytes just
+flow.
+
+Each packet of the protocol is a length (u24), a number (u8) and a payload; a command's payload begins with a
+byte that says which, 3 for a query. The dump speaks in packets far below the length that would split them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import shutil
+import socket
+import tempfile
+import threading
+
+from ...model.errors import SourceError
+from .client import PATIENCE, Login
+
+_QUERY = 3
+_SNAPSHOT = b"START TRANSACTION"
+_OK = 0
+_READ = 1 << 18
+
+
+class Gate:
+    """Listens at `path` for one client. Ends with `close`, in whatever state."""
+
+    def __init__(self, login: Login, doing: str) -> None:
+        self._login, self._doing = login, doing
+        self._directory = tempfile.mkdtemp(prefix="undivided-")
+        self.path = os.path.join(self._directory, "gate")
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._listener.bind(self.path)
+        self._listener.listen(1)
+        self._arrived = threading.Event()
+        self._closing = False
+        self._client: socket.socket | None = None
+        self._server: socket.socket | None = None
+        self._kept: bytes | None = None
+        self._failure: str | None = None
+        self._thread = threading.Thread(target=self._approach, name="gate", daemon=True)
+        self._thread.start()
+
+    def arrived(self, timeout: float) -> bool:
+        """Waits until the client asks for its snapshot. Raises SourceError when the way there broke."""
+        if not self._arrived.wait(timeout):
+            return False
+        if self._failure is not None:
+            raise SourceError(self._failure, doing=self._doing)
+        return True
+
+    def open(self) -> None:
+        """Lets the snapshot be opened, and returns when it is. Raises SourceError when the server refuses."""
+        assert self._server is not None and self._client is not None and self._kept is not None
+        try:
+            self._server.sendall(self._kept)
+            answer = _packet(self._server)
+            if answer[4] != _OK:
+                raise SourceError("the server did not open the dump's snapshot", doing=self._doing)
+            self._client.sendall(answer)
+        except (OSError, EOFError) as error:
+            raise SourceError(f"the dump's connection broke: {error}", doing=self._doing) from error
+        self._thread = threading.Thread(target=self._flow, name="gate", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Cuts the connection if there is one. Idempotent; never raises."""
+        self._closing = True
+        ends = [end for end in (self._listener, self._client, self._server) if end is not None]
+        for end in ends:
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+        self._thread.join(PATIENCE)
+        for end in ends:
+            end.close()
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+    def _approach(self) -> None:
+        """Up to the snapshot: packet by packet from the client, whatever comes from the server."""
+        try:
+            client, _ = self._listener.accept()
+            self._client = client
+            server = self._server = self._connect()
+            with selectors.DefaultSelector() as ready:
+                ready.register(client, selectors.EVENT_READ)
+                ready.register(server, selectors.EVENT_READ)
+                while True:
+                    for key, _ in ready.select():
+                        if key.fileobj is server:
+                            client.sendall(_some(server))
+                            continue
+                        packet = _packet(client)
+                        if packet[4:5] == bytes([_QUERY]) and packet[5:].lstrip().upper().startswith(
+                            _SNAPSHOT
+                        ):
+                            self._kept = packet
+                            return
+                        server.sendall(packet)
+        except (OSError, EOFError) as error:
+            self._failure = f"the dump's connection broke before its snapshot: {error}"
+        finally:
+            self._arrived.set()
+
+    def _connect(self) -> socket.socket:
+        if self._login.socket:
+            server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            server.settimeout(PATIENCE)
+            server.connect(self._login.socket)
+            return server
+        return socket.create_connection((self._login.address, self._login.port), PATIENCE)
+
+    def _flow(self) -> None:
+        """After the snapshot: bytes, both ways, until one side ends."""
+        assert self._client is not None and self._server is not None
+        other = {self._client: self._server, self._server: self._client}
+        with contextlib.suppress(OSError, EOFError, ValueError), selectors.DefaultSelector() as ready:
+            # Whatever ends the flow early ends the dump, which then says so itself.
+            for end, far in other.items():
+                end.settimeout(None)
+                ready.register(end, selectors.EVENT_READ, (end, far))
+            while not self._closing:
+                for key, _ in ready.select():
+                    near, far = key.data
+                    far.sendall(_some(near))
+        for end in other:
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+
+def _packet(end: socket.socket) -> bytes:
+    head = _exactly(end, 4)
+    return head + _exactly(end, int.from_bytes(head[:3], "little"))
+
+
+def _exactly(end: socket.socket, size: int) -> bytes:
+    data = b""
+    while len(data) < size:
+        more = end.recv(size - len(data))
+        if not more:
+            raise EOFError("it was closed")
+        data += more
+    return data
+
+
+def _some(end: socket.socket) -> bytes:
+    data = end.recv(_READ)
+    if not data:
+        raise EOFError("it was closed")
+    return data

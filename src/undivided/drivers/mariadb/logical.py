@@ -1,0 +1,129 @@
+"""The way without a binary log: a dump whose snapshot is opened inside the hold.
+
+The dump is started in `prepare` and comes as far as its snapshot, where the gate (gate.py) keeps it. `mark`
+lets the snapshot be opened while every commit waits; the dump is read after the release and shows the instant
+of the mark all the same. What InnoDB does not keep (MyISAM, Aria, MEMORY tables) is in no snapshot: it is
+read afterwards, and the point says so, by name.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from ...model.entries import Entry, Layout
+from ...model.errors import SourceError
+from ...model.point import Position
+from ...model.service import Component
+from ..base import Sink
+from .client import Connection, Login
+from .facts import Facts
+from .gate import Gate
+from .programs import Child, program
+
+WAY = "dump"
+PATH = b"dump.sql"
+END = b"-- Dump completed"
+_PATIENCE = 60.0
+"""Seconds the dump may take to come to its snapshot."""
+_READ = 1 << 20
+_NAMED = 5
+
+
+class Logical:
+    """One point by a dump."""
+
+    def __init__(self, component: Component, login: Login, facts: Facts) -> None:
+        self._component, self._login, self._facts = component, login, facts
+        self._doing = f"dump {component.name}"
+        self._gate: Gate | None = None
+        self._child: Child | None = None
+
+    def prepare(self, sink: Sink, connection: Connection) -> None:
+        self._name_the_unsteady(sink, connection)
+        gate = self._gate = Gate(self._login, self._doing)
+        with self._login.option_file(socket=gate.path) as options:
+            self._child = Child(
+                [
+                    program(self._component, "mariadb-dump"),
+                    f"--defaults-file={options}",
+                    "--single-transaction",
+                    "--skip-lock-tables",
+                    "--all-databases",
+                    "--routines",
+                    "--events",
+                    "--triggers",
+                    "--hex-blob",
+                    "--skip-dump-date",
+                    "--max-allowed-packet=1G",
+                    "--default-character-set=utf8mb4",
+                    "--skip-ssl",
+                ],
+                doing=self._doing,
+                stdout=subprocess.PIPE,
+            )
+            deadline = time.monotonic() + _PATIENCE
+            while not self._arrived(gate):
+                if not self._child.running:
+                    self._child.done()
+                if time.monotonic() > deadline:
+                    raise SourceError("mariadb-dump did not come to its snapshot", doing=self._doing)
+
+    def mark(self, session: Connection) -> Position:
+        assert self._gate is not None
+        self._gate.open()
+        # Asked on the session that holds: its answer shows that it held when the snapshot was opened.
+        _, value = session.one("SHOW GLOBAL STATUS LIKE 'Innodb_lsn_current'")
+        return Position(f"lsn {value}", (int(value),))
+
+    def finish(self, sink: Sink) -> dict[str, Any]:
+        assert self._child is not None
+        sink.replace(b"data")
+        sink.replace(b"log")
+        end = bytearray()
+        size = sink.put(Entry(PATH, mode=0o600), self._pieces(sink, end), Layout.CONTENT)
+        self._child.done()
+        if END not in end:
+            raise SourceError("mariadb-dump ended without saying that it was complete", doing=self._doing)
+        return {"image_size": size}
+
+    def close(self) -> None:
+        if self._gate is not None:
+            self._gate.close()
+        if self._child is not None:
+            self._child.end()
+
+    def _arrived(self, gate: Gate) -> bool:
+        try:
+            return gate.arrived(0.05)
+        except SourceError:
+            # The dump's own words say why it hung up.
+            assert self._child is not None
+            self._child.done(_PATIENCE)
+            raise
+
+    def _pieces(self, sink: Sink, end: bytearray) -> Iterator[bytes]:
+        """The dump as it comes; its last bytes are left in `end`."""
+        assert self._child is not None
+        done = 0
+        while piece := self._child.stdout.read(_READ):
+            end[:] = (bytes(end) + piece)[-200:]
+            done += len(piece)
+            sink.progress(done)
+            yield piece
+
+    def _name_the_unsteady(self, sink: Sink, connection: Connection) -> None:
+        rows = connection.rows(
+            "SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABLES WHERE TABLE_TYPE = 'BASE TABLE' "
+            "AND ENGINE NOT IN ('InnoDB', 'SEQUENCE') AND TABLE_SCHEMA NOT IN "
+            "('mysql', 'sys', 'information_schema', 'performance_schema') ORDER BY 1, 2"
+        )
+        if rows:
+            names = [f"{schema}.{table}" for schema, table in rows]
+            more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+            sink.note(
+                f"Read after the mark, for want of snapshots: {', '.join(names[:_NAMED])}{more}. "
+                "Move them to InnoDB, or turn on the binary log."
+            )

@@ -1,0 +1,95 @@
+"""The way with a binary log: a physical image now and then, and the log from it to each mark.
+
+The image is taken when there is none, or when the log since the last one cannot be gone on with; every other
+point moves only the bytes the server has added to its log. Most of these move in `prepare`, so that what is
+left after the mark is small.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from ...model.point import Position
+from ...model.service import Component
+from ..base import Sink
+from .binlog import BinaryLog, Chain, number
+from .client import Connection, Login
+from .facts import Facts, readable
+from .image import PREFIX, take_image
+
+WAY = "log"
+LONG_CHAIN = 1 << 30
+"""Bytes of log since the image, beyond which a new image is taken, unless half the image is more."""
+_DUMP = b"dump.sql"
+
+
+class Physical:
+    """One point by image and log."""
+
+    def __init__(
+        self, component: Component, login: Login, facts: Facts, state: Mapping[str, Any] | None
+    ) -> None:
+        assert facts.log_base is not None
+        self._component, self._login, self._facts = component, login, facts
+        self._state: Mapping[str, Any] = state or {}
+        self._doing = f"follow the binary log of {component.name}"
+        self._log = BinaryLog(os.path.dirname(facts.log_base), self._doing)
+        self._chain: Chain | None = None
+        self._image = int(self._state.get("image_size", 0))
+        self._mark: tuple[str, int, str] | None = None
+
+    def prepare(self, sink: Sink, connection: Connection) -> None:
+        readable(self._facts)
+        reason = self._why_new(sink)
+        if reason is None:
+            self._chain = Chain.from_record(self._state["chain"])
+        else:
+            if self._state:
+                sink.note(f"A new image was taken: {reason}.")
+            image = take_image(sink, self._component, self._login, self._facts)
+            sink.drop([_DUMP])
+            self._image = image.size
+            self._chain = self._log.begin(sink, image.file, image.offset)
+        if self._facts.statements:
+            sink.note(
+                "binlog_format is STATEMENT: a statement whose effect depends on more than the data it reads "
+                "may have another effect when it is replayed. ROW is safe."
+            )
+        file, offset, *_ = connection.one("SHOW MASTER STATUS")
+        self._chain = self._log.follow(sink, self._chain, connection, str(file), int(offset))
+
+    def mark(self, session: Connection) -> Position:
+        file, offset, *_ = session.one("SHOW MASTER STATUS")
+        place, state = session.one("SELECT @@gtid_binlog_pos, @@gtid_binlog_state")
+        self._mark = (str(file), int(offset), str(state))
+        text = f"{file}:{offset} ({place})" if place else f"{file}:{offset}"
+        return Position(text, (number(str(file)), int(offset)))
+
+    def finish(self, sink: Sink) -> dict[str, Any]:
+        assert self._chain is not None and self._mark is not None
+        file, offset, gtid_state = self._mark
+        with Connection(self._login, self._doing) as connection:
+            self._chain = self._log.follow(sink, self._chain, connection, file, offset)
+        return {"image_size": self._image, "chain": self._chain.as_record(), "gtid_state": gtid_state}
+
+    def close(self) -> None:
+        """Nothing of it stays open."""
+
+    def _why_new(self, sink: Sink) -> str | None:
+        """Why the last point cannot be gone on from; None when it can."""
+        if self._state.get("way") != WAY:
+            return "the last point was a dump; there is a binary log now" if self._state else "there was none"
+        chain = Chain.from_record(self._state["chain"])
+        if self._state["series"] != self._facts.series:
+            return f"the server was {self._state['series']} and is {self._facts.series} now"
+        if chain.size > max(LONG_CHAIN, self._image // 2):
+            return f"the log since the last image has grown to {chain.size >> 20} MiB"
+        if PREFIX not in sink.entries.path.tolist():
+            return "the files of the last point are not there"
+        if not os.path.exists(os.path.join(self._log.directory, chain.file)):
+            return f"the binary log {chain.file} has been purged or reset"
+        if not self._log.continues(chain):
+            return f"the binary log {chain.file} is another than the last point ended in"
+        return None

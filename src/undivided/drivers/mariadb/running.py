@@ -1,0 +1,113 @@
+"""Servers as processes: which run here, on which data, and how one is started and stopped.
+
+A server changes into its data directory when it starts, so its working directory tells whose data it serves,
+whatever its command line says.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from ...model.errors import UndividedError
+from ..base import Found
+from .programs import Owner
+
+NAMES = ("mariadbd", "mysqld")
+_STOP = 600.0
+
+
+def servers() -> list[psutil.Process]:
+    return [p for p in psutil.process_iter(["name"]) if p.info["name"] in NAMES]
+
+
+def serving(directory: str | os.PathLike[str]) -> list[psutil.Process]:
+    """The servers that run on this data directory, as far as we may see."""
+    place = os.path.realpath(directory)
+    found = []
+    for process in servers():
+        try:
+            if process.status() != psutil.STATUS_ZOMBIE and process.cwd() == place:
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def launch(argv: list[str], directory: Path, doing: str) -> None:
+    """Starts a server apart from us: it goes on when we end. Raises UndividedError when that fails."""
+    try:
+        subprocess.run(
+            ["setsid", "--fork", *argv],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd="/",
+            check=True,
+            **Owner.of(directory).popen(),
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise UndividedError(f"the server could not be started: {error}", doing=doing) from error
+
+
+def terminate(directory: Path, doing: str) -> None:
+    """Stops the server on `directory` cleanly and waits. Raises UndividedError when it does not end."""
+    processes = serving(directory)
+    for process in processes:
+        try:
+            process.send_signal(signal.SIGTERM)
+        except psutil.NoSuchProcess:
+            continue
+        except psutil.AccessDenied as error:
+            raise UndividedError(
+                f"we may not stop process {process.pid}",
+                doing=doing,
+                hint="Run as the server's account or as root, or give the component a `unit` or a `stop`.",
+            ) from error
+    deadline = time.monotonic() + _STOP
+    while serving(directory):
+        if time.monotonic() > deadline:
+            raise UndividedError(f"the server did not end within {_STOP:g} s", doing=doing)
+        time.sleep(0.05)
+
+
+def found() -> list[Found]:
+    """The servers that run on this host, as components one could protect."""
+    sockets = _listening_sockets()
+    answer = []
+    for process in servers():
+        try:
+            line = process.cmdline()
+            directory = process.cwd()
+            ports = sorted(
+                c.laddr.port for c in process.net_connections("inet") if c.status == psutil.CONN_LISTEN
+            )
+        except psutil.Error:
+            continue  # it ended, or is not ours to look into
+        options: dict[str, Any] = {"path": directory}
+        if ports:
+            options["port"] = ports[0]
+        if process.pid in sockets:
+            options["socket"] = sockets[process.pid]
+        defaults = re.search(r"--defaults-file=(\S+)", " ".join(line))
+        if defaults:
+            options["defaults"] = defaults[1]
+        where = options.get("socket") or f"port {options.get('port', 'none')}"
+        answer.append(Found("mariadb", options, process.pid, f"MariaDB on {directory}, listening on {where}"))
+    return answer
+
+
+def _listening_sockets() -> dict[int, str]:
+    by_pid: dict[int, str] = {}
+    for end in psutil.net_connections("unix"):
+        path = str(end.laddr)  # typed as an internet address; of a UNIX socket it is the path
+        if end.pid and path.startswith("/"):
+            by_pid.setdefault(end.pid, path)
+    return by_pid

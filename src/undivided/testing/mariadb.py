@@ -1,0 +1,185 @@
+"""A real MariaDB in its own directory, on its own socket and free port, and nothing else of it anywhere.
+
+As root it runs under the account `mysql`, as MariaDB wants it; else under ours.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import pymysql
+
+from undivided.drivers.mariadb.programs import Owner
+from undivided.drivers.mariadb.running import serving
+from undivided.model.service import Component
+
+_PATIENCE = 60.0
+
+
+class MariaDBServer:
+    """A running mariadbd, with a binary log unless told otherwise. Stopped, and its directory removed, on
+    leaving the context.
+
+    settings: further lines of my.cnf. `directory` has room for restored copies that the account can reach.
+    """
+
+    def __init__(self, *settings: str, binary_log: bool = True) -> None:
+        # Not pytest's tmp_path: the path of a UNIX socket must be short, and the account must be able to enter.
+        self.directory = Path(tempfile.mkdtemp(prefix="und-mariadb-", dir="/tmp"))
+        self.directory.chmod(0o755)
+        self.owner = Owner.fit(0, 0)
+        self.data = self.directory / "data"
+        self.socket = str(self.directory / "s")
+        self.port = free_port()
+        self.defaults = self.directory / "my.cnf"
+        log = ["log_bin=mysql-bin", "server_id=7"] if binary_log else ["skip_log_bin"]
+        own = [
+            f"datadir={self.data}",
+            f"socket={self.socket}",
+            f"port={self.port}",
+            "bind_address=127.0.0.1",
+            f"pid_file={self.directory}/pid",
+            f"log_error={self.directory}/error.log",
+            "innodb_buffer_pool_size=16M",
+            "innodb_log_file_size=8M",
+        ]
+        self.defaults.write_text("\n".join(["[mariadbd]", *own, *log, *settings]) + "\n")
+        self.owner.take(self.directory)
+        try:
+            self._install()
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+
+    def component(self, **options: Any) -> Component:
+        return Component("db", "mariadb", {"socket": self.socket, "path": str(self.data), **options})
+
+    def start(self) -> None:
+        subprocess.run(
+            ["setsid", "--fork", "mariadbd", f"--defaults-file={self.defaults}"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            check=True,
+            **self.owner.popen(),
+        )
+        until = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                self.connect().close()
+                return
+            except pymysql.Error:
+                assert time.monotonic() < until, self.log()
+                time.sleep(0.02)
+
+    def stop(self) -> None:
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Ends it at once, as a crash does."""
+        self._end(signal.SIGKILL)
+
+    def connect(self, **options: Any) -> pymysql.Connection[Any]:
+        return pymysql.connect(
+            **{"unix_socket": self.socket, "user": "root", "autocommit": True, "read_timeout": 60, **options}
+        )
+
+    def rows(self, statement: str, **options: Any) -> list[tuple[Any, ...]]:
+        """What one statement answers."""
+        with self.connect(**options) as connection, connection.cursor() as cursor:
+            cursor.execute(statement)
+            return list(cursor.fetchall())
+
+    def run(self, *statements: str) -> None:
+        with self.connect() as connection, connection.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+
+    def log(self) -> str:
+        file = self.directory / "error.log"
+        return file.read_text(errors="replace")[-4000:] if file.exists() else ""
+
+    def close(self) -> None:
+        """Ends every server on a data directory beneath ours, and removes it all."""
+        for place in {self.data, *(p.parent for p in self.directory.glob("**/ibdata1"))}:
+            self._end(signal.SIGKILL, place)
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def __enter__(self) -> MariaDBServer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _install(self) -> None:
+        said = subprocess.run(
+            [
+                "mariadb-install-db",
+                f"--defaults-file={self.defaults}",
+                f"--datadir={self.data}",
+                "--auth-root-authentication-method=normal",
+                "--skip-test-db",
+            ],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            **self.owner.popen(),
+        )
+        assert said.returncode == 0, said.stdout + said.stderr
+
+    def _end(self, how: signal.Signals, place: Path | None = None) -> None:
+        processes = serving(place or self.data)
+        for process in processes:
+            os.kill(process.pid, how)
+        until = time.monotonic() + _PATIENCE
+        while serving(place or self.data):
+            assert time.monotonic() < until, "the server does not end"
+            time.sleep(0.02)
+
+
+@contextmanager
+def running(copy: Path, *options: str) -> Iterator[pymysql.Connection[Any]]:
+    """A server on a restored copy, seen through its own socket, and a session of root there."""
+    path = str(copy.parent / f"{copy.name}.s")
+    process = subprocess.Popen(
+        ["mariadbd", "--no-defaults", f"--datadir={copy}", f"--socket={path}", "--skip-networking", *options],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        **Owner.of(copy).popen(),
+    )
+    try:
+        until = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                connection = pymysql.connect(unix_socket=path, user="root", autocommit=True)
+                break
+            except pymysql.Error:
+                assert time.monotonic() < until and process.poll() is None, "the copy does not answer"
+                time.sleep(0.02)
+        with connection:
+            yield connection
+    finally:
+        process.kill()
+        process.wait()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
