@@ -10,37 +10,60 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from ctypes.util import find_library
 from pathlib import Path
 from typing import Any
 
 from ..model.errors import UndividedError, UsageError
-from .browse import Component, Contents, PointTree
+from ..model.point import RecoveryPoint
+from ..vault.vault import Vault
+from .browse import PointTree
+from .detached import detached
+from .source import VaultSource
 
 _FOREVER = 86400
 _BLOCK = 4096
 
 
 def mount(
-    components: Mapping[str, Component],
-    contents: Contents,
-    time_ns: int,
+    vault: Vault,
+    point: RecoveryPoint,
     at: Path,
     *,
-    name: str = "undivided",
+    foreground: bool = True,
+    complain: Callable[[UndividedError], None] | None = None,
+) -> None:
+    """Mounts a point at the directory `at`. foreground: serve it until it is unmounted; else return as soon
+    as it answers, and another process serves it. complain: told what a reader was refused, as an
+    input/output error, and why. Raises UndividedError when it cannot be mounted.
+    """
+    name = f"{point.service}@{point.id}"
+    place = at.absolute()
+    if not at.is_dir():
+        raise UsageError(f"{at} is no directory", doing=f"mount {name}", hint=f"Make it first: mkdir {at}")
+    reader = vault.reader()
+    sources = {part: VaultSource(reader, component) for part, component in point.components.items()}
+    tree = PointTree(sources, reader, point.time_ns)
+    # Reading one tree may ask for the passphrase, which a process in the background could not.
+    _ = next(iter(sources.values())).entries
+    if foreground:
+        serve(tree, place, name, complain=complain)
+    else:
+        detached(lambda ready: serve(tree, place, name, ready=ready), doing=f"mount {name} at {at}")
+
+
+def serve(
+    tree: PointTree,
+    at: Path,
+    name: str,
+    *,
     ready: Callable[[], None] | None = None,
     complain: Callable[[UndividedError], None] | None = None,
 ) -> None:
-    """Mounts at the directory `at` and serves until unmounted, SIGINT or SIGTERM; then it is unmounted.
-
-    components: name → its tree, such as a VaultSource. contents: the vault's reader. name: what mount(8)
-    shows as the source. ready: called when the filesystem answers. complain: told what a reader was refused
-    (as an input/output error) and why. Raises UndividedError when it cannot be mounted.
-    """
+    """Serves until it is unmounted, or until SIGINT or SIGTERM; then it is unmounted. name: what mount(8)
+    shows as the source. ready: called when the filesystem answers."""
     doing = f"mount {name} at {at}"
-    if not at.is_dir():
-        raise UsageError(f"{at} is no directory", doing=doing, hint=f"Make it first: mkdir {at}")
     fuse = _library(doing)
     served = []
 
@@ -49,7 +72,7 @@ def mount(
         if ready:
             ready()
 
-    operations = _operations(fuse, PointTree(components, contents, time_ns), begun, complain)
+    operations = _operations(fuse, tree, begun, complain)
     try:
         fuse.FUSE(
             operations,

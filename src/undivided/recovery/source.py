@@ -16,10 +16,11 @@ from functools import cached_property
 from pathlib import Path
 
 from ..model.entries import Entries
-from ..model.errors import UndividedError, UsageError
+from ..model.errors import DamageError, UndividedError, UsageError
 from ..model.point import ComponentPoint
 from ..tree.paths import shown
 from ..tree.write import TreeWriter
+from ..vault.timeline import fold
 from ..vault.vault import Reader
 
 
@@ -56,9 +57,18 @@ class VaultSource:
     @cached_property
     def entries(self) -> Entries:
         """Sorted by path. Raises DamageError when the vault's timeline is not the point's."""
-        if not self._part.sequence:
+        part = self._part
+        if not part.sequence:
             return Entries.none()
-        return self._reader.state(self._part.timeline, self._part.sequence, digest=self._part.digest)
+        history = list(self._reader.history(part.timeline, part.sequence))
+        digest = history[-1][0].links["chains"][part.timeline]["digest"] if history else ""
+        if digest != part.digest:
+            raise DamageError(
+                f"the vault's history of {part.name} is not the one that the point was taken of",
+                doing=f"read {part.name}",
+                hint="Compare the vault with a copy before trusting it.",
+            )
+        return fold([segment for _, segment in history])
 
     def extract(
         self, into: Path, prefix: bytes = b"", *, select: Callable[[bytes], bool] | None = None
