@@ -94,6 +94,36 @@ class Guard(Protocol):
         ...
 
 
+class Snapshot(Protocol):
+    """A tree as it was at one instant."""
+
+    path: Path
+    id: str
+
+    def drop(self) -> None:
+        """Removes it. Idempotent, never raises."""
+        ...
+
+
+class Snapshotter(Protocol):
+    """What a filesystem offers for keeping a moment (implemented in undivided.snapshotters)."""
+
+    name: str
+    whole: bool
+    """Whether `snapshot` takes a whole tree at one instant."""
+    copies: bool
+    """Whether `clone` moves the bytes; otherwise it costs the same for any size."""
+
+    def snapshot(self, tree: Path) -> Snapshot:
+        """The tree at one instant, read-only. Raises SourceError."""
+        ...
+
+    def clone(self, file: int, directory: int) -> int:
+        """A descriptor of a private copy of an open file, of its bytes as they are now. directory: a
+        descriptor on the same filesystem; nothing is left there. Raises OSError."""
+        ...
+
+
 class Session(Protocol):
     """One component's part in one cut. Methods are called in the order of the module's picture, each at most
     once except `release` and `close`, which are idempotent and are called after any failure."""
