@@ -1,0 +1,137 @@
+"""The driver: what Undivided can ask of a PostgreSQL server."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from ...model.errors import SourceError, UndividedError
+from ...model.point import ComponentPoint
+from ...model.service import Component
+from ...tree.mounts import beneath
+from ..base import Description, Found, Health, Source
+from ..install import exchange
+from ..running import start_by_options, stop_by_options
+from . import programs
+from .restore import link_tablespaces, restore_cluster
+from .server import Server, facts, line, psycopg2
+from .session import PostgreSQLSession
+
+PATIENCE = 120.0
+"""Seconds a start or stop may take."""
+
+
+class PostgreSQLDriver:
+    """See drivers/base.py."""
+
+    kind = "postgresql"
+    markable = True
+    cache: Path | None = None
+
+    def __init__(self, component: Component) -> None:
+        self.component = component
+        self._server = Server(component)
+        self._directory: Path | None = None
+
+    @classmethod
+    def find(cls) -> list[Found]:
+        found = []
+        for pid, directory, says in programs.postmasters():
+            options = {"port": says.port, "path": str(directory)}
+            if says.socket:
+                options["socket"] = says.socket
+            if says.address not in ("", "*", "localhost"):
+                options["address"] = says.address
+            found.append(
+                Found(cls.kind, options, pid, f"PostgreSQL on port {says.port}, data in {directory}")
+            )
+        return found
+
+    def describe(self) -> Description:
+        control = self._server.sql()
+        try:
+            found = facts(control, f"describe {self.component.name}")
+        finally:
+            control.close()
+        directory = found.settings["data_directory"]
+        filesystem = "not on this host"
+        if Path(directory).exists():
+            kind, mount, _device = beneath(Path(directory))
+            filesystem = f"{kind} on {mount}"
+        details = {
+            "wal_level": found.settings["wal_level"],
+            "configuration": found.settings["config_file"],
+            "max_slot_wal_keep_size": found.settings["max_slot_wal_keep_size"],
+        }
+        return Description(found.version, directory, found.size, filesystem, details)
+
+    def health(self) -> Health:
+        library = psycopg2()
+        try:
+            control = self._server.sql()
+        except SourceError as error:
+            return Health(False, error.cause)
+        try:
+            with control.cursor() as cursor:
+                cursor.execute("SELECT pg_is_in_recovery(), current_setting('server_version')")
+                in_recovery, version = cursor.fetchone() or (True, "?")
+        except library.Error as error:
+            return Health(False, line(error))
+        finally:
+            control.close()
+        if in_recovery:
+            return Health(False, f"PostgreSQL {version} answers but is in recovery")
+        return Health(True, f"PostgreSQL {version} answers")
+
+    def session(self, previous: ComponentPoint | None, *, must_hold: bool) -> PostgreSQLSession:
+        return PostgreSQLSession(self._server, previous, must_hold=must_hold)
+
+    def directory(self) -> Path:
+        """The option `path`, else what the running server says."""
+        if self._directory is None:
+            named = self.component.get("path")
+            self._directory = Path(named or self.describe().directory)
+        return self._directory
+
+    def restore(self, source: Source, into: Path) -> None:
+        restore_cluster(self.component, source, into)
+
+    def install(self, built: Path, aside: str) -> Path | None:
+        before = exchange(built, self.directory(), aside)
+        link_tablespaces(self.directory())
+        return before
+
+    def start(self) -> None:
+        doing = f"start {self.component.name}"
+        if self.health().ok or start_by_options(self.component):
+            self._await(doing)
+            return
+        directory = self.directory()
+        try:
+            major = (directory / "PG_VERSION").read_text().strip()
+            found = directory.stat()
+        except OSError as error:
+            raise UndividedError(f"no cluster in {directory}: {error.strerror}", doing=doing) from None
+        owner = programs.owner_for(found.st_uid, found.st_gid)
+        settings = [("port", str(self.component.get("port", 5432)))]
+        if socket := self.component.get("socket"):
+            settings.append(("unix_socket_directories", str(socket)))
+        log = directory / "startup.log"
+        process = programs.launch(programs.programs(self.component, major), directory, settings, owner, log)
+        if not programs.wait_ready(process, directory, PATIENCE):
+            raise UndividedError(f"the server ended: {programs.last_words(log)}", doing=doing)
+        self._await(doing)
+
+    def _await(self, doing: str) -> None:
+        """Until the server answers. Raises UndividedError with what it says instead."""
+        limit = time.monotonic() + PATIENCE
+        while not (health := self.health()).ok:
+            if time.monotonic() > limit:
+                raise UndividedError(health.says, doing=doing)
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        if programs.running(self.directory()) is None:
+            return
+        if not stop_by_options(self.component):
+            programs.stop_running(self.directory(), PATIENCE)

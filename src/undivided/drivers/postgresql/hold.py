@@ -1,0 +1,323 @@
+"""Holding a PostgreSQL: for the length of the cut, commits wait for an acknowledgement that we withhold.
+
+Our own receiver becomes a synchronous standby and acknowledges at once, so that nothing changes for the
+application. To hold, it stops reading: from then on no commit returns, in no session that asks for
+durability, while reading goes on. To release, it reads on. A transaction that was committing when the hold
+began is in the log before the mark, unseen by anybody: in the point, like one whose answer got lost.
+
+Being synchronous is dangerous when we die, for commits would wait for ever. So the guardian is told how to
+undo it before it begins, and it lasts only from `hold` to `release`. What stays of it is nothing: the setting
+is put back.
+
+Three things must be true, and are checked and not assumed:
+- nobody is configured to commit without waiting (synchronous_commit off or local);
+- waiting has begun for everybody: the view pg_stat_replication can say 'sync' before backends know, so a
+  commit of our own is sent and seen waiting;
+- nothing escaped: no transaction that was open at the hold has committed by the mark. A session may have set
+  synchronous_commit for itself, which cannot be seen from outside.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import secrets
+import select
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from ...model.errors import SourceError
+from ..base import Guard
+from .server import Server, line, lsn, psycopg2, translated
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import connection
+
+POLL = 0.001
+_WAITS = {"on", "remote_write", "remote_apply", "true", "yes", "1"}
+_HINT = "To hold commits, every session must wait for standbys: set synchronous_commit = on there."
+_LEFT = "Run this by hand: ALTER SYSTEM RESET synchronous_standby_names; SELECT pg_reload_conf();"
+
+
+class Withholding:
+    """prepare → hold → check → release → close; the last two any number of times."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._doing = f"hold {server.component.name}"
+        self._name = f"undivided_{secrets.token_hex(4)}"
+        self._undo: list[str] = []
+        self._do = ""
+        self._admin: connection | None = None
+        self._probe: connection | None = None
+        self._receiver: _Receiver | None = None
+        self._synchronous = False
+        self._snapshot = ""
+
+    def prepare(self) -> None:
+        """Connections, checks, the receiver. Raises SourceError when commits could not be held."""
+        # With the server's own synchronous_commit: to see it, and to wait like everybody.
+        self._admin = self._server.sql(self._name + "_hold", waits=True)
+        self._probe = self._server.sql(self._name + "_probe", waits=True)
+        self._refuse_unwaiting(self._admin)
+        self._plan(self._admin)
+        self._receiver = _Receiver(self._server, self._name)
+
+    def _refuse_unwaiting(self, admin: connection) -> None:
+        with translated(self._doing), admin.cursor() as cursor:
+            cursor.execute("SHOW synchronous_commit")
+            (value,) = cursor.fetchone() or ("",)
+            if value not in _WAITS:
+                raise SourceError(f"synchronous_commit is {value}", doing=self._doing, hint=_HINT)
+            cursor.execute(
+                "SELECT coalesce(rolname, 'any role'), coalesce(datname, 'any database'), config"
+                " FROM pg_db_role_setting CROSS JOIN unnest(setconfig) config"
+                " LEFT JOIN pg_roles r ON r.oid = setrole LEFT JOIN pg_database d ON d.oid = setdatabase"
+                " WHERE config LIKE 'synchronous\\_commit=%'"
+            )
+            for role, database, config in cursor.fetchall():
+                if config.split("=", 1)[1] not in _WAITS:
+                    cause = f"{role} in {database} has {config}: its commits wait for nobody"
+                    raise SourceError(cause, doing=self._doing, hint=_HINT)
+
+    def _plan(self, admin: connection) -> None:
+        """What to say to become synchronous, and what to say to undo it."""
+        with translated(self._doing), admin.cursor() as cursor:
+            cursor.execute(
+                "SELECT setting, source, sourcefile FROM pg_settings WHERE name = 'synchronous_standby_names'"
+            )
+            setting, source, file = cursor.fetchone() or ("", "", None)
+        if source == "command line":
+            cause = (
+                "synchronous_standby_names is set on the server's command line, where it cannot be changed"
+            )
+            raise SourceError(cause, doing=self._doing, hint="Set it in postgresql.conf instead.")
+        wanted = with_standby(setting, self._name)
+        if wanted is None:
+            cause = f"synchronous_standby_names is {setting!r}: we cannot join that without weakening it"
+            raise SourceError(cause, doing=self._doing, hint="Use the form FIRST n (…).")
+        literal = psycopg2().extensions.QuotedString
+        self._do = f"ALTER SYSTEM SET synchronous_standby_names = {literal(wanted)}"
+        before = "ALTER SYSTEM RESET synchronous_standby_names"
+        if file and str(file).endswith("postgresql.auto.conf"):
+            before = f"ALTER SYSTEM SET synchronous_standby_names = {literal(setting)}"
+        self._undo = [before, "SELECT pg_reload_conf()"]
+
+    def hold(self, guard: Guard, deadline: float) -> None:
+        assert self._admin is not None and self._receiver is not None, "prepared"
+        guard.postgresql(self._server.dsn(self._name + "_guard"), self._undo)
+        with translated(self._doing, "The role needs the grants for holding: docs/drivers/postgresql.md."):
+            with self._admin.cursor() as cursor:
+                self._synchronous = True
+                cursor.execute(self._do)
+                cursor.execute("SELECT pg_reload_conf()")
+            self._await_synchronous(deadline)
+            self._receiver.withhold(deadline, self._doing)
+            self._await_waiting(deadline)
+            self._settle(deadline)
+
+    def _await_synchronous(self, deadline: float) -> None:
+        assert self._admin is not None
+        with self._admin.cursor() as cursor:
+            while True:
+                cursor.execute(
+                    "SELECT count(*) FROM pg_stat_replication"
+                    " WHERE application_name = %s AND sync_state = 'sync' AND state = 'streaming'",
+                    (self._name,),
+                )
+                if cursor.fetchone() == (1,):
+                    return
+                self._pause(deadline, "our receiver did not become a synchronous standby in time")
+
+    def _await_waiting(self, deadline: float) -> None:
+        """Sends commits of our own until one is seen waiting: then everybody's wait."""
+        assert self._admin is not None and self._probe is not None
+        probe = threading.Thread(target=self._commit_until_held, args=(deadline,), daemon=True)
+        probe.start()
+        with self._admin.cursor() as cursor:
+            while True:
+                cursor.execute(
+                    "SELECT wait_event FROM pg_stat_activity WHERE pid = %s", (self._probe.info.backend_pid,)
+                )
+                if cursor.fetchone() == ("SyncRep",):
+                    return
+                self._pause(deadline, "commits did not begin to wait in time")
+
+    def _commit_until_held(self, deadline: float) -> None:
+        assert self._probe is not None
+        with contextlib.suppress(psycopg2().Error), self._probe.cursor() as cursor:
+            while time.monotonic() < deadline and self._synchronous:
+                cursor.execute("SELECT pg_create_restore_point('undivided probe'), pg_current_xact_id()")
+
+    def _settle(self, deadline: float) -> None:
+        """Waits out the commits that were past waiting when the hold began."""
+        self._snapshot = self._take_snapshot()
+        while True:
+            time.sleep(POLL)
+            escaped = self._escaped()
+            if not escaped:
+                return
+            self._snapshot = self._take_snapshot()
+            self._pause(deadline, "sessions commit without waiting (synchronous_commit off or local)")
+
+    def check(self) -> None:
+        """Raises SourceError when a commit was let through since the hold."""
+        with translated(self._doing):
+            escaped = self._escaped()
+        if escaped:
+            cause = f"{escaped} transactions committed during the hold"
+            raise SourceError(cause, doing=self._doing, hint=_HINT)
+
+    def _take_snapshot(self) -> str:
+        assert self._admin is not None
+        with self._admin.cursor() as cursor:
+            cursor.execute("SELECT pg_current_snapshot()::text")
+            (text,) = cursor.fetchone() or ("",)
+        return str(text)
+
+    def _escaped(self) -> int:
+        """Transactions open at the hold, or begun since, that have committed. Autovacuum commits without
+        waiting and changes nothing that anybody sees: while it runs nothing can be told."""
+        assert self._admin is not None
+        with self._admin.cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_current_snapshot()::text,"
+                " EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'autovacuum worker')"
+            )
+            now, vacuuming = cursor.fetchone() or ("", False)
+            ended = sorted(ended_between(self._snapshot, str(now)))
+            if vacuuming or not ended:
+                return 0
+            cursor.execute(
+                "SELECT count(*) FROM unnest(%s::text[]) x WHERE pg_xact_status(x::xid8) = 'committed'",
+                ([str(x) for x in ended],),
+            )
+            (count,) = cursor.fetchone() or (0,)
+        return int(count)
+
+    def _pause(self, deadline: float, cause: str) -> None:
+        if time.monotonic() >= deadline:
+            raise SourceError(cause, doing=self._doing)
+        time.sleep(POLL)
+
+    def release(self) -> None:
+        """Lets commits go, then stops being synchronous. Raises SourceError only if that cannot be undone."""
+        if self._receiver:
+            self._receiver.acknowledge()
+        if not self._synchronous:
+            return
+        self._synchronous = False
+        try:
+            assert self._admin is not None
+            self._run_undo(self._admin)
+        except psycopg2().Error:
+            self._undo_anew()
+
+    def _undo_anew(self) -> None:
+        """The connection is gone: another one. If that fails too, commits would hang: that must be said."""
+        try:
+            fresh = self._server.sql(self._name + "_undo")
+            try:
+                self._run_undo(fresh)
+            finally:
+                fresh.close()
+        except (SourceError, psycopg2().Error) as error:
+            cause = f"could not stop being a synchronous standby: {line(error)}"
+            raise SourceError(cause, doing=self._doing, hint=_LEFT) from None
+
+    def _run_undo(self, through: connection) -> None:
+        with through.cursor() as cursor:
+            for statement in self._undo:
+                cursor.execute(statement)
+
+    def close(self) -> None:
+        if self._receiver:
+            self._receiver.close()
+        for open_one in (self._probe, self._admin):
+            if open_one is not None:
+                open_one.close()
+
+
+class _Receiver:
+    """A receiver that acknowledges at once, until it withholds."""
+
+    def __init__(self, server: Server, name: str) -> None:
+        library = psycopg2()
+        walsender = server.replication(name)
+        self._walsender = walsender
+        self._turn = threading.Lock()
+        """Taken for each message; whoever holds it withholds."""
+        self._withheld = False
+        self._closing = threading.Event()
+        with translated(server.doing):
+            self._cursor = walsender.cursor()
+            self._cursor.execute("IDENTIFY_SYSTEM")
+            _system, timeline, position, *_ = self._cursor.fetchone() or ()
+            physical = library.extras.REPLICATION_PHYSICAL
+            self._cursor.start_replication(slot_type=physical, start_lsn=position, timeline=timeline)
+            self._acknowledge_up_to(lsn(position))
+        self._thread = threading.Thread(target=self._follow, name="receiver", daemon=True)
+        self._thread.start()
+
+    def withhold(self, deadline: float, doing: str) -> None:
+        if not self._turn.acquire(timeout=max(0.0, deadline - time.monotonic())):
+            raise SourceError("the receiver did not stop in time", doing=doing)
+        self._withheld = True
+
+    def acknowledge(self) -> None:
+        if self._withheld:
+            self._withheld = False
+            self._turn.release()
+
+    def close(self) -> None:
+        self.acknowledge()
+        self._closing.set()
+        self._thread.join()
+        self._walsender.close()
+
+    def _follow(self) -> None:
+        # When the connection ends here, commits keep waiting until the guardian or release() undoes it: held
+        # is still held, and the mark's own connection reports what is wrong with the server.
+        with contextlib.suppress(psycopg2().Error):
+            while not self._closing.is_set():
+                select.select([self._walsender], [], [], 0.05)
+                with self._turn:
+                    # Not even keepalives may be read while withholding: psycopg2 answers them by itself.
+                    while (message := self._cursor.read_message()) is not None:
+                        self._acknowledge_up_to(message.data_start + len(message.payload))
+
+    def _acknowledge_up_to(self, position: int) -> None:
+        arguments: dict[str, Any] = {"write_lsn": position, "flush_lsn": position, "apply_lsn": position}
+        send: Any = self._cursor.send_feedback
+        send(**arguments, force=True)
+
+
+def with_standby(setting: str, name: str) -> str | None:
+    """synchronous_standby_names that waits for `name` as well as for all it waited for. None: cannot be said.
+
+    >>> with_standby("", "us"), with_standby("a, b", "us"), with_standby("FIRST 2 (a, b)", "us")
+    ('FIRST 1 (us)', 'FIRST 2 (us, a, b)', 'FIRST 3 (us, a, b)')
+    """
+    setting = setting.strip()
+    if not setting:
+        return f"FIRST 1 ({name})"
+    form = re.fullmatch(r"(?:(FIRST|ANY)\s+)?(\d+)\s*\((.*)\)", setting, re.IGNORECASE | re.DOTALL)
+    if form is None:
+        return f"FIRST 2 ({name}, {setting})"
+    kind, count, names = form.groups()
+    if kind and kind.upper() == "ANY":
+        return None
+    return f"FIRST {int(count) + 1} ({name}, {names.strip()})"
+
+
+def ended_between(before: str, now: str) -> set[int]:
+    """Transaction ids that were or became open after snapshot `before` and are not open in `now`.
+
+    >>> sorted(ended_between("10:14:10,12", "12:16:12,15"))
+    [10, 14]
+    """
+    _, xmax, was_open = before.split(":")
+    _, limit, is_open = now.split(":")
+    begun = {int(x) for x in was_open.split(",") if x} | set(range(int(xmax), int(limit)))
+    return begun - {int(x) for x in is_open.split(",") if x}
