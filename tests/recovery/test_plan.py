@@ -1,0 +1,238 @@
+"""What a plan says and refuses, before anything is done."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from undivided.model.errors import UsageError
+from undivided.model.parse import parse_definition
+from undivided.model.point import Coherence, ComponentPoint, Position, RecoveryPoint
+from undivided.model.service import Service
+from undivided.recovery.plan import Action, Mode, Plan, make_plan
+from undivided.recovery.staging import First, Record, Staging
+
+POINT = "20260101T000000-aaaaaa"
+
+
+@pytest.fixture
+def live(tmp_path: Path) -> Path:
+    """A service's directory: an upload tree and a database beside it, something in both."""
+    live = tmp_path / "live"
+    (live / "site").mkdir(parents=True)
+    (live / "site" / "upload").write_text("live")
+    (live / "audit.db").write_text("live")
+    return live
+
+
+def service(live: Path, **more: Any) -> Service:
+    components = {
+        "site": {"kind": "files", "path": str(live / "site"), "stop": ["true"]},
+        "audit": {"kind": "sqlite", "path": str(live / "audit.db"), "stop": ["true"]},
+    }
+    definition = {
+        "service": "portal",
+        "components": components,
+        "needs": {"site": ["audit"]},
+        "checks": [{"http": "http://127.0.0.1:1/"}],
+    }
+    return parse_definition({**definition, **more}, "portal.yaml")
+
+
+def point(*parts: tuple[str, str], state: dict[str, Any] | None = None) -> RecoveryPoint:
+    chosen = parts or (("site", "files"), ("audit", "sqlite"))
+    components = {
+        name: ComponentPoint(
+            name, kind, "t", 1, "", Coherence.CRASH, Position("17"), state or {}, files=3, bytes_seen=12
+        )
+        for name, kind in chosen
+    }
+    return RecoveryPoint(POINT, "portal", 10**18, Coherence.CRASH, 1.0, 1.0, components)
+
+
+def order(plan: Plan) -> list[tuple[str, str | None]]:
+    return [(str(step.action), step.component) for step in plan.steps]
+
+
+def test_a_recovery_goes_to_exactly_one_kind_of_target(live: Path, tmp_path: Path) -> None:
+    for wrong in ({}, {"to": tmp_path / "x", "in_place": True}, {"target": {}, "in_place": True}):
+        with pytest.raises(UsageError, match="exactly one"):
+            make_plan(service(live), point(), **wrong)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="not started"):
+        make_plan(service(live), point(), to=tmp_path / "x", start=True)
+
+
+def test_beneath_a_directory_each_component_is_built_and_nothing_is_stopped(
+    live: Path, tmp_path: Path
+) -> None:
+    plan = make_plan(service(live), point(), to=tmp_path / "out")
+    assert order(plan) == [
+        ("build", "audit"),
+        ("build", "site"),
+        ("exchange", "site"),
+        ("exchange", "audit"),
+        ("record", None),
+    ]
+    places = {p.name: p.place for p in plan.placements}
+    assert places == {"site": tmp_path / "out/site", "audit": tmp_path / "out/audit/audit.db"}
+    assert not (tmp_path / "out").exists()
+
+
+def test_in_place_everything_is_built_before_anything_is_stopped(live: Path) -> None:
+    plan = make_plan(service(live), point(), in_place=True)
+    assert order(plan) == [
+        ("point", None),
+        ("build", "audit"),
+        ("build", "site"),
+        ("stop", "site"),
+        ("stop", "audit"),
+        ("exchange", "audit"),
+        ("exchange", "site"),
+        ("start", "audit"),
+        ("start", "site"),
+        ("check", None),
+        ("record", None),
+    ]
+    assert plan.mode is Mode.IN_PLACE
+
+
+def test_a_dry_run_names_every_target_and_where_the_old_data_goes(live: Path) -> None:
+    plan = make_plan(service(live), point(), in_place=True, protect_first=False)
+    said = "\n".join(plan.describe())
+    assert f"put site at {live}/site; what is there moves aside to {live}/site.before-{POINT}" in said
+    assert f"in {live}/.undivided-{POINT}-audit/data" in said
+    assert "check http://127.0.0.1:1/" in said
+    assert not plan.of(Action.POINT)
+    json.dumps(plan.as_record())
+
+
+def test_who_cannot_be_stopped_is_told(live: Path) -> None:
+    bare = {"site": {"kind": "files", "path": str(live / "site")}}
+    plan = make_plan(service(live, components=bare, needs={}), point(("site", "files")), in_place=True)
+    assert any("no `unit` and no `stop`" in warning for warning in plan.warnings)
+
+
+def test_what_lies_in_another_component_follows_it(live: Path) -> None:
+    inner = live / "site" / "data" / "audit.db"
+    nested = {
+        "site": {"kind": "files", "path": str(live / "site"), "stop": ["true"]},
+        "audit": {"kind": "sqlite", "path": str(inner), "stop": ["true"]},
+    }
+    plan = make_plan(service(live, components=nested), point(), in_place=True)
+    assert [p.name for p in plan.placed(Action.EXCHANGE)] == ["site", "audit"]
+    assert {p.staging.directory.parent for p in plan.placements} == {live}
+
+
+def test_recovery_over_live_data_has_to_be_asked_for_by_name(live: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="where site lives now") as refused:
+        make_plan(service(live), point(), target={"audit": {"path": str(tmp_path / "new.db")}})
+    assert "--in-place" in refused.value.hint
+
+
+def test_a_target_where_something_is_is_refused(live: Path, tmp_path: Path) -> None:
+    full = tmp_path / "full"
+    full.mkdir()
+    (full / "precious").write_text("x")
+    elsewhere = {"audit": {"path": str(tmp_path / "new.db")}, "site": {"path": str(full)}}
+    with pytest.raises(UsageError, match="full is not empty"):
+        make_plan(service(live), point(), target=elsewhere)
+    (full / "precious").unlink()
+    make_plan(service(live), point(), target=elsewhere)
+    (tmp_path / "out" / "site").mkdir(parents=True)
+    (tmp_path / "out" / "site" / "precious").write_text("x")
+    with pytest.raises(UsageError, match="site is not empty"):
+        make_plan(service(live), point(), to=tmp_path / "out")
+
+
+def test_an_original_that_is_lost_takes_no_place(live: Path, tmp_path: Path) -> None:
+    (live / "site" / "upload").unlink()
+    (live / "audit.db").unlink()
+    plan = make_plan(service(live), point(), target={})
+    assert [p.place for p in plan.placements] == [live / "audit.db", live / "site"]
+
+
+@pytest.fixture
+def listener() -> Iterator[int]:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+def redis(tmp_path: Path, listener: int) -> Service:
+    cache = {"kind": "redis", "port": listener, "path": str(tmp_path / "cache")}
+    return parse_definition({"service": "portal", "components": {"cache": cache}}, "portal.yaml")
+
+
+def test_a_port_or_socket_where_something_answers_is_refused(tmp_path: Path, listener: int) -> None:
+    whole, cache = redis(tmp_path, listener), point(("cache", "redis"))
+    with pytest.raises(UsageError, match=f"something answers on port {listener}"):
+        make_plan(whole, cache, target={"cache": {"path": str(tmp_path / "new")}})
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "s"))
+        server.listen()
+        to = {"path": str(tmp_path / "new"), "port": 1, "socket": str(tmp_path / "s")}
+        with pytest.raises(UsageError, match="something answers on the socket"):
+            make_plan(whole, cache, target={"cache": to})
+    make_plan(whole, cache, target={"cache": to})  # a socket that nobody is behind any more
+
+
+def test_targets_that_collide_are_refused(live: Path, tmp_path: Path) -> None:
+    both = {name: {"path": str(tmp_path / "new")} for name in ("site", "audit")}
+    with pytest.raises(UsageError, match="would both be at"):
+        make_plan(service(live), point(), target=both)
+
+
+def test_a_component_of_another_host_is_refused(live: Path) -> None:
+    away = service(live)
+    site = replace(away.components["site"], host="elsewhere.example")
+    away = replace(away, components={**away.components, "site": site})
+    with pytest.raises(UsageError, match=r"lives on elsewhere\.example"):
+        make_plan(away, point(), in_place=True)
+
+
+def test_a_service_other_than_the_points_is_refused(live: Path) -> None:
+    with pytest.raises(UsageError, match="before audit belonged to the service"):
+        make_plan(service(live), point(("site", "files")), in_place=True)
+    with pytest.raises(UsageError, match="audit is a sqlite now and was a redis"):
+        make_plan(service(live), point(("site", "files"), ("audit", "redis")), in_place=True)
+    with pytest.raises(UsageError, match="no component 'cache'"):
+        make_plan(service(live), point(("cache", "redis")), in_place=True)
+    with pytest.raises(UsageError, match="the target names cache"):
+        make_plan(service(live), point(), target={"cache": {}})
+
+
+def test_a_target_in_a_protected_tree_is_told(live: Path) -> None:
+    plan = make_plan(service(live), point(), to=live / "site" / "restored")
+    assert any("the next points will carry" in warning for warning in plan.warnings)
+
+
+def test_old_data_of_an_earlier_recovery_keeps_its_name(live: Path) -> None:
+    (live / f"site.before-{POINT}").mkdir()
+    plan = make_plan(service(live), point(), in_place=True)
+    assert {p.suffix for p in plan.placements} == {f".before-{POINT}-2"}
+
+
+def test_an_interrupted_recovery_is_taken_up(live: Path) -> None:
+    suffix, first = f".before-{POINT}-7", First("p0", 5, False)
+    staging = Staging.within(live, POINT, "site")
+    record = Record("portal", POINT, "site", str(live / "site"), suffix, first=first)
+    staging.write(record)
+    staging.empty()
+    staging.write(replace(record, built=True))
+    plan = make_plan(service(live), point(), in_place=True)
+    assert [p.name for p in plan.placed(Action.BUILD)] == ["audit"]
+    assert {p.suffix for p in plan.placements} == {suffix}
+    assert plan.first == first
+    assert not plan.of(Action.POINT)
+
+
+def test_an_interrupted_recovery_to_another_point_is_told(live: Path) -> None:
+    Staging.within(live, "p0", "site").write(Record("portal", "p0", "site", str(live / "site"), ".before-p0"))
+    plan = make_plan(service(live), point(), in_place=True)
+    assert any("to point p0 was interrupted" in warning for warning in plan.warnings)
+    assert len(plan.placed(Action.BUILD)) == 2
