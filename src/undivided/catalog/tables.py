@@ -57,7 +57,21 @@ class Entry(Protocol):
 
 
 def insert(database: sqlite3.Connection, entry: Entry) -> None:
-    """The rows of one entry. Kinds that the catalog has no table for only move its head."""
+    """The rows of one entry. Kinds that the catalog has no table for only move its head.
+
+    Raises DamageError for an entry that does not say what its kind has to say.
+    """
+    try:
+        _insert(database, entry)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise DamageError(
+            f"log entry {entry.number} is no {entry.kind} that this version reads: {error!r}",
+            doing="read the vault's log",
+            hint="Was it written by a newer version? Then use that one.",
+        ) from error
+
+
+def _insert(database: sqlite3.Connection, entry: Entry) -> None:
     if entry.kind == "session":
         row = (entry.number, entry.session, entry.time_ns)
         database.execute("INSERT INTO sessions VALUES (?, ?, ?)", row)
