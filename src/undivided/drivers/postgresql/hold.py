@@ -52,6 +52,7 @@ class Withholding:
         self._admin: connection | None = None
         self._probe: connection | None = None
         self._receiver: _Receiver | None = None
+        self._probing: threading.Thread | None = None
         self._synchronous = False
         self._snapshot = ""
 
@@ -133,8 +134,8 @@ class Withholding:
     def _await_waiting(self, deadline: float) -> None:
         """Sends commits of our own until one is seen waiting: then everybody's wait."""
         assert self._admin is not None and self._probe is not None
-        probe = threading.Thread(target=self._commit_until_held, args=(deadline,), daemon=True)
-        probe.start()
+        self._probing = threading.Thread(target=self._commit_until_held, args=(deadline,), daemon=True)
+        self._probing.start()
         with self._admin.cursor() as cursor:
             while True:
                 cursor.execute(
@@ -234,6 +235,12 @@ class Withholding:
     def close(self) -> None:
         if self._receiver:
             self._receiver.close()
+        if self._probing is not None and self._probe is not None:
+            while self._probing.is_alive():
+                # Where other standbys are missing our own commit waits on like all; it alone must not.
+                with contextlib.suppress(psycopg2().Error):
+                    self._probe.cancel()
+                self._probing.join(0.1)
         for open_one in (self._probe, self._admin):
             if open_one is not None:
                 open_one.close()
