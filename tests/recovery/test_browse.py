@@ -74,7 +74,8 @@ def tree(chunks: Chunks) -> PointTree:
 
 def test_the_top_holds_the_components(tree: PointTree) -> None:
     assert tree.find(b"/") is None
-    assert tree.names() == [b"site", b"empty"]
+    assert [name for name, _ in tree.children(b"/")] == [b"site", b"empty"]
+    assert sorted(name for name, _ in tree.children(b"/site/deep")) == [b"er", b"twin"]
     assert stat.S_ISDIR(tree.top().mode)
     with pytest.raises(FileNotFoundError):
         tree.find(b"/nothing")

@@ -4,42 +4,18 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from undivided.model.columns import Ragged
-from undivided.model.entries import Entries, Entry, Kind, Layout
+from undivided.model.entries import Entry, Kind
 from undivided.model.errors import DamageError, UndividedError, UsageError
 from undivided.model.point import Coherence, ComponentPoint, Position
 from undivided.recovery.source import Abandoned, VaultSource
-from undivided.vault.stores.memory import MemoryStore
-from undivided.vault.vault import Segment, Vault
+from undivided.testing.history import History
 
-PASSPHRASE = "open sesame"
 BIG = os.urandom(3 << 20)
-
-
-class History:
-    """One timeline in a vault of its own, committed by hand."""
-
-    def __init__(self) -> None:
-        self.vault = Vault.create(MemoryStore(), PASSPHRASE)
-
-    def commit(self, rows: Sequence[tuple[Entry, bytes]], gone: Sequence[bytes] = ()) -> ComponentPoint:
-        with self.vault.writer() as writer:
-            pieces = ((row, data, True) for row, (_, data) in enumerate(rows) if data)
-            content = writer.store(pieces, len(rows), Layout.CONTENT)
-            puts = replace(Entries.of([replace(e, size=e.size or len(d)) for e, d in rows]), content=content)
-            segment = Segment(puts, Ragged.of(list(gone)))
-            entry = writer.commit("point", {"t": segment}, lambda digests: {"digest": digests["t"]})
-        digest = entry.body["digest"]
-        return ComponentPoint("site", "files", "t", entry.number, digest, Coherence.CRASH, Position("1"))
-
-    def source(self, part: ComponentPoint) -> VaultSource:
-        return VaultSource(self.vault.reader(), part)
 
 
 @pytest.fixture
@@ -47,54 +23,58 @@ def history() -> History:
     return History()
 
 
+def source(history: History, part: ComponentPoint) -> VaultSource:
+    return VaultSource(history.vault.reader(), part)
+
+
 def tree(root: Path) -> dict[str, bytes]:
     return {str(f.relative_to(root)): f.read_bytes() for f in sorted(root.rglob("*")) if f.is_file()}
 
 
 def test_each_point_gives_back_exactly_its_own_state(history: History, tmp_path: Path) -> None:
-    first = history.commit([(Entry(b"data", Kind.DIRECTORY, 0o755), b""), (Entry(b"data/big"), BIG)])
-    second = history.commit([(Entry(b"data/small"), b"small")], gone=[b"data/big"])
-    history.source(first).extract(tmp_path / "first")
-    history.source(second).extract(tmp_path / "second")
+    first = history.rows([(Entry(b"data", Kind.DIRECTORY, 0o755), b""), (Entry(b"data/big"), BIG)])
+    second = history.rows([(Entry(b"data/small"), b"small")], gone=[b"data/big"])
+    source(history, first).extract(tmp_path / "first")
+    source(history, second).extract(tmp_path / "second")
     assert tree(tmp_path / "first") == {"data/big": BIG}
     assert tree(tmp_path / "second") == {"data/small": b"small"}
 
 
 def test_a_prefix_is_stripped_and_a_selection_kept_to(history: History, tmp_path: Path) -> None:
-    part = history.commit([(Entry(b"data/a"), b"a"), (Entry(b"data/b"), b"b"), (Entry(b"log/c"), b"c")])
-    history.source(part).extract(tmp_path / "data", b"data", select=lambda path: path != b"data/b")
+    part = history.rows([(Entry(b"data/a"), b"a"), (Entry(b"data/b"), b"b"), (Entry(b"log/c"), b"c")])
+    source(history, part).extract(tmp_path / "data", b"data", select=lambda path: path != b"data/b")
     assert tree(tmp_path / "data") == {"a": b"a"}
 
 
 def test_one_file_is_read_by_itself(history: History) -> None:
-    part = history.commit([(Entry(b"big"), BIG)])
-    assert b"".join(history.source(part).read(b"big")) == BIG
+    part = history.rows([(Entry(b"big"), BIG)])
+    assert b"".join(source(history, part).read(b"big")) == BIG
     with pytest.raises(UsageError, match="no nothing at this point"):
-        history.source(part).read(b"nothing")
+        source(history, part).read(b"nothing")
 
 
 def test_a_component_that_never_had_anything_is_empty(history: History, tmp_path: Path) -> None:
     part = ComponentPoint("site", "files", "never", 0, "", Coherence.CRASH, Position("0"))
-    history.source(part).extract(tmp_path / "empty")
+    source(history, part).extract(tmp_path / "empty")
     assert tree(tmp_path / "empty") == {}
 
 
 def test_a_history_other_than_the_points_is_refused(history: History, tmp_path: Path) -> None:
-    history.commit([(Entry(b"a"), b"a")])
-    second = history.commit([(Entry(b"b"), b"b")])
+    history.rows([(Entry(b"a"), b"a")])
+    second = history.rows([(Entry(b"b"), b"b")])
     forged = replace(second, digest="00" * 32)
     for part in (forged, replace(second, sequence=1), replace(second, timeline="another")):
         with pytest.raises(DamageError, match="not the one that the point was taken of"):
-            history.source(part).extract(tmp_path / "nothing")
+            source(history, part).extract(tmp_path / "nothing")
     assert not (tmp_path / "nothing").exists()
 
 
 @pytest.mark.parametrize("path", [b"../escaped", b"/escaped", b"a/../../escaped", b"a//b", b"./a", b"a\0b"])
 def test_hostile_paths_write_nothing_anywhere(history: History, tmp_path: Path, path: bytes) -> None:
-    part = history.commit([(Entry(b"harmless"), b"x"), (Entry(path), b"evil")])
+    part = history.rows([(Entry(b"harmless"), b"x"), (Entry(path), b"evil")])
     into = tmp_path / "deep" / "target"
     with pytest.raises(DamageError):
-        history.source(part).extract(into)
+        source(history, part).extract(into)
     assert [f for f in tmp_path.rglob("*") if f.is_file()] == []
 
 
@@ -102,23 +82,23 @@ def test_a_link_in_the_image_is_not_followed(history: History, tmp_path: Path) -
     outside = tmp_path / "outside"
     outside.mkdir()
     rows = [(Entry(b"a", Kind.SYMLINK, target=bytes(outside)), b""), (Entry(b"a/passwd"), b"evil")]
-    part = history.commit(rows)
+    part = history.rows(rows)
     with pytest.raises(UndividedError):
-        history.source(part).extract(tmp_path / "target")
+        source(history, part).extract(tmp_path / "target")
     assert list(outside.iterdir()) == []
 
 
 def test_building_ends_when_another_component_failed(history: History, tmp_path: Path) -> None:
-    part = history.commit([(Entry(b"big"), BIG)])
+    part = history.rows([(Entry(b"big"), BIG)])
     abandoned = threading.Event()
     abandoned.set()
-    source = VaultSource(history.vault.reader(), part, abandoned=abandoned)
+    building = VaultSource(history.vault.reader(), part, abandoned=abandoned)
     with pytest.raises(Abandoned):
-        source.extract(tmp_path / "target")
+        building.extract(tmp_path / "target")
 
 
 def test_every_byte_written_is_told(history: History, tmp_path: Path) -> None:
-    part = history.commit([(Entry(b"big"), BIG), (Entry(b"twin"), BIG)])
+    part = history.rows([(Entry(b"big"), BIG), (Entry(b"twin"), BIG)])
     told: list[int] = []
     VaultSource(history.vault.reader(), part, written=told.append).extract(tmp_path / "target")
     assert sum(told) == 2 * len(BIG)

@@ -261,8 +261,20 @@ class PointTree:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
         return tree, parts[1] if len(parts) > 1 else ROOT
 
+    def attributes(self, path: bytes) -> Attributes:
+        found = self.find(path)
+        return found[0].attributes(found[1]) if found else self.top()
+
+    def children(self, path: bytes) -> Iterator[tuple[bytes, Attributes]]:
+        """Names in a directory, each with its attributes. Raises NotADirectoryError."""
+        found = self.find(path)
+        if found:
+            tree, inside = found
+            for name in tree.children(inside):
+                yield name, tree.attributes(name if inside == ROOT else inside + b"/" + name)
+        else:
+            for name, tree in self._trees.items():
+                yield name, tree.attributes(ROOT)
+
     def top(self) -> Attributes:
         return Attributes(stat.S_IFDIR | 0o555, 1, 2 + len(self._trees), mtime_ns=self._time_ns)
-
-    def names(self) -> list[bytes]:
-        return list(self._trees)

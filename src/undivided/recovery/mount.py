@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from ctypes.util import find_library
 from pathlib import Path
 from typing import Any
@@ -141,8 +141,7 @@ def _operations(
             begun()
 
         def getattr(self, path: str, fh: int | None = None) -> dict[str, Any]:
-            found = tree.find(_bytes(path))
-            a = found[0].attributes(found[1]) if found else tree.top()
+            a = tree.attributes(_bytes(path))
             return {
                 "st_mode": a.mode,
                 "st_ino": a.inode,
@@ -158,10 +157,11 @@ def _operations(
                 "st_blocks": -(-a.size // 512),
             }
 
-        def readdir(self, path: str, fh: int) -> list[str]:
-            found = tree.find(_bytes(path))
-            names = found[0].children(found[1]) if found else tree.names()
-            return [".", "..", *map(_text, names)]
+        def readdir(self, path: str, fh: int) -> Iterator[tuple[str, dict[str, int], int]]:
+            # Whoever lists a directory skips names without an inode.
+            children = tree.children(_bytes(path))
+            for name, a in ((b".", tree.top()), (b"..", tree.top()), *children):
+                yield _text(name), {"st_mode": a.mode, "st_ino": a.inode}, 0
 
         def readlink(self, path: str) -> str:
             found = tree.find(_bytes(path))

@@ -1,0 +1,57 @@
+"""One timeline in a vault of its own, committed by hand: for tests of recovery without a live application."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from undivided.drivers.base import Buffer
+from undivided.model.columns import Ragged
+from undivided.model.entries import Entries, Entry, Layout
+from undivided.model.point import Coherence, ComponentPoint, Position, RecoveryPoint
+from undivided.tree.beneath import Beneath
+from undivided.tree.read import Reading
+from undivided.tree.walk import walk
+from undivided.vault.stores.memory import MemoryStore
+from undivided.vault.vault import Segment, Vault
+
+
+class History:
+    """Each commit gives the component's part of a point at that state."""
+
+    def __init__(self, timeline: str = "t") -> None:
+        self.timeline = timeline
+        self.store = MemoryStore()
+        self.vault = Vault.create(self.store, "a passphrase")
+
+    def rows(self, rows: Sequence[tuple[Entry, bytes]], gone: Sequence[bytes] = ()) -> ComponentPoint:
+        """Entries with their content, and tombstones."""
+        puts = Entries.of([replace(entry, size=entry.size or len(data)) for entry, data in rows])
+        pieces = ((row, data, True) for row, (_, data) in enumerate(rows) if data)
+        return self._commit(puts, pieces, gone)
+
+    def tree(self, root: Path) -> ComponentPoint:
+        """A whole directory as it is."""
+        with Beneath(root) as beneath:
+            reading = Reading(beneath, walk(beneath))
+            return self._commit(reading.entries, reading.pieces(), ())
+
+    @staticmethod
+    def point(part: ComponentPoint) -> RecoveryPoint:
+        """A point of a service of this one component."""
+        return RecoveryPoint("p1", "portal", 10**18, Coherence.CRASH, 1.0, 1.0, {part.name: part})
+
+    def _commit(
+        self, puts: Entries, pieces: Iterable[tuple[int, Buffer, bool]], gone: Sequence[bytes]
+    ) -> ComponentPoint:
+        with self.vault.writer() as writer:
+            content = writer.store(pieces, len(puts), Layout.CONTENT)
+            segment = Segment(replace(puts, content=content), Ragged.of(list(gone)))
+            entry = writer.commit(
+                "point", {self.timeline: segment}, lambda digests: {"digests": dict(digests)}
+            )
+        digest = entry.body["digests"][self.timeline]
+        return ComponentPoint(
+            "site", "files", self.timeline, entry.number, digest, Coherence.CRASH, Position("1")
+        )
