@@ -137,6 +137,8 @@ class Scene:
         (root / "etc/cache.conf").write_text(
             f"port {self.site.cache}\nbind 127.0.0.1\ndir {root}/cache\npidfile {root}/run/cache.pid\n"
             f"logfile {root}/run/cache.log\ndaemonize yes\nappendonly yes\nappendfsync always\n"
+            # It would wait five seconds for more replicas before it sends the first of them its data.
+            "repl-diskless-sync-delay 0\n"
         )
         subprocess.run([root / "valkey/redis-server", root / "etc/cache.conf"], check=True)
         wait_for_port(self.site.cache)

@@ -244,6 +244,7 @@ class Redis:
         self.config.write_text(
             f"port {self.port}\nbind 127.0.0.1\ndir {self.data}\npidfile {self.home}/redis.pid\n"
             f"logfile {self.home}/log\ndaemonize yes\nappendonly yes\nappendfsync always\n"
+            "repl-diskless-sync-delay 0\n"
         )
 
     def create(self) -> None:
