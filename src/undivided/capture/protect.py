@@ -81,20 +81,16 @@ def protect(
             states = _everywhere(parts, lambda part: part.session.finish(part.sink))
         except UndividedError as error:
             raise _no_point(error, doing) from error
-        segments = {name: part.sink.segment() for name, part in parts.items()}
-        tables = {name: merge(part.previous, *segments[name]) for name, part in parts.items()}
-        commit = {
-            parts[name].timeline: Segment(puts, tombstones, _digest(parts[name]))
-            for name, (puts, tombstones) in segments.items()
-            if len(puts) or len(tombstones)
-        }
+        added = {name: part.sink.segment() for name, part in parts.items()}
+        tables = {name: merge(part.previous, *added[name]) for name, part in parts.items()}
 
-        def record(number: int, digests: Mapping[str, str]) -> RecoveryPoint:
+        def record(digests: Mapping[str, str]) -> dict[str, Any]:
+            number = vault.head.number + 1
             components = {
                 name: _component_point(part, number, digests, instant, states[name], tables[name])
                 for name, part in parts.items()
             }
-            return RecoveryPoint(
+            point = RecoveryPoint(
                 id=point_id,
                 service=service.name,
                 time_ns=instant.time_ns,
@@ -109,8 +105,11 @@ def protect(
                 seconds=round(time.monotonic() - begun, 3),
                 notes=instant.notes,
             )
+            return {"point": point.as_record()}
 
-        entry = writer.commit("point", commit, lambda n, digests: {"point": record(n, digests).as_record()})
+        # Unchanged components are named too: their empty segments add nothing, but link the commit to them.
+        segments = {parts[name].timeline: Segment(*segment) for name, segment in added.items()}
+        entry = writer.commit("point", segments, record)
         point = RecoveryPoint.from_record(entry.body["point"])
         _remember(parts, point, tables, entry)
         return point
@@ -191,10 +190,6 @@ def _no_point(error: UndividedError, doing: str) -> UndividedError:
     return kind(f"no point was made: {error.cause}", doing=doing, hint=error.hint)
 
 
-def _digest(part: Part) -> str:
-    return part.remembered.point.digest if part.remembered else ""
-
-
 def _component_point(
     part: Part,
     number: int,
@@ -205,13 +200,14 @@ def _component_point(
 ) -> ComponentPoint:
     name = part.component.name
     before = part.remembered.point if part.remembered else None
-    changed = part.timeline in digests
+    digest = digests[part.timeline]
+    changed = digest != (before.digest if before else "")
     return ComponentPoint(
         name=name,
         kind=part.component.kind,
         timeline=part.timeline,
         sequence=number if changed else before.sequence if before else 0,
-        digest=digests[part.timeline] if changed else _digest(part),
+        digest=digest,
         coherence=instant.coherence[name],
         position=instant.positions[name],
         state=state,
