@@ -10,6 +10,7 @@ as git calls it).
 from __future__ import annotations
 
 import itertools
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,7 @@ from ..model.columns import Array, Ragged
 from ..model.entries import Kind
 from .walk import Walk
 
+_REALTIME_COARSE = 5
 TICK_NS = 20_000_000
 """Longer than a tick of any kernel's coarse clock."""
 COARSE_TICK_NS = 2_000_000_000
@@ -31,6 +33,11 @@ class Difference:
 
     changed: Array
     vanished: Ragged
+
+
+def coarse_clock_ns() -> int:
+    """The clock that the kernel stamps files with: realtime, as of its last tick."""
+    return time.clock_gettime_ns(_REALTIME_COARSE)
 
 
 def difference(before: Walk, before_began_ns: int, now: Walk) -> Difference:

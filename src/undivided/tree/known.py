@@ -34,9 +34,11 @@ class Seen(NamedTuple):
 
 
 class Known:
-    """base: sorted by path."""
+    """base: sorted by path. count: how many paths there are; size: their bytes."""
 
     def __init__(self, base: Walk) -> None:
+        self.count = len(base)
+        self.size = int(base.entries.size.sum())
         self._base = base
         self._paths = base.entries.path
         self._over: dict[bytes, os.stat_result | None] = {}
@@ -59,6 +61,9 @@ class Known:
 
     def see(self, path: bytes, found: os.stat_result) -> None:
         """The path is there, and captured just so."""
+        before = self.find(path)
+        self.count += before is None
+        self.size += Seen.of(found).size - (before.size if before else 0)
         self._over[path] = found
 
     def drop(self, path: bytes) -> list[bytes]:
@@ -68,6 +73,9 @@ class Known:
         candidates |= {p for p in self._over if p.startswith(path + b"/")}
         gone = [p for p in candidates if self.find(p) is not None]
         for each in gone:
+            before = self.find(each)
+            self.count -= 1
+            self.size -= before.size if before else 0
             self._over[each] = None
         return sorted(gone)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,16 +25,28 @@ def beneath(path: Path) -> Mount:
     os.lstat(real)
     best = Mount("unknown", Path("/"), "none")
     longest = -1
+    for mount in _mounts():
+        point = os.fsencode(mount.mountpoint)
+        # Of several mounts on one place the last is on top.
+        if len(point) >= longest and _holds(point, real):
+            best, longest = mount, len(point)
+    return best
+
+
+def below(path: Path) -> list[Path]:
+    """The mount points inside a tree, its own root left out."""
+    real = os.path.realpath(os.fsencode(path))
+    points = [os.fsencode(mount.mountpoint) for mount in _mounts()]
+    return [Path(os.fsdecode(point)) for point in points if point != real and _holds(real, point)]
+
+
+def _mounts() -> Iterator[Mount]:
     with open("/proc/self/mountinfo", "rb") as file:
         for line in file:
             fields, _, source = line.partition(b" - ")
+            fstype, device = source.split(b" ")[:2]
             point = _unescaped(fields.split(b" ")[4])
-            # Of several mounts on one place the last is on top.
-            if len(point) >= longest and _holds(point, real):
-                fstype, device = source.split(b" ")[:2]
-                best = Mount(fstype.decode(), Path(os.fsdecode(point)), os.fsdecode(_unescaped(device)))
-                longest = len(point)
-    return best
+            yield Mount(fstype.decode(), Path(os.fsdecode(point)), os.fsdecode(_unescaped(device)))
 
 
 def _holds(point: bytes, path: bytes) -> bool:

@@ -1,0 +1,111 @@
+"""What both ways of capturing a tree share: walking it, comparing it with the last point, reading what
+changed."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..model.columns import Array, Ragged
+from ..model.entries import Layout
+from ..model.errors import SourceError
+from ..model.point import ComponentPoint
+from ..tree.beneath import Beneath
+from ..tree.diff import difference, locate
+from ..tree.memory import recall_walk, remember_walk
+from ..tree.paths import first_few
+from ..tree.patterns import Patterns
+from ..tree.read import Reading
+from ..tree.walk import Walk
+from .base import Buffer, Sink
+
+_REPORT_EVERY = 8 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """One tree as the service file names it. cache: where the last walk is kept between points."""
+
+    path: Path
+    patterns: Patterns
+    one_filesystem: bool
+    previous: ComponentPoint | None
+    cache: Path | None
+
+    def open(self, path: Path) -> Beneath:
+        """Raises SourceError when the tree is not there."""
+        try:
+            return Beneath(path)
+        except OSError as error:
+            raise SourceError(
+                f"{path}: {(error.strerror or str(error)).lower()}",
+                doing="read the tree",
+                hint="Check `path` in the service file.",
+            ) from error
+
+    def changed(self, now: Walk, sink: Sink) -> tuple[Array, list[bytes]]:
+        """(rows of `now` to read, paths that are gone since the last point). Everything is to be read when
+        the last walk is not known here; what the vault has already is not stored again."""
+        before = None
+        if self.previous is not None and self.cache is not None:
+            before = recall_walk(self.cache, self.previous.state.get("walk"))
+        if before is None:
+            old = sink.entries.path
+            gone = np.flatnonzero(locate(now.entries.path, old) < 0)
+            return np.arange(len(now)), old.take(gone).tolist()
+        unlike = difference(*before, now)
+        return np.flatnonzero(unlike.changed), unlike.vanished.tolist()
+
+    def remember(self, token: str, walk: Walk, began_ns: int) -> None:
+        if self.cache is not None:
+            remember_walk(self.cache, token, walk, began_ns)
+
+
+def read_into(sink: Sink, root: Beneath, rows: Walk) -> Reading:
+    """Reads rows into the sink. Of the result `unsettled` and `vanished` still have to be dealt with."""
+    reading = Reading(root, rows)
+    if len(rows):
+        sink.put_many(reading.entries, _reported(reading, sink), Layout.CONTENT)
+    return reading
+
+
+def refuse_gaps(unreadable: list[tuple[bytes, str]]) -> None:
+    """A directory that cannot be listed hides what is in it: there is no point then, and no tombstones."""
+    if unreadable:
+        causes = ", ".join(sorted({cause for _, cause in unreadable}))
+        raise SourceError(
+            f"{first_few([path for path, _ in unreadable])}: {causes}",
+            doing="read the tree",
+            hint="Make it readable for us, or exclude it in the service file.",
+        )
+
+
+def new_token() -> str:
+    """Ties a remembered walk to its point."""
+    return secrets.token_hex(8)
+
+
+def state_of(token: str, count: int, size: int) -> Mapping[str, Any]:
+    return {"walk": token, "entries": count, "bytes": size}
+
+
+def paths_of(rows: list[int], paths: Ragged) -> list[bytes]:
+    return [paths[row] for row in rows]
+
+
+def _reported(reading: Reading, sink: Sink) -> Iterator[tuple[int, Buffer, bool]]:
+    total = int(reading.entries.size.sum())
+    done = told = 0
+    sink.progress(0, total)
+    for piece in reading.pieces():
+        yield piece
+        done += len(piece[1])
+        if done - told >= _REPORT_EVERY:
+            told = done
+            sink.progress(done, total)
+    sink.progress(done, total)

@@ -1,0 +1,47 @@
+"""The columns of the last walk, kept on the host that walked, so that the next one is a comparison.
+
+Inodes and change times mean nothing elsewhere, so they are not in the vault but in a private file beside the
+other local state. It is a cache: it carries the token of the point it belongs to, and when that is not the
+last point's it is as good as none, and everything is read again.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from ..model.columns import Column, Ragged, decode, encode
+from ..model.entries import Entries
+from ..model.errors import DamageError
+from .walk import Walk
+
+FILE = "walk.udc"
+_KEPT = ("path", "kind", "mode", "uid", "gid", "mtime_ns", "size", "rdev", "link")
+
+
+def recall_walk(directory: Path, token: object) -> tuple[Walk, int] | None:
+    """The walk that was remembered under `token`, and the clock when it began."""
+    try:
+        columns, header = decode((directory / FILE).read_bytes())
+        if not token or header["token"] != token:
+            return None
+        own: dict[str, Any] = {name: columns[name] for name in _KEPT}
+        empty = Ragged.empty(len(columns["path"]))
+        entries = Entries(**own, target=empty, xattrs=empty, extents=empty, content=empty)
+        local: Any = columns
+        return Walk(entries, local["ino"], local["ctime_ns"], local["holes"]), int(header["began_ns"])
+    except (OSError, DamageError, KeyError):
+        return None
+
+
+def remember_walk(directory: Path, token: str, walk: Walk, began_ns: int) -> None:
+    """Old or new after a crash, never half."""
+    columns: dict[str, Column] = {name: getattr(walk.entries, name) for name in _KEPT}
+    columns |= {"ino": walk.ino, "ctime_ns": walk.ctime_ns, "holes": walk.holes}
+    scratch = directory / f"{FILE}.{os.getpid()}"
+    with open(scratch, "wb") as file:
+        file.write(encode(columns, {"token": token, "began_ns": began_ns}, level=None))
+        file.flush()
+        os.fsync(file.fileno())  # rows that were never written would be believed after a power loss
+    os.replace(scratch, directory / FILE)
