@@ -20,9 +20,13 @@ from typing import Any
 
 import pymysql
 
+from undivided.drivers.mariadb import MariaDBDriver
 from undivided.drivers.mariadb.programs import Owner
 from undivided.drivers.mariadb.running import serving
+from undivided.model.point import ComponentPoint
 from undivided.model.service import Component
+
+from .memory import MemorySink, MemorySource
 
 _PATIENCE = 60.0
 
@@ -35,7 +39,7 @@ class MariaDBServer:
     """
 
     def __init__(self, *settings: str, binary_log: bool = True) -> None:
-        # Not pytest's tmp_path: the path of a UNIX socket must be short, and the account must be able to enter.
+        # Not pytest's tmp_path: a UNIX socket's path must be short, and the account must be able to enter.
         self.directory = Path(tempfile.mkdtemp(prefix="und-mariadb-", dir="/tmp"))
         self.directory.chmod(0o755)
         self.owner = Owner.fit(0, 0)
@@ -107,6 +111,13 @@ class MariaDBServer:
             for statement in statements:
                 cursor.execute(statement)
 
+    def restored(self, sink: MemorySink, point: ComponentPoint, name: str = "copy") -> Path:
+        """A data directory restored from a point, beside the live one."""
+        into = self.directory / name
+        into.mkdir(mode=0o700)
+        MariaDBDriver(self.component()).restore(MemorySource(sink, point), into)
+        return into
+
     def log(self) -> str:
         file = self.directory / "error.log"
         return file.read_text(errors="replace")[-4000:] if file.exists() else ""
@@ -177,6 +188,23 @@ def running(copy: Path, *options: str) -> Iterator[pymysql.Connection[Any]]:
     finally:
         process.kill()
         process.wait()
+
+
+def answer(connection: pymysql.Connection[Any], statement: str) -> list[tuple[Any, ...]]:
+    """What one statement answers on a session that is open."""
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+        return list(cursor.fetchall())
+
+
+NEEDS = ("mariadbd", "mariadb-backup", "mariadb-install-db")
+"""Programs without which nothing of this can be tested."""
+
+
+def missing() -> str:
+    """Why these tests cannot run here; empty when they can."""
+    absent = [p for p in NEEDS if shutil.which(p) is None]
+    return f"not installed: {', '.join(absent)}" if absent else ""
 
 
 def free_port() -> int:

@@ -71,7 +71,9 @@ class BinaryLog:
 
     def begin(self, sink: Sink, file: str, offset: int) -> Chain:
         """A new chain in `log/`, from an image's place on."""
-        sink.replace(PREFIX)
+        # Away at once, not at the end of the point: a log begun anew has the same names.
+        inside = PREFIX + b"/"
+        sink.drop([path for path in sink.entries.path.tolist() if path.startswith(inside)])
         with self._open(file) as fd:
             header = self._header(fd, file)
             if offset < len(header):

@@ -24,12 +24,11 @@ from ...model.service import Component
 from ..base import Sink
 from .client import Login
 from .facts import Facts
+from .patience import LIMIT, Patience
 from .programs import Child, program
 from .xbstream import Piece, pieces
 
 PREFIX = b"data"
-_START_WAIT = 10
-"""Seconds the program may wait for running DDL, and make others wait, before it gives up."""
 _IN_MEMORY = 64 << 20
 _READ = 1 << 20
 _REDO = b"ib_logfile"
@@ -59,15 +58,23 @@ def take_image(sink: Sink, component: Component, login: Login, facts: Facts) -> 
             "--stream=mbstream",
             "--parallel=1",
             f"--datadir={facts.directory}",
-            f"--startup-wait-timeout={_START_WAIT}",
             f"--target-dir={scratch}",  # for notes of its own; it insists, even when it streams
         ]
-        with Child(argv, doing=doing, says="completed OK!", stdout=subprocess.PIPE) as child:
+        with (
+            Patience(login, doing) as patience,
+            Child(argv, doing=doing, says="completed OK!", stdout=subprocess.PIPE) as child,
+        ):
             try:
                 writer.take(pieces(child.stdout))
                 child.done()
             except SourceError as error:
                 child.end()
+                if patience.ended:
+                    raise SourceError(
+                        f"another session kept mariadb-backup waiting for more than {LIMIT:g} s",
+                        doing=doing,
+                        hint="LOCK TABLES, DDL or a long MyISAM statement is in the way: let it end first.",
+                    ) from error
                 said = "" if child.last_words() in error.cause else child.last_words()
                 raise SourceError(
                     f"{error.cause}{said}", doing=doing, hint=_hint(child.last_words())
@@ -156,6 +163,4 @@ class _Writer:
 def _hint(words: str) -> str:
     if "denied" in words or "privilege" in words.lower():
         return "Grant the privileges that docs/drivers/mariadb.md lists, and let us read the data directory."
-    if "lock" in words.lower():
-        return "A long statement or LOCK TABLES is in the way: let it end, and protect again."
     return "Run mariadb-backup by hand to see all it says; it must be of the server's own version."
