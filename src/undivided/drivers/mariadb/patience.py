@@ -18,8 +18,10 @@ from .client import Connection, Login
 LIMIT = 5.0
 """Seconds a stage may wait."""
 _EVERY = 0.5
-_WAITING = "SELECT ID FROM information_schema.PROCESSLIST "
+_WAITING = (
+    "SELECT ID FROM information_schema.PROCESSLIST "
     "WHERE ID > {0} AND INFO LIKE 'BACKUP STAGE %' AND TIME_MS > {1}"
+)
 
 
 class Patience:
