@@ -1,0 +1,90 @@
+"""The program itself, run as people run it: in a process of its own, with a configuration of its own.
+
+And a small shop to protect: a database and a tree of files that need no server.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+PASSPHRASE = "correct horse battery staple"  # noqa: S105
+
+
+class Program:
+    """`undivided …` with its configuration in `home/config`. Fails the test on any other exit code."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.config = home / "config"
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("UNDIVIDED_", "XDG_"))}
+        self.environment = {
+            **kept,
+            "HOME": str(home),
+            "UNDIVIDED_CONFIG": str(self.config),
+            "UNDIVIDED_PASSPHRASE": PASSPHRASE,
+        }
+
+    def run(self, *words: object, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
+        told = {k: v for k, v in {**self.environment, **environment}.items() if v}
+        done = subprocess.run(
+            [sys.executable, "-m", "undivided", *map(str, words)],
+            env=told,
+            cwd=self.home,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == code, f"{words} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
+        assert "Traceback" not in done.stderr
+        return done
+
+    def __call__(self, *words: object, code: int = 0, **environment: str) -> dict[str, Any]:
+        """The answer to --json."""
+        answer = json.loads(self.run(*words, "--json", code=code, **environment).stdout)
+        assert answer.pop("version") == 1
+        return answer
+
+    def fails(self, *words: object, code: int, **environment: str) -> str:
+        """What it says on standard error."""
+        done = self.run(*words, code=code, **environment)
+        assert done.stderr.startswith("undivided: ")
+        return done.stderr
+
+
+def describe(home: Path) -> Path:
+    """A shop's files, its database, and its service file."""
+    site = home / "site"
+    (site / "orders").mkdir(parents=True)
+    (site / "orders" / "1.txt").write_text("one chair\n")
+    (site / "orders" / "2.txt").write_text("two tables\n")
+    (site / "about.html").write_text("<h1>Shop</h1>\n")
+    with sqlite3.connect(home / "shop.db") as database:
+        database.execute("CREATE TABLE orders (id INTEGER PRIMARY KEY, what TEXT)")
+        database.execute("INSERT INTO orders (what) VALUES ('chair'), ('tables')")
+    database.close()
+    file = home / "shop.yaml"
+    file.write_text(
+        "service: shop\n"
+        "components:\n"
+        f"  db:   {{kind: sqlite, path: {home}/shop.db}}\n"
+        f"  site: {{kind: files, path: {home}/site}}\n"
+        "needs: {site: [db]}\n"
+        "objectives: {rpo: 1h}\n"
+    )
+    return file
+
+
+def change(home: Path) -> None:
+    (home / "site" / "orders" / "2.txt").unlink()
+    (home / "site" / "orders" / "3.txt").write_text("three lamps\n")
+    (home / "site" / "about.html").write_text("<h1>Shop and more</h1>\n")
+    with sqlite3.connect(home / "shop.db") as database:
+        database.execute("INSERT INTO orders (what) VALUES ('lamps')")
+    database.close()

@@ -1,0 +1,137 @@
+"""Every command has help, an example, and its place in docs/commands.md; every answer is documented."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from undivided.cli.app import COMMANDS, NOUNS, application
+
+PAGE = (Path(__file__).parents[2] / "docs" / "commands.md").read_text()
+
+
+def section(path: str) -> str:
+    found = re.search(rf"^## undivided {re.escape(path)}\n(.*?)(?=^## |\Z)", PAGE, re.M | re.S)
+    assert found, f"docs/commands.md has no section of `{path}`"
+    return found[1]
+
+
+def documented(path: str) -> set[str]:
+    return set(re.findall(r"^\| `([^`]+)` \|", section(path), re.M))
+
+
+def fields(value: Any, name: str = "") -> set[str]:
+    """The paths of an answer's fields, as the page writes them."""
+    if isinstance(value, dict) and value:
+        maps = ("components", "definition")
+        inner = {"NAME" if name.rpartition(".")[2] in maps else key: v for key, v in value.items()}
+        dot = "." if name else ""
+        return set().union(*(fields(v, f"{name}{dot}{key}") for key, v in inner.items()))
+    if isinstance(value, list) and value:
+        return set().union(*(fields(item, f"{name}[]") for item in value))
+    return {name}
+
+
+def undocumented(path: str, answer: dict[str, Any]) -> set[str]:
+    """Fields of an answer that the page does not have. An empty list or null says nothing of what it would
+    hold, and what is written as one field may hold anything."""
+    known = documented(path)
+
+    def has(field: str) -> bool:
+        return any(
+            field == k or k.startswith((f"{field}[", f"{field}.")) or field.startswith(f"{k}.") for k in known
+        )
+
+    return {field for field in fields(answer) if not has(field)}
+
+
+@pytest.mark.parametrize("path", COMMANDS)
+def test_every_command_has_help_with_an_example_of_itself(path, capsys):
+    application()([*path.split(), "--help"], result_action="return_value")
+    said = capsys.readouterr().out
+    example = re.search(r"^Example: (.+)$", said, re.M)
+    assert example, said
+    assert example[1].startswith(f"undivided {path}")
+
+
+@pytest.mark.parametrize("path", COMMANDS)
+def test_every_option_and_argument_is_explained(path, capsys):
+    application()([*path.split(), "--help"], result_action="return_value")
+    said = capsys.readouterr().out
+    for line in said.splitlines():
+        assert not re.match(
+            r"│ +\*? *(--[a-z-]+|[A-Z]+)( [A-Z]+)? +(\[(required|default)[^\]]*\] *)?│$", line
+        ), line
+
+
+@pytest.mark.parametrize("path", COMMANDS)
+def test_every_command_is_documented_with_the_same_example(path, capsys):
+    application()([*path.split(), "--help"], result_action="return_value")
+    example = re.search(r"^Example: (.+)$", capsys.readouterr().out, re.M)
+    assert f"    {example[1]}\n" in section(path)
+
+
+@pytest.mark.parametrize("path", COMMANDS)
+def test_every_example_is_a_call_that_the_program_understands(path):
+    example = re.search(r"^    (undivided .+)$", section(path), re.M)[1]
+    words = shlex.split(example.partition(" > ")[0])[1:]
+    application().parse_args(words, exit_on_error=False, print_error=False)
+
+
+def test_the_page_has_no_command_that_the_program_has_not():
+    assert set(re.findall(r"^## undivided (.+)$", PAGE, re.M)) == set(COMMANDS)
+
+
+@pytest.mark.parametrize("path", NOUNS)
+def test_a_noun_alone_lists_its_commands(path, program):
+    said = program.run(*path.split()).stdout
+    for command in COMMANDS:
+        if command.startswith(f"{path} "):
+            assert command.removeprefix(f"{path} ").split()[0] in said
+
+
+ANSWERS = {
+    "init": ["init"],
+    "service apply": ["service", "apply", "shop.yaml"],
+    "service list": ["service", "list"],
+    "service show": ["service", "show", "shop"],
+    "protect": ["protect", "shop"],
+    "points": ["points", "shop"],
+    "find": ["find", "*.txt"],
+    "verify": ["verify", "--read-data"],
+    "vault info": ["vault", "info"],
+    "vault key list": ["vault", "key", "list"],
+    "catalog rebuild": ["catalog", "rebuild"],
+    "completion install": ["completion", "install", "bash"],
+}
+
+
+@pytest.mark.parametrize("path", ANSWERS)
+def test_every_field_of_an_answer_is_documented(path, scene):
+    assert not undocumented(path, scene(*ANSWERS[path]))
+
+
+def test_every_field_of_a_recovery_is_documented(scene):
+    place = scene.home / "documented"
+    assert not undocumented("recover", scene("recover", "shop", "--to", place, "--dry-run"))
+    assert not place.exists()
+    assert not undocumented("recover", scene("recover", "shop", "--to", place))
+    shutil.rmtree(place)
+    assert not undocumented("status", scene("status"))
+
+
+def test_every_field_of_a_difference_is_documented(scene):
+    first, *_, last = [p["id"] for p in scene("points", "shop")["points"]]
+    assert not undocumented("diff", scene("diff", "shop", first, last))
+    assert not undocumented("diff", scene("diff", "shop", first))
+
+
+def test_completion_knows_the_commands(scene):
+    for shell in ("bash", "zsh", "fish"):
+        for file in scene("completion", "install", shell)["files"]:
+            assert "recover" in Path(file).read_text()

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from undivided.cli import run as running
+
+
+def imported(program, *words) -> set[str]:
+    """The modules that a call imports."""
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "undivided", *words],
+        env=program.environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    lines = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
+    return {line.rpartition("|")[2].strip() for line in lines}
+
+
+def test_the_version_is_told_without_loading_anything_big(program):
+    assert program.run("--version").stdout.startswith("undivided ")
+    assert not imported(program, "--version") & {
+        "cyclopts",
+        "rich",
+        "yaml",
+        "numpy",
+        "sqlite3",
+        "dataclasses",
+    }
+
+
+def test_protecting_loads_no_command_line_library(scene):
+    loaded = imported(scene, "protect", "shop", "--json")
+    assert "undivided.capture.protect" in loaded
+    assert not loaded & {"cyclopts", "rich"}
+
+
+def test_both_ways_to_protect_do_the_same(scene):
+    assert scene("protect", "shop").keys() == scene("--config", scene.config, "protect", "shop").keys()
+
+
+def test_without_a_configuration_it_says_where_it_looked(program):
+    said = program.fails("points", code=10)
+    assert str(program.config) in said
+    assert "undivided init" in said
+
+
+def test_a_typo_is_answered_with_what_may_be_meant(program):
+    assert 'Did you mean "points"?' in program.fails("pionts", code=2)
+    assert "--json" in program.fails("points", "--jsn", code=2)
+
+
+def test_a_failure_in_json_is_an_object_on_standard_output(program):
+    error = program("points", code=10)["error"]
+    assert error["exit_code"] == 10
+    assert error["cause"] and error["hint"]
+
+
+def test_global_options_may_stand_before_the_command(program):
+    program("init")
+    answer = program.run("--json", "--config", program.config, "points").stdout
+    assert answer == '{"version": 1, "points": []}\n'
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupted_run_says_so_by_its_exit_code(program, number):
+    program.environment["UNDIVIDED_PASSPHRASE"] = ""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "undivided", "init"],
+        env={**program.environment, "UNDIVIDED_PASSPHRASE_COMMAND": "sleep 60"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    watched, children = psutil.Process(process.pid), []
+    deadline = time.monotonic() + 30
+    while not children:
+        assert time.monotonic() < deadline, "it never asked the command"
+        time.sleep(0.02)
+        children = watched.children()
+    process.send_signal(number)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert said.strip() == "interrupted"
+    assert not [child for child in children if child.is_running() and child.status() != "zombie"]
+
+
+def broken(_arguments: object) -> int:
+    raise ZeroDivisionError("by nothing")
+
+
+@pytest.fixture
+def bug(monkeypatch):
+    """A bug in the program, met in this process; the signal handlers it sets are put back."""
+    before = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGHUP)}
+    monkeypatch.setattr(running, "_dispatch", broken)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def test_a_bug_is_one_line_and_a_traceback_only_when_wanted(bug, capsys, monkeypatch):
+    monkeypatch.delenv("UNDIVIDED_DEBUG", raising=False)
+    assert running.run(["points"]) == 1
+    said = capsys.readouterr().err
+    assert "this is a bug: ZeroDivisionError: by nothing" in said
+    assert "Traceback" not in said
+    monkeypatch.setenv("UNDIVIDED_DEBUG", "1")
+    assert running.run(["points"]) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_reader_that_goes_away_is_no_traceback(program):
+    shell = 'exec 3>&1; "$@" 2>&3 | true'
+    done = subprocess.run(
+        ["sh", "-c", shell, "sh", sys.executable, "-m", "undivided", "service", "schema"],
+        env=program.environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert "Traceback" not in done.stdout + done.stderr
