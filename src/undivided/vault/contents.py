@@ -71,19 +71,22 @@ class Histories:
         found = []
         digest = ""
         for entry, chain in history_of(self._log, timeline, until):
-            segment, digest = self.segment(timeline, chain, digest)
-            found.append((entry, segment))
+            found.append((entry, self._segment(timeline, chain, digest)))
+            digest = chain.digest
         return found
 
-    def segment(self, timeline: str, chain: Chain, previous: str) -> tuple[Segment, str]:
-        """One segment, and the digest after it, which must be the one that the log has."""
+    def _segment(self, timeline: str, chain: Chain, previous: str) -> Segment:
         what = timelines.name_of(chain.segment)
         try:
             data = self._store.read(what)
         except MissingError as error:
             raise damaged(what, "it is missing") from error
+        return self.opened(timeline, chain, previous, data)
+
+    def opened(self, timeline: str, chain: Chain, previous: str, data: bytes) -> Segment:
+        """The segment in `data`, which must continue the timeline as the log says."""
+        what = timelines.name_of(chain.segment)
         segment, block = self._contents.timeline(data, timeline, what)
-        digest = chained(timeline, previous, block)
-        if digest != chain.digest:
+        if chained(timeline, previous, block) != chain.digest:
             raise damaged(what, "it does not continue its timeline")
-        return segment, digest
+        return segment

@@ -30,7 +30,7 @@ _LEVEL = 3
 
 @dataclass(frozen=True)
 class Head:
-    """The end of the log. digest: hex SHA-256 of the stored bytes. Number 0 and digest "" when it is empty."""
+    """The end of the log. digest: hex SHA-256 of the stored bytes; number 0 and digest "" when empty."""
 
     number: int = 0
     digest: str = ""

@@ -98,8 +98,15 @@ class Index:
     length: u4 per row. Frames are numbered through all segments.
     """
 
-    def __init__(self, segments: Iterable[Segment], unusable: frozenset[str] = frozenset()) -> None:
-        """segments: newest first. unusable: packs (hex digests) whose chunks are left out."""
+    def __init__(
+        self,
+        segments: Iterable[Segment],
+        unusable: frozenset[str] = frozenset(),
+        doubtful: frozenset[str] = frozenset(),
+    ) -> None:
+        """segments: newest first. unusable: packs (hex digests) whose chunks are left out; doubtful: those
+        that
+        are the last choice."""
         segments = list(segments)
         table = Table.concat([s.table for s in segments])
         self.packs = [name for s in segments for name in s.names()]
@@ -125,10 +132,12 @@ class Index:
         ids = table.id.reshape(-1, CHUNK_ID_BYTES)
         prefix = np.ascontiguousarray(ids[:, :8]).view(">u8").ravel().astype(np.uint64)
         frame = table.frame_of_chunk()
-        order = np.argsort(prefix, kind="stable")
+        if doubtful:
+            order = np.lexsort((self._in(doubtful)[frame], prefix))
+        else:
+            order = np.argsort(prefix, kind="stable")
         if unusable:
-            good = np.array([name not in unusable for name in self.packs], np.bool_)
-            order = order[good[self.pack_of_frame[frame[order]]]]
+            order = order[~self._in(unusable)[frame[order]]]
         self._prefix = prefix[order]
         self._rest = ids[order, 8:]
         self.frame = frame[order]
@@ -137,6 +146,12 @@ class Index:
 
     def __len__(self) -> int:
         return len(self._prefix)
+
+    def _in(self, chosen: frozenset[str]) -> Array:
+        """bool per frame: whether it lies in one of these packs."""
+        of_pack = np.array([name in chosen for name in self.packs], np.bool_)
+        of_frame: Array = of_pack[self.pack_of_frame]
+        return of_frame
 
     def find(self, ids: Array) -> Array:
         """ids: u1[32n], flat. The row of each, i8[n], -1 where it is unknown."""

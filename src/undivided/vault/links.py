@@ -84,20 +84,22 @@ def index_entries(log: Log) -> Iterator[LogEntry]:
 
 
 def known_index(store: Store, keys: WriterKeys, log: Log, present: Mapping[str, int] | None = None) -> Index:
-    """All committed chunks. present: object → size of the packs that are there; others, and those found
-    damaged, are then left out."""
+    """All committed chunks. For writers, present: object → size of the packs that are there; others, and
+    those
+    found damaged, are left out. For readers the damaged ones are the last choice."""
     segments: list[indexes.Segment] = []
-    unusable: set[str] = set()
+    bad: set[str] = set()
     for entry in index_entries(log):
-        unusable.update(entry.links.get("bad", ()))
+        bad.update(entry.links.get("bad", ()))
         for name in entry.links.get("index", ()):
             segments.append(read_index_segment(store, keys, name))
-    if present is not None:
-        for segment in segments:
-            for name, size in zip(segment.names(), segment.size.tolist(), strict=True):
-                if present.get(packs.name_of(name)) != size:
-                    unusable.add(name)
-    return Index(segments, frozenset(unusable))
+    if present is None:
+        return Index(segments, doubtful=frozenset(bad))
+    for segment in segments:
+        for name, size in zip(segment.names(), segment.size.tolist(), strict=True):
+            if present.get(packs.name_of(name)) != size:
+                bad.add(name)
+    return Index(segments, unusable=frozenset(bad))
 
 
 def read_index_segment(store: Store, keys: WriterKeys, name: str) -> indexes.Segment:

@@ -69,12 +69,16 @@ class Log:
         """One entry, authenticated. Raises DamageError when it is missing."""
         known = self._recent.get(number)
         if known is None:
-            try:
-                known = decode_entry(self._keys, number, self._store.read(name_of(number)))
-            except MissingError as error:
-                raise _gone(number) from error
+            known = self.read(number)
             self._remember(known)
         return known
+
+    def read(self, number: int) -> LogEntry:
+        """The same, from the store in any case."""
+        try:
+            return decode_entry(self._keys, number, self._store.read(name_of(number)))
+        except MissingError as error:
+            raise _gone(number) from error
 
     def entries(self, after: int = 0) -> Iterator[LogEntry]:
         """All entries after `after` up to the head, in order; their chain is checked."""
@@ -152,7 +156,7 @@ class Log:
         if hashlib.sha256(data).hexdigest() != known.digest:
             raise DamageError(
                 f"the vault was rolled back or forked: {name} is not the entry that was seen there before",
-                hint="Someone replaced or restored the vault's files: compare with a copy before trusting it.",
+                hint="Someone replaced or restored the vault's files: compare with a copy before using it.",
             )
         return decode_entry(self._keys, known.number, data)
 

@@ -11,6 +11,7 @@ packs: fresh megabytes from the allocator cost more than the cipher.
 
 from __future__ import annotations
 
+import mmap
 import struct
 from array import array
 from dataclasses import dataclass
@@ -38,7 +39,7 @@ def name_of(digest: str) -> str:
 class OpenPack:
     """A pack being filled. Not thread-safe: the packer's lock guards all but the bytes of reserved places."""
 
-    def __init__(self, buffer: bytearray) -> None:
+    def __init__(self, buffer: mmap.mmap) -> None:
         self.buffer = buffer
         self.used = 0
         self.pending = 0

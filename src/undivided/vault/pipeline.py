@@ -15,11 +15,12 @@ Chunks that are small, or left over when their neighbours were known, are gather
 
 from __future__ import annotations
 
+import contextlib
+import mmap
 import os
 import queue
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,12 +40,21 @@ _UPLOADERS = 2
 _WORKERS = max(2, min(8, os.cpu_count() or 2))
 
 
+def pages(size: int) -> mmap.mmap:
+    """Memory of its own: page-aligned, so that a store can write it without copying it first, and in huge
+    pages
+    where the kernel has them."""
+    memory = mmap.mmap(-1, size)
+    with contextlib.suppress(OSError):  # a kernel without huge pages
+        memory.madvise(mmap.MADV_HUGEPAGE)
+    return memory
+
+
 class Region:
     """A lent buffer; `users` are the jobs that still look into it, and the caller that fills it."""
 
     def __init__(self) -> None:
-        self.buffer = bytearray(REGION)
-        self.view = memoryview(self.buffer)
+        self.view = memoryview(pages(REGION))
         self.users = 0
 
 
@@ -89,7 +99,7 @@ class Pipeline:
         self._packs: queue.SimpleQueue[OpenPack | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._free_regions: list[Region] = []
-        self._free_packs: list[bytearray] = []
+        self._free_packs: list[mmap.mmap] = []
         self._regions = self._buffers = self._callers = 0
         self._working = self._uploading = 0
         self._open: OpenPack | None = None
@@ -98,7 +108,7 @@ class Pipeline:
 
     # ── the caller's side ───────────────────────────────────────────────────────────────────────────────────
 
-    @contextmanager
+    @contextlib.contextmanager
     def caller(self) -> Iterator[None]:
         """Each caller that fills regions is owed one: so none waits for another's producer."""
         with self.changed:
@@ -281,11 +291,11 @@ class Pipeline:
             if pack.closed and not pack.pending:
                 self._packs.put(pack)
 
-    def _pack_buffer(self) -> bytearray:
+    def _pack_buffer(self) -> mmap.mmap:
         if self._free_packs:
             return self._free_packs.pop()
         self._buffers += 1
-        return bytearray(CAPACITY)
+        return pages(CAPACITY)
 
     def _close(self, pack: OpenPack) -> None:
         pack.closed = True

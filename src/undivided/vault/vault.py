@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,15 +26,18 @@ from ..model.errors import DamageError, NoVaultError, UsageError, WrongKeyError
 from . import recipients as wrapping
 from .entry import Head, LogEntry
 from .keys import WRITER_KEYS, WriterKeys, new_keys, seal_to, unseal
+from .links import index_entries
 from .log import Log
 from .reader import Reader
 from .readme import README
+from .report import Damage, Report
 from .seal import damaged
 from .stores.base import ExistsError, MissingError, Store
 from .timeline import Segment
+from .verify import Progress, Verification
 from .writer import Writer
 
-__all__ = ["Head", "LogEntry", "Reader", "Segment", "Vault", "Writer"]
+__all__ = ["Damage", "Head", "LogEntry", "Reader", "Report", "Segment", "Vault", "Writer"]
 
 FORMAT = 1
 CONFIG = "vault.json"
@@ -152,6 +155,69 @@ class Vault:
     def append(self, kind: str, body: Mapping[str, Any]) -> LogEntry:
         """A record without data."""
         return self._log.append(kind, lambda _: (dict(body), {}))
+
+    def verify(self, *, read_data: bool, progress: Progress | None = None) -> Report:
+        """Checks that everything the log commits to is there and opens: see verify.py. read_data: every
+        stored byte too. Without a passphrase names and data stay sealed, and the report says so. progress:
+        (done, total)
+        in stored bytes."""
+        return Verification(self.store, self.keys, self._log, self._unlock).run(read_data, progress)
+
+    def condemn(self, packs: Sequence[str]) -> LogEntry:
+        """Records that these packs (hex digests, Report.packs) are damaged: their chunks no longer count as
+        stored, so that the next protection that reads them stores them anew."""
+        return self._log.append("damage", lambda _: ({"packs": list(packs)}, {"bad": list(packs)}))
+
+    @property
+    def wounded(self) -> bool:
+        """Whether packs were condemned: then `Writer.missing` tells which files to read again."""
+        return any(entry.links.get("bad") for entry in index_entries(self._log))
+
+    def recipients(self) -> list[dict[str, Any]]:
+        """Who can open the vault: id, kind, label, created_ns. Nothing secret."""
+        known = [r for r in wrapping.stored_recipients(self.store) if not isinstance(r, DamageError)]
+        return [{"id": r.id, "kind": r.kind, "label": r.label, "created_ns": r.created_ns} for r in known]
+
+    def add_recipient(self, passphrase: str, label: str) -> str:
+        """A further passphrase. Needs one that opens the vault already. Returns the new recipient's id."""
+        recipient = wrapping.wrap(self._unlock(), passphrase, label, self._config.binding)
+        wrapping.store_recipient(self.store, recipient)
+        self.append("key", {"added": recipient.id, "label": label})
+        return recipient.id
+
+    def remove_recipient(self, recipient: str) -> None:
+        """Takes a passphrase away. Raises UsageError for an unknown or the last one."""
+        known = [r["id"] for r in self.recipients()]
+        if recipient not in known:
+            raise UsageError(
+                f"no recipient {recipient!r}", doing="remove a key", hint=f"There are: {', '.join(known)}."
+            )
+        if len(known) == 1:
+            raise UsageError(
+                "it is the last one: without it nobody could open the vault",
+                doing="remove a key",
+                hint="Add another first.",
+            )
+        self.append("key", {"removed": recipient})
+        self.store.delete(wrapping.FOLDER + recipient)
+
+    def info(self) -> dict[str, Any]:
+        """What `vault info` shows: identity, sizes by kind of object, the log, recipients."""
+        objects: dict[str, dict[str, int]] = {}
+        for name, size in self.store.list():
+            kind = objects.setdefault(name.partition("/")[0], {"objects": 0, "bytes": 0})
+            kind["objects"] += 1
+            kind["bytes"] += size
+        return {
+            "vault": self.id,
+            "url": self.store.url,
+            "format": FORMAT,
+            "created_ns": self._config.created_ns,
+            "head": {"number": self.head.number, "digest": self.head.digest},
+            "objects": objects,
+            "bytes": sum(kind["bytes"] for kind in objects.values()),
+            "recipients": self.recipients(),
+        }
 
 
 def _read_config(store: Store) -> _Config:

@@ -28,6 +28,8 @@ from .names import checked, checked_prefix
 
 _ATTEMPTS = 2
 _TEMPORARY = ".tmp"
+_PAGE = 4096
+_WORTH_DIRECT = 1 << 20
 _AT_ONCE = 512  # parts per writev; the kernel takes 1024
 
 
@@ -112,7 +114,7 @@ class DirectoryStore:
         handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            _write_all(handle, parts)
+            _write_all(handle, _written_directly(handle, parts))
             try:
                 os.fsync(handle)
             except OSError:
@@ -171,8 +173,32 @@ class DirectoryStore:
                     yield name, entry.stat().st_size
 
 
-def _write_all(handle: int, parts: Sequence[Buffer]) -> None:
-    views = [memoryview(p).cast("B") for p in parts if len(p)]
+def _written_directly(handle: int, parts: Sequence[Buffer]) -> list[memoryview]:
+    """Writes the head of a large first part past the page cache, and returns what is left to write.
+
+    Copying a pack into the cache costs as much time as encrypting it, and nobody reads it soon. Where the
+    filesystem or the memory's alignment does not allow it, nothing is written and everything is left.
+    """
+    views = [memoryview(p).cast("B") for p in parts]
+    whole = len(views[0]) // _PAGE * _PAGE if views else 0
+    if whole < _WORTH_DIRECT:
+        return views
+    flags = fcntl.fcntl(handle, fcntl.F_GETFL)
+    done = 0
+    try:
+        fcntl.fcntl(handle, fcntl.F_SETFL, flags | os.O_DIRECT)
+        while done < whole:
+            done += os.write(handle, views[0][done:whole])
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+    finally:
+        fcntl.fcntl(handle, fcntl.F_SETFL, flags)
+    return [views[0][done:], *views[1:]]
+
+
+def _write_all(handle: int, parts: Sequence[memoryview]) -> None:
+    views = [p for p in parts if len(p)]
     while views:
         written = os.writev(handle, views[:_AT_ONCE])
         while views and written >= len(views[0]):
