@@ -158,9 +158,9 @@ class _Walker:
             os.close(fd)
         self.paths.append(start)
         self.found.append(top)
-        waiting = [start] if stat.S_ISDIR(top.st_mode) else []
+        waiting = [(0, start)] if stat.S_ISDIR(top.st_mode) else []
         while waiting:
-            path = waiting.pop()
+            row, path = waiting.pop()
             if path != ROOT and self.patterns.excludes_content(path):
                 continue
             try:
@@ -171,16 +171,22 @@ class _Walker:
             try:
                 if self.entering:
                     self.entering(fd, path)
+                    # What changed it between the stat that led here and the watch was seen by neither.
+                    self.found[row] = os.fstat(fd)
                 below = self._list(fd, path)
             except OSError as error:
                 self._missed(path, error)
             else:
-                waiting += [p for p, device in below if not one_filesystem or device == top.st_dev]
+                waiting += [
+                    (row, path)
+                    for row, path in below
+                    if not one_filesystem or self.found[row].st_dev == top.st_dev
+                ]
             finally:
                 os.close(fd)
 
-    def _list(self, fd: int, path: bytes) -> list[tuple[bytes, int]]:
-        """Takes what a directory holds; its directories with their devices."""
+    def _list(self, fd: int, path: bytes) -> list[tuple[int, bytes]]:
+        """Takes what a directory holds. Returns the rows and paths of its directories."""
         prefix = b"" if path == ROOT else path + b"/"
         patterns = self.patterns if self.patterns.any else None
         take, keep, look = self.paths.append, self.found.append, os.stat
@@ -198,7 +204,7 @@ class _Walker:
             take(child)
             keep(found)
             if is_directory:
-                below.append((child, found.st_dev))
+                below.append((len(self.paths) - 1, child))
         return below
 
     def _missed(self, path: bytes, error: OSError) -> None:
