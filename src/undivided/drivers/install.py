@@ -20,6 +20,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from ..model.crashpoints import crashpoint
 from ..model.errors import UndividedError
 
 _STAYS = "lost+found"
@@ -77,6 +78,7 @@ def _exchange_whole(built: Path, place: Path, aside: str) -> Path | None:
                     raise
                 return _exchange_children(new, place, aside)  # a bind mount, which looks like a directory
             sync_directory(place.parent)
+        crashpoint("recover.aside")
         os.rename(new, place)
         sync_directory(place.parent)
     elif not os.path.lexists(place):
@@ -93,6 +95,7 @@ def _exchange_children(built: Path, place: Path, aside: str) -> Path | None:
             _move_children(place, old, leave={*_inside(aside), _STAYS})
             os.rename(new, moving)
             sync_directory(place)
+            crashpoint("recover.aside")
     if moving.exists():
         _move_children(moving, place, leave={_STAYS})
         found = os.stat(moving)

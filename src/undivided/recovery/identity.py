@@ -1,42 +1,57 @@
 """Is this the component that was protected? Asked before anything in place is touched.
 
-A path and a port are the same on many hosts. So when the component still answers, what it says of itself is
-compared with what the point recorded of it, as far as its driver records such a thing. A component that is
-down or gone cannot be asked; then path and host have to do, and the operator has asked for in place by
-name.
+A path and a port are the same on many hosts. So a point remembers the machine of each component, and what
+its application calls itself, where it has such a name (PostgreSQL's system identifier). What a point does
+not remember, or what a component that is down cannot be asked, is not held against it: then path and host
+have to do, and the operator has asked for in place by name.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from ..drivers.machine import this_machine
 from ..drivers.registry import driver_for
 from ..model.errors import SourceError, UsageError
 from ..model.point import ComponentPoint
 from ..model.service import Component
 
-MARKS = {
-    "system_identifier": "system identifier",
-    "server_uid": "server id",
-    "machine": "machine id",
-    "host": "host",
-}
-"""What names one installation for good: keys of a point's state and of `Description.details`."""
+MACHINE = "machine"
+"""Key of a component's state: what `this_machine` said where it was protected."""
+SYSTEM = "system"
+"""Key of a component's state and of `Description.details`: what names one installation of an application for
+good."""
 
 
 def refuse_stranger(component: Component, part: ComponentPoint) -> None:
-    """Raises UsageError when what answers here is provably another installation than the protected one."""
-    known = {mark: part.state[mark] for mark in MARKS if mark in part.state}
-    if not known:
+    """Raises UsageError when what is here is provably another than what was protected."""
+    doing = f"recover {component.name} in place"
+    machine = part.state.get(MACHINE)
+    if machine is not None and machine != this_machine():
+        raise UsageError(
+            f"{component.name} was protected on another machine",
+            doing=doing,
+            hint="Recover on the host it came from; on this one, give --target with its places here.",
+        )
+    system = part.state.get(SYSTEM)
+    if system is None:
         return
     try:
-        details = driver_for(component).describe().details
+        found = driver_for(component).describe().details.get(SYSTEM)
     except SourceError:
         return
-    for mark, recorded in known.items():
-        found = details.get(mark)
-        if found is not None and str(found) != str(recorded):
-            raise UsageError(
-                f"what answers as {component.name} is not what was protected: its {MARKS[mark]} is {found}, "
-                f"and was {recorded}",
-                doing=f"recover {component.name} in place",
-                hint="Recover on the host it came from, or give --target to recover beside what runs here.",
-            )
+    if found is not None and str(found) != str(system):
+        raise UsageError(
+            f"what answers as {component.name} is another installation than the one protected: "
+            f"its system identifier is {found}, and was {system}",
+            doing=doing,
+            hint="Check port and path in the service file, or give --target to recover beside what runs.",
+        )
+
+
+def elsewhere(component: Component, part: ComponentPoint, place: Path) -> str | None:
+    """A warning when the component lives at another path than it did."""
+    recorded = part.state.get("directory")
+    if recorded is None or str(recorded) in (str(place), str(place.parent), str(component.get("path"))):
+        return None
+    return f"{part.name} lived in {recorded} at this point, and lives at {place} now"

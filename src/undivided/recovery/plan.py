@@ -25,7 +25,7 @@ from ..model.errors import UsageError
 from ..model.point import RecoveryPoint
 from ..model.service import Component, Service
 from . import checks
-from .identity import refuse_stranger
+from .identity import elsewhere, refuse_stranger
 from .placement import Placement, beneath, components_of, placements
 from .places import inside_protected, refuse_collisions, refuse_occupied, short_of_space
 from .staging import First, Stage
@@ -224,6 +224,8 @@ def _warnings(
             if check.http
         ]
     for p in each if mode is Mode.IN_PLACE else ():
+        if moved := elsewhere(p.component, p.part, p.place):
+            found.append(moved)
         if p.component.kind in ("files", "sqlite") and not (
             p.component.get("unit") or p.component.get("stop")
         ):
@@ -243,8 +245,8 @@ def _steps(
     for p in each:
         if p.stage is Stage.NEW:
             says = (
-                f"build {p.name} ({p.component.kind}) at {p.part.position.text} in {p.staging.data}: "
-                f"{p.part.files} entries, {p.part.bytes_seen:,} bytes"
+                f"build {p.name} ({p.component.kind}, {p.part.files:,} entries, {p.part.bytes_seen:,} bytes) "
+                f"in {p.staging.data}"
             )
             steps.append(Step(Action.BUILD, says, p.name))
     if mode is Mode.IN_PLACE:

@@ -80,6 +80,7 @@ class Portal:
         self.site.mkdir(parents=True)
         self._make_database()
         self.last: RecoveryPoint | None = None
+        self._changed: dict[str, Any] = {}
         self.store = DirectoryStore(root / "vault")
         self._keys = Vault.create(self.store, PASSPHRASE).keys
 
@@ -88,8 +89,12 @@ class Portal:
         """Opened anew, as another process would."""
         return Vault.open(self.store, keys=self._keys, passphrase=lambda: PASSPHRASE)
 
-    def definition(self, **more: Any) -> dict[str, Any]:
-        """The service file's values; `more` replaces sections."""
+    def change(self, **sections: Any) -> None:
+        """From now on the service file has these sections instead."""
+        self._changed.update(sections)
+
+    def definition(self) -> dict[str, Any]:
+        """The service file's values."""
         python = [sys.executable, "-I", "-c"]
         site = {
             "kind": "files",
@@ -103,10 +108,10 @@ class Portal:
             "needs": {"site": ["audit"]},
             "checks": [{"http": f"http://127.0.0.1:{self.port}/", "expect": 200, "timeout": "5s"}],
         }
-        return {**plain, **more}
+        return {**plain, **self._changed}
 
-    def service(self, **more: Any) -> Service:
-        return parse_definition(self.definition(**more), "portal.yaml")
+    def service(self) -> Service:
+        return parse_definition(self.definition(), "portal.yaml")
 
     def protect(self) -> RecoveryPoint:
         self.last = protect(self.service(), self.vault, self.state, last=self.last)

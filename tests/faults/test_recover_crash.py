@@ -1,0 +1,114 @@
+"""Fault: the recovering process is killed. At every step the old data is somewhere, whole and under a name
+that tells, and the same recovery started again ends in the recovered service."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from undivided.model.crashpoints import RECOVER
+from undivided.model.point import RecoveryPoint
+from undivided.recovery.execute import execute
+from undivided.recovery.plan import make_plan
+from undivided.recovery.result import Result
+from undivided.testing.portal import Portal
+
+
+@pytest.fixture
+def portal(tmp_path: Path) -> Iterator[Portal]:
+    with Portal(tmp_path) as made:
+        yield made
+
+
+def recover(portal: Portal, point: RecoveryPoint) -> Result:
+    plan = make_plan(portal.service(), point, in_place=True)
+    return execute(plan, portal.vault, state=portal.state, protect_first=portal.protect)
+
+
+def killed_at(name: str, portal: Portal, point: RecoveryPoint) -> None:
+    """The recovery in a process of its own, which dies at that step."""
+    child = os.fork()
+    if child == 0:
+        os.environ["UNDIVIDED_CRASH_AT"] = name
+        try:
+            recover(portal, point)
+        finally:
+            os._exit(77)
+    _, status = os.waitpid(child, 0)
+    assert os.WIFSIGNALED(status), f"{name} was not reached: exit code {os.waitstatus_to_exitcode(status)}"
+    assert os.WTERMSIG(status) == signal.SIGKILL
+
+
+def rows(database: Path) -> set[int]:
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
+        return {number for (number,) in connection.execute("SELECT number FROM orders")}
+
+
+def files(site: Path) -> set[int]:
+    return {int(file.stem) for file in site.glob("orders/*.txt")}
+
+
+def old_data_is_kept(portal: Portal) -> bool:
+    """Whether orders 1 and 2 are all there: at their place, or beside it under a name that tells."""
+    databases = [p for p in portal.live.glob("audit.db*") if not p.name.endswith(("-wal", "-shm"))]
+    sites = [portal.site, *portal.live.glob("site.before-*")]
+    return any(rows(d) == {1, 2} for d in databases) and any(files(s) == {1, 2} for s in sites)
+
+
+def two_orders(portal: Portal) -> RecoveryPoint:
+    """A running service with an order after its point."""
+    portal.order(1)
+    point = portal.protect()
+    portal.order(2)
+    return point
+
+
+@pytest.mark.parametrize("name", RECOVER)
+def test_killed_at_any_step_nothing_is_lost_and_the_next_run_ends_recovered(
+    name: str, portal: Portal
+) -> None:
+    point = two_orders(portal)
+    killed_at(name, portal, point)
+    assert old_data_is_kept(portal)
+    result = recover(portal, point)
+    assert result.ok, result.failure()
+    assert portal.orders() == {1}
+    assert portal.answers()
+    assert old_data_is_kept(portal)
+    assert not list(portal.live.glob(".undivided-*"))
+
+
+def test_killed_at_one_step_after_the_other_it_still_ends_recovered(portal: Portal) -> None:
+    point = two_orders(portal)
+    for name in RECOVER:
+        if name != "recover.first-built":  # by then everything is built, and is not built again
+            killed_at(name, portal, point)
+            assert old_data_is_kept(portal), name
+    assert recover(portal, point).ok
+    assert portal.orders() == {1}
+    assert old_data_is_kept(portal)
+
+
+def test_before_anything_is_stopped_the_service_has_not_noticed(portal: Portal) -> None:
+    point = two_orders(portal)
+    assert recover(portal, point).ok
+    portal.order(3)
+    for name in ("recover.planned", "recover.first-built", "recover.built"):
+        killed_at(name, portal, point)
+        assert portal.orders() == {1, 3}
+        assert portal.answers()
+
+
+def test_an_interrupted_recovery_builds_only_what_is_missing(portal: Portal) -> None:
+    point = two_orders(portal)
+    killed_at("recover.stopped", portal, point)
+    result = recover(portal, point)
+    assert result.ok
+    assert {part.bytes for part in result.components.values()} == {0}
+    assert result.first is not None

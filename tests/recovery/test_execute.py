@@ -1,0 +1,247 @@
+"""Whole recoveries of a real portal: an upload tree served by a web server, and a database."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from undivided.model.errors import DamageError, UndividedError
+from undivided.model.point import RecoveryPoint
+from undivided.recovery.execute import execute
+from undivided.recovery.plan import make_plan
+from undivided.recovery.result import Result
+from undivided.testing.portal import Portal, free_port
+
+
+@pytest.fixture
+def portal(tmp_path: Path) -> Iterator[Portal]:
+    with Portal(tmp_path) as made:
+        yield made
+
+
+def in_place(portal: Portal, point: RecoveryPoint, *, first: bool = True) -> Result:
+    plan = make_plan(portal.service(), point, in_place=True, protect_first=first)
+    return execute(plan, portal.vault, state=portal.state, protect_first=portal.protect)
+
+
+def recorded(portal: Portal) -> list[dict[str, object]]:
+    return [entry.body for entry in portal.vault.log() if entry.kind == "recovery"]
+
+
+def test_in_place_the_service_is_back_as_it_was_at_the_point(portal: Portal) -> None:
+    portal.order(1)
+    portal.order(2)
+    point = portal.protect()
+    portal.order(3)
+    (portal.site / "orders" / "1.txt").unlink()
+    result = in_place(portal, point)
+    assert result.ok, result.failure()
+    assert portal.orders() == {1, 2}
+    assert portal.answers()
+    assert [verdict.ok for verdict in result.checks] == [True]
+    assert result.started
+    assert not list(portal.live.glob(".undivided-*"))
+
+
+def test_old_data_is_kept_beside_and_named(portal: Portal) -> None:
+    portal.order(1)
+    point = portal.protect()
+    portal.order(2)
+    result = in_place(portal, point)
+    aside = {name: Path(part.aside or "") for name, part in result.components.items()}
+    assert portal.orders(site=aside["site"], database=aside["audit"]) == {1, 2}
+    assert aside["site"] == portal.live / f"site.before-{point.id}"
+    assert any(str(aside["site"]) in note for note in result.notes)
+
+
+def test_the_same_point_can_be_recovered_again_and_again(portal: Portal) -> None:
+    portal.order(1)
+    point = portal.protect()
+    for number in (2, 3):
+        portal.order(number)
+        assert in_place(portal, point).ok
+        assert portal.orders() == {1}
+    olds = sorted(path.name for path in portal.live.glob("site.before-*"))
+    assert olds == [f"site.before-{point.id}", f"site.before-{point.id}-2"]
+
+
+def test_what_was_there_is_a_point_first_and_can_be_had_back(portal: Portal) -> None:
+    portal.order(1)
+    wanted = portal.protect()
+    portal.order(2)
+    result = in_place(portal, wanted)
+    first = portal.last
+    assert first is not None
+    assert result.first == first.id
+    assert portal.orders() == {1}
+    assert in_place(portal, first).ok
+    assert portal.orders() == {1, 2}
+
+
+def test_protection_goes_on_after_a_recovery(portal: Portal) -> None:
+    portal.order(1)
+    wanted = portal.protect()
+    portal.order(2)
+    assert in_place(portal, wanted).ok
+    portal.order(3)
+    later = portal.protect()
+    portal.order(4)
+    assert in_place(portal, later).ok
+    assert portal.orders() == {1, 3}
+
+
+def test_the_recovery_is_recorded_with_its_numbers(portal: Portal) -> None:
+    portal.order(1)
+    point = portal.protect()
+    portal.order(2)
+    result = in_place(portal, point)
+    (record,) = recorded(portal)
+    assert record["point"] == point.id
+    assert record["ok"] is True
+    assert 0 < float(str(record["down_seconds"])) <= float(str(record["seconds"]))
+    assert float(str(record["data_loss_seconds"])) > 0
+    assert result.components["site"].bytes > 0
+
+
+def test_nothing_is_lost_when_nothing_was_done_since_the_point(portal: Portal) -> None:
+    portal.order(1)
+    point = portal.protect()
+    assert in_place(portal, point).data_loss_seconds == 0.0
+
+
+def test_a_service_that_is_gone_altogether_comes_back(portal: Portal) -> None:
+    portal.order(1)
+    point = portal.protect()
+    portal.live.rename(portal.root / "lost")
+    result = in_place(portal, point, first=False)
+    assert result.ok, result.failure()
+    assert portal.orders() == {1}
+    assert {part.aside for part in result.components.values()} == {None}
+
+
+def test_beneath_a_directory_nothing_is_started_and_nothing_live_touched(portal: Portal) -> None:
+    portal.order(1)
+    point = portal.protect()
+    portal.order(2)
+    out = portal.root / "out"
+    plan = make_plan(portal.service(), point, to=out)
+    result = execute(plan, portal.vault, state=portal.state)
+    assert result.ok
+    assert not result.started
+    assert result.data_loss_seconds is None
+    assert portal.orders(site=out / "site", database=out / "audit" / "audit.db") == {1}
+    assert portal.orders() == {1, 2}
+    assert not portal.answers()
+    assert sorted(path.name for path in out.iterdir()) == ["audit", "site"]
+
+
+def test_a_target_gets_its_own_paths_beside_the_living(portal: Portal) -> None:
+    portal.order(1)
+    point = portal.protect()
+    portal.order(2)
+    new = portal.root / "new"
+    new.mkdir()
+    target = {"site": {"path": str(new / "site")}, "audit": {"path": str(new / "audit.db")}}
+    plan = make_plan(portal.service(), point, target=target)
+    assert execute(plan, portal.vault, state=portal.state).ok
+    assert portal.orders(site=new / "site", database=new / "audit.db") == {1}
+    assert portal.orders() == {1, 2}
+
+
+def test_a_check_that_fails_is_told_recorded_and_rolls_nothing_back(portal: Portal) -> None:
+    portal.order(1)
+    point = portal.protect()
+    portal.order(2)
+    nobody = f"http://127.0.0.1:{free_port()}/"
+    checks = [{"http": nobody, "expect": 200, "timeout": "200ms"}, {"command": ["true"]}]
+    portal.change(checks=checks)
+    result = in_place(portal, point)
+    assert not result.ok
+    failure = result.failure()
+    assert failure is not None
+    assert failure.exit_code == 1
+    assert nobody in failure.cause
+    assert f"{portal.live}/site.before-{point.id} → {portal.site}" in failure.hint
+    assert portal.orders() == {1}
+    (record,) = recorded(portal)
+    assert record["ok"] is False
+
+
+def test_nothing_is_stopped_when_one_component_cannot_be_built(portal: Portal) -> None:
+    for number in range(3):
+        portal.order(number, size=200_000)
+    point = portal.protect()
+    assert in_place(portal, point, first=False).ok
+    portal.order(7)
+    packs = sorted((portal.root / "vault" / "packs").rglob("*"), key=lambda path: path.stat().st_size)
+    for pack in packs:
+        if pack.is_file():
+            pack.chmod(0o600)
+            pack.write_bytes(os.urandom(pack.stat().st_size))
+    with pytest.raises(DamageError):
+        in_place(portal, point, first=False)
+    assert portal.answers()
+    assert portal.orders() == {0, 1, 2, 7}
+    assert not list(portal.live.glob(".undivided-*"))
+    assert len(recorded(portal)) == 1
+
+
+def test_a_service_that_cannot_be_stopped_is_left_running_as_it_is(portal: Portal) -> None:
+    portal.order(1)
+    point = portal.protect()
+    assert in_place(portal, point, first=False).ok
+    components = portal.definition()["components"]
+    components["audit"]["stop"] = ["false"]
+    portal.change(components=components)
+    with pytest.raises(UndividedError, match="exited with 1") as refused:
+        in_place(portal, point, first=False)
+    assert "stop audit" in refused.value.doing
+    assert portal.answers()
+    assert portal.orders() == {1}
+
+
+def test_a_service_that_does_not_start_is_told_with_where_its_old_data_is(portal: Portal) -> None:
+    portal.order(1)
+    point = portal.protect()
+    components = portal.definition()["components"]
+    components["site"]["start"] = ["false"]
+    portal.change(components=components)
+    result = in_place(portal, point)
+    assert not result.ok
+    assert not result.started
+    assert "start site" in (result.failed or "")
+    failure = result.failure()
+    assert failure is not None
+    assert f"site.before-{point.id}" in failure.hint
+
+
+def test_a_database_inside_the_upload_tree_is_recovered_with_it(tmp_path: Path) -> None:
+    with Portal(tmp_path) as portal:
+        inner = portal.site / "data" / "audit.db"
+        inner.parent.mkdir()
+        portal.database.rename(inner)
+        portal.database = inner
+        portal.order(1)
+        components = portal.definition()["components"]
+        components["site"]["exclude"] = ["data/*"]
+        components["audit"]["path"] = str(inner)
+        portal.change(components=components)
+        point = portal.protect()
+        portal.order(2)
+        result = in_place(portal, point)
+        assert result.ok, result.failure()
+        assert portal.orders() == {1}
+
+
+def test_two_recoveries_of_a_service_do_not_run_at_once(portal: Portal) -> None:
+    portal.order(1)
+    point = portal.protect()
+    with open(portal.state / "recover-portal.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(UndividedError, match="another recovery"):
+            in_place(portal, point, first=False)
+    assert in_place(portal, point, first=False).ok
