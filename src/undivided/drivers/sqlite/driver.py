@@ -1,0 +1,124 @@
+"""The driver of SQLite: who has databases open, what one says of itself, putting one back.
+
+There is no server: the application is whoever has the file open. It is started and stopped as the service
+file says, if it says so; to be held it needs nothing but SQLite's locks.
+
+A database is a file among others, so recovery in place exchanges the file and what belongs to it by name
+(-wal, -journal, -shm) and touches nothing else in the directory. What was there goes out first, the
+database before its log; the new one comes in last. So whenever we die, the place holds the old database, or
+none, or the new one: never a new database with an old log, which SQLite would roll into it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from pathlib import Path
+
+import psutil
+
+from ...model.errors import SourceError, UndividedError
+from ...model.point import ComponentPoint
+from ...model.service import Component
+from ...tree.mounts import beneath
+from ..base import Description, Found, Health, Source
+from ..install import exchange, sync_directory
+from ..running import start_by_options, stop_by_options
+from .image import MAGIC, reader
+from .rebuild import rebuild
+from .session import SQLiteSession
+
+_BESIDE = ("-wal", "-journal", "-shm")
+
+
+class SQLiteDriver:
+    """See drivers/base.py: Driver."""
+
+    kind = "sqlite"
+    markable = False
+    cache: Path | None = None
+
+    def __init__(self, component: Component) -> None:
+        self.component = component
+        # SQLite names the files beside a database after the real one.
+        self.path = Path(os.path.realpath(component.options["path"]))
+
+    @classmethod
+    def find(cls) -> list[Found]:
+        """Databases that running processes have open now, as far as we may look."""
+        found: dict[str, Found] = {}
+        # Looking into a file that we have open ourselves would drop the locks that we hold on it.
+        ours = {file.path for file in psutil.Process().open_files()}
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error, OSError):
+                for file in process.open_files():
+                    if file.path not in found and file.path not in ours and _is_database(file.path):
+                        says = f"open in {process.name()}"
+                        found[file.path] = Found("sqlite", {"path": file.path}, process.pid, says)
+        return list(found.values())
+
+    def describe(self) -> Description:
+        with reader(self.path) as mode:
+            size = sum(p.stat().st_size for p in (self.path, Path(f"{self.path}-wal")) if p.exists())
+            mount = beneath(self.path)
+        return Description(
+            version=sqlite3.sqlite_version,
+            directory=str(self.path.parent),
+            size=size,
+            filesystem=f"{mount.fstype} on {mount.mountpoint}",
+            details={"journal_mode": mode, "path": str(self.path)},
+        )
+
+    def health(self) -> Health:
+        try:
+            with reader(self.path) as mode:
+                return Health(True, f"opens, journal mode {mode}")
+        except SourceError as error:
+            return Health(False, error.cause)
+
+    def session(self, previous: ComponentPoint | None, *, must_hold: bool) -> SQLiteSession:
+        return SQLiteSession(self.path, previous)
+
+    def directory(self) -> Path:
+        return self.path.parent
+
+    def restore(self, source: Source, into: Path) -> None:
+        rebuild(source, into, self.path.name)
+
+    def install(self, built: Path, aside: str) -> Path | None:
+        old = self.path.with_name(self.path.name + aside)
+        if (built / self.path.name).exists():
+            try:
+                self._move_aside(old)
+            except OSError as error:
+                raise UndividedError(
+                    f"{error.filename}: {(error.strerror or str(error)).lower()}",
+                    doing=f"move {self.path} aside",
+                    hint="Nothing is lost; repeat the recovery.",
+                ) from error
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        moved = exchange(built / self.path.name, self.path, aside)
+        with contextlib.suppress(OSError):
+            built.rmdir()
+        return moved
+
+    def start(self) -> None:
+        start_by_options(self.component)
+
+    def stop(self) -> None:
+        stop_by_options(self.component)
+
+    def _move_aside(self, old: Path) -> None:
+        """The old database first, then its logs: see the module's story."""
+        for suffix in ("", *_BESIDE):
+            here, there = Path(f"{self.path}{suffix}"), Path(f"{old}{suffix}")
+            if here.exists() and not there.exists():
+                os.rename(here, there)
+        if self.path.parent.exists():
+            sync_directory(self.path.parent)
+
+
+def _is_database(path: str) -> bool:
+    with open(path, "rb") as file:
+        return file.read(len(MAGIC)) == MAGIC

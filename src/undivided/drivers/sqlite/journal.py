@@ -1,0 +1,182 @@
+"""A database with a rollback journal: held by a SHARED lock, copied before the hold where nobody writes.
+
+A writer changes the database file only under an EXCLUSIVE lock, and its commit is the end of its journal
+under that lock. While anyone holds SHARED nobody gets EXCLUSIVE: so under our SHARED lock the file holds
+all commits acknowledged before, none begun after, and no part of one, unless a writer died and left a hot
+journal, which opening the database rolls back.
+
+The image is copied beforehand without any lock, and is good if at the mark, under the lock, nothing was
+written since before the copy: the same inode, size, times and change counter, which every commit counts up.
+(The counter alone would miss a large transaction that wrote early and was rolled back while we copied; the
+times alone would miss a write in the same tick of the clock, so the copy begins only when the last one has
+passed.) Otherwise the file is cloned inside the hold: by reference where the filesystem can, else byte by
+byte, as long as the deadline allows. A database that is large and busy wants WAL mode, and the error says
+so.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import time
+from pathlib import Path
+
+from ...model.errors import SourceError
+from ...model.point import Position
+from ..base import Sink
+from . import locks
+from .image import (
+    Memory,
+    change_counter,
+    identity,
+    put_image,
+    reader,
+    says_wal,
+    settled,
+    size_in,
+    still_there,
+    tree_path,
+)
+from .locks import Locks
+
+_FICLONE = 0x40049409
+_STRIDE = 8 << 20
+_PATIENCE = 60.0
+"""Seconds a writer may keep its EXCLUSIVE lock as we begin."""
+_QUIET_TRIES = 5
+
+Version = list[int]
+"""What differs after any commit: the file's identity and its change counter."""
+
+
+class JournalCapture:
+    """One database from prepare to close. previous: the last point's state, empty at first."""
+
+    def __init__(self, path: Path, previous: Memory) -> None:
+        self._path = path
+        self._previous = previous
+        self._database: Locks | None = None
+        self._copied: Version = []
+        self._marked: Version = []
+        self._clone = -1
+        self._deadline = 0.0
+        self._generation: int = previous.get("generation", 0)
+
+    def prepare(self, sink: Sink) -> None:
+        with reader(self._path):
+            self._database = Locks(self._path, os.O_RDONLY)
+        image: list[int] = self._previous.get("image", [])
+        known = size_in(sink.entries, tree_path(self._path)) == image[2] if image else False
+        before = [*image, self._previous.get("counter", 0)]
+        version, quiet = self._version_now()
+        if known and version == before and self._previous["mode"] == "rollback":
+            self._copied = version
+        elif quiet:
+            put_image(sink, self._path, self._database.fd, self._database.fd)
+            self._copied = version
+        # Else somebody writes all the time: a copy made now would be for nothing.
+
+    def _version_now(self) -> tuple[Version, bool]:
+        """The version under the lock, and whether any write after it would carry other times."""
+        assert self._database is not None, "opened before"
+        for _attempt in range(_QUIET_TRIES):
+            self._database.share_database(time.monotonic() + _PATIENCE)
+            version, quiet = self._version(), settled(self._database.fd)
+            self._database.drop()
+            if quiet:
+                break
+            time.sleep(0.01)
+        return version, quiet
+
+    def hold(self, deadline: float) -> None:
+        assert self._database is not None, "prepared before"
+        self._deadline = deadline
+        self._database.share_database(deadline)
+
+    def mark(self) -> Position:
+        assert self._database is not None, "prepared before"
+        still_there(self._path, self._database.fd)
+        if says_wal(self._database.fd):
+            raise SourceError(f"the journal mode of {self._path} changed meanwhile", hint="Protect again.")
+        self._refuse_hot_journal()
+        self._marked = self._version()
+        if self._marked != self._copied:
+            self._clone = _clone(self._database.fd, self._path, self._deadline)
+        before = self._previous
+        goes_on = before.get("mode") == "rollback" and before["image"][:2] == self._marked[:2]
+        if not goes_on or before["counter"] > self._marked[-1]:
+            self._generation += 1
+        return Position(f"change {self._marked[-1]}", (self._generation, self._marked[-1]))
+
+    def _refuse_hot_journal(self) -> None:
+        """A journal with a header that no living writer stands behind holds pages to be put back first."""
+        assert self._database is not None, "prepared before"
+        try:
+            with open(f"{self._path}-journal", "rb") as journal:
+                hot = any(journal.read(8))
+        except FileNotFoundError:
+            return
+        if hot and not self._database.held_by_others(locks.RESERVED):
+            raise SourceError(
+                f"a writer of {self._path} died and left a hot journal",
+                hint="Protect again: opening the database rolls it back.",
+            )
+
+    def release(self) -> None:
+        if self._database is not None:
+            self._database.drop()
+
+    def finish(self, sink: Sink) -> Memory:
+        assert self._database is not None, "prepared before"
+        if self._clone >= 0:
+            put_image(sink, self._path, self._clone, self._database.fd)
+        return {
+            "mode": "rollback",
+            "image": self._marked[:-1],
+            "counter": self._marked[-1],
+            "generation": self._generation,
+            "frames": 0,
+            "salt": "",
+        }
+
+    def close(self) -> None:
+        if self._clone >= 0:
+            os.close(self._clone)
+            self._clone = -1
+        if self._database is not None:
+            self._database.close()
+            self._database = None
+
+    def _version(self) -> Version:
+        assert self._database is not None, "opened before"
+        return [*identity(self._database.fd), change_counter(self._database.fd)]
+
+
+def _clone(fd: int, path: Path, deadline: float) -> int:
+    """A descriptor of an unnamed copy of the file, made before the deadline."""
+    target = os.open(path.parent, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.ioctl(target, _FICLONE, fd)
+        return target
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.ENOTTY, errno.EINVAL, errno.EXDEV):
+            os.close(target)
+            raise
+    try:
+        _copy(fd, target, path, deadline)
+    except BaseException:
+        os.close(target)
+        raise
+    return target
+
+
+def _copy(fd: int, target: int, path: Path, deadline: float) -> None:
+    size, place = os.fstat(fd).st_size, 0
+    while place < size:
+        if time.monotonic() > deadline:
+            raise SourceError(
+                f"{path} is written all the time and its {size >> 20} MiB cannot be copied within the pause",
+                hint="Set PRAGMA journal_mode=WAL, allow a longer pause, or use a filesystem with reflinks.",
+            )
+        place += os.sendfile(target, fd, place, min(_STRIDE, size - place))

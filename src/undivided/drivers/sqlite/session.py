@@ -1,0 +1,84 @@
+"""A part in a cut, by whichever way the database is written.
+
+The mode is asked when the part begins, by opening the database as any program would; both ways then hold
+locks that keep it from changing. What the operating system refuses is told as what it means for the
+database.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ...model.errors import SourceError
+from ...model.point import Coherence, ComponentPoint, Position
+from ..base import Guard, Sink
+from .image import reader
+from .journal import JournalCapture
+from .wal import WalCapture
+
+
+class SQLiteSession:
+    """See drivers/base.py: Session. path: the database file, links resolved."""
+
+    coherence = Coherence.APPLICATION
+    holds = True
+
+    def __init__(self, path: Path, previous: ComponentPoint | None) -> None:
+        self._path = path
+        self._previous = dict(previous.state) if previous else {}
+        self._capture: WalCapture | JournalCapture | None = None
+        self._held = False
+
+    def prepare(self, sink: Sink) -> None:
+        with _told(self._path):
+            with reader(self._path) as mode:
+                way = WalCapture if mode == "wal" else JournalCapture
+            self._capture = way(self._path, self._previous)
+            self._capture.prepare(sink)
+
+    def hold(self, guard: Guard, deadline: float) -> None:
+        assert self._capture is not None, "prepared before"
+        self._held = True
+        with _told(self._path):
+            self._capture.hold(deadline)
+
+    def mark(self, point: str) -> Position:
+        assert self._capture is not None, "prepared before"
+        with _told(self._path):
+            return self._capture.mark()
+
+    def release(self) -> None:
+        if self._held and self._capture is not None:
+            self._held = False
+            self._capture.release()
+
+    def finish(self, sink: Sink) -> Mapping[str, Any]:
+        assert self._capture is not None, "prepared before"
+        with _told(self._path):
+            state = self._capture.finish(sink)
+        return {**state, "directory": str(self._path.parent), "name": self._path.name}
+
+    def committed(self) -> None:
+        """Nothing is remembered on this source."""
+        return
+
+    def close(self) -> None:
+        self._held = False
+        if self._capture is not None:
+            with contextlib.suppress(SourceError, OSError):
+                self._capture.close()
+
+
+@contextlib.contextmanager
+def _told(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise SourceError(
+            f"{error.filename or path}: {(error.strerror or str(error)).lower()}",
+            doing=f"capture the database {path}",
+            hint="This user must be able to read and write the database and its -shm and -wal beside it.",
+        ) from error
