@@ -40,7 +40,8 @@ def test_all_are_held_while_positions_are_read_and_go_on_afterwards(
     assert result.pause_ms >= result.spread_ms > 0
 
 
-def test_dependents_are_held_first_and_released_last(sessions: dict[str, StoppedSession]) -> None:
+def noted(sessions: dict[str, StoppedSession]) -> list[tuple[str, str]]:
+    """The holds and releases of these sessions, in order, as they come."""
     order: list[tuple[str, str]] = []
     for (name, session), step in itertools.product(sessions.items(), ("hold", "release")):
         inner = getattr(session, step)
@@ -50,8 +51,22 @@ def test_dependents_are_held_first_and_released_last(sessions: dict[str, Stopped
             inner(*args)  # type: ignore[operator]
 
         setattr(session, step, told)
+    return order
+
+
+def test_dependents_are_held_first_and_released_last(sessions: dict[str, StoppedSession]) -> None:
+    order = noted(sessions)
     cut(sessions, RANKS, point="p", cap=5)
     assert order == [("hold", "site"), ("hold", "db"), ("release", "db"), ("release", "site")]
+
+
+def test_who_is_asked_is_held_before_anybody_is_stopped_with_its_locks(
+    sessions: dict[str, StoppedSession],
+) -> None:
+    sessions["db"].coherence = Coherence.APPLICATION
+    order = noted(sessions)
+    cut(sessions, RANKS, point="p", cap=5)
+    assert order == [("hold", "db"), ("hold", "site"), ("release", "site"), ("release", "db")]
 
 
 @pytest.mark.parametrize("step", ["hold", "mark"])

@@ -4,6 +4,9 @@
               └──────────────── the pause ─────────────────────────────────┘
                                          └ the spread ┘
 
+Who is held by being asked comes before who is stopped from outside: a process that is stopped in the middle
+of a transaction keeps its locks, and whoever is asked after that would wait for them in vain.
+
 If every component's writers are blocked at one common moment, no effect can be in the cut without its cause.
 At most one component may be left unblocked and merely marked, while all others are held: what it commits
 after its mark can reach the others only after their release, which is after the cut. With two or more
@@ -68,7 +71,11 @@ def cut(
     Raises SourceError, with everything released, when a component could not be held or marked before the cap.
     """
     held = [name for name, session in sessions.items() if session.holds]
-    holding = [[name for name in rank if name in held] for rank in ranks]
+    outside = [name for name in held if sessions[name].coherence is Coherence.CRASH]
+    holding = [
+        *([name for name in rank if name in outside] for rank in ranks),
+        *([name for name in rank if name in held and name not in outside] for rank in ranks),
+    ]
     with guardian() if held else nullcontext() as guard, _attention(), _pool(len(sessions)) as pool:
         crashpoint("cut.guarded")
         begun = time.monotonic()
