@@ -1,0 +1,75 @@
+"""Patterns mean what people know from .gitignore."""
+
+from __future__ import annotations
+
+import pytest
+
+from undivided.model.errors import UsageError
+from undivided.tree.patterns import Patterns
+
+CASES = [
+    # pattern, path, is a directory, excluded
+    ("*.tmp", b"a.tmp", False, True),
+    ("*.tmp", b"deep/er/a.tmp", False, True),
+    ("*.tmp", b"a.tmpx", False, False),
+    ("*", b"anything", False, True),
+    ("/top", b"top", False, True),
+    ("/top", b"deep/top", False, False),
+    ("cache/", b"cache", True, True),
+    ("cache/", b"cache", False, False),
+    ("cache/", b"deep/cache", True, True),
+    ("cache/**", b"cache", True, False),
+    ("cache/**", b"cache/x", False, True),
+    ("cache/**", b"cache/x", True, True),
+    ("cache/**", b"deep/cache/x", False, False),
+    ("a/b", b"a/b", False, True),
+    ("a/b", b"x/a/b", False, False),
+    ("a/*", b"a/b/c", False, False),
+    ("**/b", b"b", False, True),
+    ("**/b", b"x/y/b", False, True),
+    ("a/**/b", b"a/b", False, True),
+    ("a/**/b", b"a/x/y/b", False, True),
+    ("a/**/b", b"ab", False, False),
+    ("[ab]?c", b"axc", False, True),
+    ("[!ab]", b"c", False, True),
+    ("[!ab]", b"a", False, False),
+    ("[a-c]x", b"bx", False, True),
+    ("\\*", b"*", False, True),
+    ("\\*", b"x", False, False),
+    ("a.b", b"axb", False, False),
+    ("caf\udce9", b"caf\xe9", False, True),
+    ("new*line", b"new\nline", False, True),
+]
+
+
+@pytest.mark.parametrize(("pattern", "path", "directory", "excluded"), CASES)
+def test_a_pattern_excludes_what_it_says(pattern: str, path: bytes, directory: bool, excluded: bool) -> None:
+    assert Patterns(exclude=[pattern]).excludes(path, directory=directory) is excluded
+
+
+def test_contents_of_an_emptied_directory_need_not_be_listed() -> None:
+    patterns = Patterns(exclude=["cache/**", "*.tmp"])
+    assert patterns.excludes_content(b"cache")
+    assert not patterns.excludes_content(b"deep/cache")
+    assert not patterns.excludes_content(b"other")
+
+
+def test_include_takes_what_lies_beneath_and_exclude_wins() -> None:
+    patterns = Patterns(include=["docs/", "*.txt"], exclude=["*.bak"])
+    assert patterns.takes(b"docs/deep/file", directory=False)
+    assert patterns.takes(b"x/y.txt", directory=False)
+    assert not patterns.takes(b"x/y.png", directory=False)
+    assert not patterns.takes(b"docs/old.bak", directory=False)
+
+
+def test_nothing_beneath_an_excluded_directory_is_taken() -> None:
+    patterns = Patterns(exclude=["cache/", "tmp/**"])
+    assert not patterns.takes(b"a/cache/b/c", directory=False)
+    assert not patterns.takes(b"tmp/b/c", directory=False)
+    assert patterns.takes(b"a/b/c", directory=False)
+
+
+@pytest.mark.parametrize("pattern", ["", "/", "!keep"])
+def test_what_cannot_be_a_pattern_is_refused(pattern: str) -> None:
+    with pytest.raises(UsageError):
+        Patterns(exclude=[pattern])

@@ -1,0 +1,115 @@
+"""A walk sees what is there, in order, and concludes nothing from what it could not see."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from undivided.model.entries import Kind
+from undivided.testing.trees import ODD_NAME, describe_tree, make_tree
+from undivided.tree.beneath import Beneath
+from undivided.tree.patterns import Patterns
+from undivided.tree.walk import Walk, walk
+
+
+def paths_of(root: Path, **options: object) -> list[bytes]:
+    with Beneath(root) as opened:
+        return walk(opened, **options).entries.path.tolist()  # type: ignore[arg-type]
+
+
+def test_every_path_is_there_once_in_byte_order(tmp_path: Path) -> None:
+    tree = make_tree(tmp_path / "tree")
+    paths = paths_of(tree)
+    assert paths == sorted(describe_tree(tree))
+    assert ODD_NAME in paths
+    assert paths.index(b"a-b") < paths.index(b"a/b")
+
+
+def test_columns_say_what_stat_says(tmp_path: Path) -> None:
+    tree = make_tree(tmp_path / "tree")
+    with Beneath(tree) as root:
+        now = walk(root)
+    for row, path in enumerate(now.entries.path.tolist()):
+        found = os.lstat(os.path.join(os.fsencode(tree), path))
+        entry = now.entries.row(row)
+        assert (entry.mode, entry.uid, entry.gid) == (found.st_mode & 0o7777, found.st_uid, found.st_gid)
+        assert (entry.mtime_ns, now.ctime_ns[row]) == (found.st_mtime_ns, found.st_ctime_ns)
+        assert now.ino[row] == found.st_ino
+        assert entry.size == (found.st_size if entry.kind == Kind.FILE else 0)
+        is_device = entry.kind in (Kind.BLOCK, Kind.CHARACTER)
+        assert entry.rdev == (found.st_rdev if is_device else 0)
+        assert bool(entry.link) == (found.st_nlink > 1 and entry.kind != Kind.DIRECTORY)
+    holes = {now.entries.path[i] for i in np.flatnonzero(now.holes)}
+    assert holes == {b"sparse", b"hole"}
+
+
+def test_names_of_one_file_share_a_link_number(tmp_path: Path) -> None:
+    tree = make_tree(tmp_path / "tree")
+    with Beneath(tree) as root:
+        entries = walk(root).entries
+    rows = [entries.path.tolist().index(p) for p in (b"small", b"third", b"a/b/c/again")]
+    assert len({int(entries.link[row]) for row in rows}) == 1
+
+
+def test_excluded_directories_are_never_entered(tmp_path: Path) -> None:
+    (tmp_path / "cache" / "deep").mkdir(parents=True)
+    (tmp_path / "hollow" / "deep").mkdir(parents=True)
+    (tmp_path / "keep").touch()
+    entered: list[bytes] = []
+    paths = paths_of(
+        tmp_path,
+        patterns=Patterns(exclude=["cache/", "hollow/**"]),
+        entering=lambda fd, path: entered.append(path),
+    )
+    assert paths == [b".", b"hollow", b"keep"]
+    assert entered == [b"."]
+
+
+def test_included_files_bring_the_directories_that_lead_to_them(tmp_path: Path) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "b" / "x.txt").touch()
+    (tmp_path / "a" / "y.png").touch()
+    (tmp_path / "c").mkdir()
+    assert paths_of(tmp_path, patterns=Patterns(include=["*.txt"])) == [b".", b"a", b"a/b", b"a/b/x.txt"]
+
+
+def test_other_filesystems_are_left_out_when_asked(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("mounting needs root")
+    point = tmp_path / "mounted"
+    point.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "none", str(point)], check=True)
+    try:
+        (point / "inside").touch()
+        assert paths_of(tmp_path) == [b".", b"mounted", b"mounted/inside"]
+        assert paths_of(tmp_path, one_filesystem=True) == [b".", b"mounted"]
+    finally:
+        subprocess.run(["umount", str(point)], check=True)
+
+
+def test_an_unreadable_directory_is_told_not_taken_for_empty(tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    (tree / "closed").mkdir(parents=True)
+    (tree / "closed" / "file").touch()
+    (tree / "closed").chmod(0)
+    program = (
+        "import os, sys\n"
+        "from undivided.tree.beneath import Beneath\n"
+        "from undivided.tree.walk import walk\n"
+        "root = Beneath(sys.argv[1])\n"
+        "if os.geteuid() == 0: os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
+        "print(walk(root).unreadable)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tree)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[(b'closed', 'permission denied')]"
+
+
+def test_an_empty_walk_has_empty_columns() -> None:
+    assert len(Walk.of([], [])) == 0
