@@ -14,7 +14,7 @@ from ..install import exchange
 from ..running import start_by_options, stop_by_options
 from . import programs
 from .restore import link_tablespaces, restore_cluster
-from .server import Server, facts, line, psycopg2
+from .server import Server, facts, line, psycopg2, size
 from .session import PostgreSQLSession
 
 PATIENCE = 120.0
@@ -50,7 +50,8 @@ class PostgreSQLDriver:
     def describe(self) -> Description:
         control = self._server.sql()
         try:
-            found = facts(control, f"describe {self.component.name}")
+            doing = f"describe {self.component.name}"
+            found, total = facts(control, doing), size(control, doing)
         finally:
             control.close()
         directory = found.settings["data_directory"]
@@ -63,7 +64,7 @@ class PostgreSQLDriver:
             "configuration": found.settings["config_file"],
             "max_slot_wal_keep_size": found.settings["max_slot_wal_keep_size"],
         }
-        return Description(found.version, directory, found.size, filesystem, details)
+        return Description(found.version, directory, total, filesystem, details)
 
     def health(self) -> Health:
         library = psycopg2()

@@ -76,7 +76,6 @@ class Facts:
     version_num: int
     version: str
     in_recovery: bool
-    size: int
     settings: dict[str, str]
     sources: tuple[str, ...]
     """The configuration files that its settings come from."""
@@ -169,28 +168,29 @@ _REPLICATION_HINT = (
 def facts(control: connection, doing: str) -> Facts:
     """Asks the server. Raises SourceError when the role may not see enough of it."""
     with translated(doing), control.cursor() as cursor:
-        cursor.execute("SELECT name, setting FROM pg_settings")
-        settings = {name: "" if value is None else str(value) for name, value in cursor.fetchall()}
+        cursor.execute("SELECT name, coalesce(setting, ''), sourcefile FROM pg_settings")
+        rows = cursor.fetchall()
+        settings = {name: setting for name, setting, _source in rows}
         if "data_directory" not in settings:
-            raise SourceError(
-                "the role may not see the server's settings",
-                doing=doing,
-                hint="GRANT pg_monitor to the role.",
-            )
-        cursor.execute("SELECT pg_is_in_recovery(), (SELECT sum(pg_database_size(oid)) FROM pg_database)")
-        in_recovery, size = cursor.fetchone() or (False, 0)
-        cursor.execute("SELECT DISTINCT sourcefile FROM pg_settings WHERE sourcefile IS NOT NULL ORDER BY 1")
-        sources = tuple(str(row[0]) for row in cursor.fetchall())
-        tablespaces = tablespace_places(cursor)
-    return Facts(
-        version_num=int(settings["server_version_num"]),
-        version=settings["server_version"],
-        in_recovery=bool(in_recovery),
-        size=int(size or 0),
-        settings=settings,
-        sources=sources,
-        tablespaces=tablespaces,
-    )
+            cause = "the role may not see the server's settings"
+            raise SourceError(cause, doing=doing, hint="GRANT pg_monitor to the role.")
+        cursor.execute("SELECT pg_is_in_recovery()")
+        return Facts(
+            version_num=int(settings["server_version_num"]),
+            version=settings["server_version"],
+            in_recovery=cursor.fetchone() == (True,),
+            settings=settings,
+            sources=tuple(sorted({source for _name, _setting, source in rows if source})),
+            tablespaces=tablespace_places(cursor),
+        )
+
+
+def size(control: connection, doing: str) -> int:
+    """Bytes of all databases. The server looks at every file for it, so not at every point."""
+    with translated(doing), control.cursor() as cursor:
+        cursor.execute("SELECT coalesce(sum(pg_database_size(oid)), 0)::bigint FROM pg_database")
+        (total,) = cursor.fetchone() or (0,)
+    return int(total)
 
 
 def tablespace_places(cursor: cursor) -> dict[str, str]:

@@ -8,7 +8,8 @@ The restore point is made in a transaction left open during the hold, for making
 `finish` gives that transaction an id and commits it: a commit flushes all log before it. That takes no right
 beyond making the restore point, and writes one small record; pg_switch_wal would cost a whole segment.
 
-The role may be the one component left unheld; when it is not, hold.py withholds commits.
+A PostgreSQL is usually the one component left unheld and merely marked; when another is, hold.py withholds
+its commits.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from .server import (
     lsn,
     lsn_text,
     require_protectable,
+    size,
     tablespace_places,
     translated,
 )
@@ -90,13 +92,14 @@ class PostgreSQLSession:
 
     def _prepare_log(self, sink: Sink, found: Facts, identity: Identity) -> None:
         """Goes on from the last point, or says why not and takes an image."""
+        assert self._control is not None, "prepared"
         try:
             log = self._continued(found, identity)
             log.grow(self._server, sink, self._flushed())
         except GoneError as gone:
             if self._previous:
                 sink.note(f"{self._server.component.name}: new image, because {gone.cause}")
-            image = take_image(self._server, sink, found.size)
+            image = take_image(self._server, sink, size(self._control, self._doing))
             sink.replace(b"log")
             log = Log.at(image.start, image.timeline, found.segment_size)
             self._state["image_size"] = image.size
