@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..drivers.base import Driver, Session
+from ..drivers.machine import MACHINE, this_machine
 from ..drivers.registry import driver_for
 from ..model.crashpoints import crashpoint
 from ..model.entries import Entries, merge
@@ -210,7 +211,7 @@ def _component_point(
         digest=digest,
         coherence=instant.coherence[name],
         position=instant.positions[name],
-        state=state,
+        state={**state, MACHINE: this_machine()},
         files=len(table),
         bytes_seen=int(table.size.sum()),
         bytes_read=part.sink.bytes_read,

@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 import socket
 
+MACHINE = "machine"
+"""Key of a component's state at a point: the machine it was protected on."""
+
 
 def this_machine() -> str:
     """16 hex digits that stay the same for an installation of an operating system. A digest, because the

@@ -10,14 +10,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..drivers.machine import this_machine
+from ..drivers.machine import MACHINE, this_machine
 from ..drivers.registry import driver_for
 from ..model.errors import SourceError, UsageError
 from ..model.point import ComponentPoint
 from ..model.service import Component
 
-MACHINE = "machine"
-"""Key of a component's state: what `this_machine` said where it was protected."""
 SYSTEM = "system"
 """Key of a component's state and of `Description.details`: what names one installation of an application for
 good."""
