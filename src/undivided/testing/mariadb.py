@@ -55,6 +55,7 @@ class MariaDBServer:
             "bind_address=127.0.0.1",
             f"pid_file={self.directory}/pid",
             f"log_error={self.directory}/error.log",
+            f"tmpdir={self.directory}",
             "innodb_buffer_pool_size=16M",
             "innodb_log_file_size=8M",
         ]

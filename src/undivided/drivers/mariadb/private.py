@@ -113,6 +113,7 @@ class PrivateServer:
             f"--datadir={self._directory}",
             f"--socket={self.socket}",
             f"--pid-file={os.path.join(self._scratch, 'pid')}",
+            f"--tmpdir={self._scratch}",
             "--skip-networking",
             "--skip-grant-tables",
             "--skip-log-bin",

@@ -1,0 +1,244 @@
+"""MariaDB held still: at once or not at all, never longer than agreed, and never in the application's way."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pymysql
+import pytest
+
+from undivided.drivers.mariadb import MariaDBDriver
+from undivided.drivers.mariadb.client import Login
+from undivided.drivers.mariadb.hold import Hold
+from undivided.model.errors import SourceError
+from undivided.testing.capturing import capture
+from undivided.testing.mariadb import MariaDBServer, missing
+from undivided.testing.memory import MemorySink, NoGuard
+
+pytestmark = [pytest.mark.real, pytest.mark.skipif(bool(missing()), reason=missing())]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[MariaDBServer]:
+    with MariaDBServer() as started:
+        started.run(
+            "CREATE DATABASE shop",
+            "CREATE TABLE shop.orders (id INT PRIMARY KEY AUTO_INCREMENT, what VARCHAR(100))",
+            "CREATE TABLE shop.old (n INT) ENGINE=MyISAM",
+            "INSERT INTO shop.orders (what) VALUES ('first')",
+            "INSERT INTO shop.old VALUES (1)",
+        )
+        yield started
+
+
+@pytest.fixture
+def hold(server: MariaDBServer) -> Iterator[Hold]:
+    made = Hold(Login.of(server.component()), "db")
+    made.open()
+    yield made
+    made.close()
+
+
+@contextmanager
+def busy(server: MariaDBServer, statement: str) -> Iterator[None]:
+    """A session that is in the middle of a statement."""
+    with server.connect() as connection:
+
+        def work() -> None:
+            with pytest.raises(pymysql.MySQLError), connection.cursor() as cursor:
+                cursor.execute(statement)
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        until = time.monotonic() + 30
+        ask = f"SELECT STATE FROM information_schema.PROCESSLIST WHERE ID = {connection.thread_id()}"
+        while server.rows(ask) != [("User sleep",)]:
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        try:
+            yield
+        finally:
+            server.run(f"KILL {connection.thread_id()}")
+            thread.join()
+
+
+@contextmanager
+def locked(server: MariaDBServer, statement: str) -> Iterator[None]:
+    with server.connect() as connection, connection.cursor() as cursor:
+        cursor.execute(statement)
+        yield
+
+
+def soon() -> float:
+    return time.monotonic() + 5
+
+
+def backup_sessions(server: MariaDBServer) -> list[tuple[object, ...]]:
+    return server.rows("SELECT * FROM information_schema.PROCESSLIST WHERE INFO LIKE 'BACKUP STAGE%'")
+
+
+def writes(server: MariaDBServer) -> bool:
+    """Whether a row in every engine can be written right now."""
+    with server.connect() as connection, connection.cursor() as cursor:
+        cursor.execute("SET SESSION lock_wait_timeout = 1, innodb_lock_wait_timeout = 1")
+        try:
+            cursor.execute("INSERT INTO shop.orders (what) VALUES ('more')")
+        except pymysql.OperationalError:
+            return False
+        return True
+
+
+def test_while_it_is_held_nothing_commits_and_reads_go_on(server: MariaDBServer, hold: Hold) -> None:
+    hold.enter(soon())
+    done = threading.Event()
+    thread = threading.Thread(target=lambda: (server.run("INSERT INTO shop.old VALUES (2)"), done.set()))
+    thread.start()
+    assert not done.wait(0.3)
+    assert not writes(server)
+    assert server.rows("SELECT COUNT(*) FROM shop.orders WHERE what = 'first'") == [(1,)]
+
+    hold.leave()
+    thread.join(30)
+    assert done.is_set()
+    assert not hold.lost
+    assert writes(server)
+
+
+@pytest.mark.parametrize(
+    ("in_the_way", "stage"),
+    [
+        ("LOCK TABLES shop.orders WRITE", "LOCK TABLES"),
+        ("LOCK TABLES shop.old WRITE", "LOCK TABLES"),
+    ],
+)
+def test_a_table_lock_in_the_way_is_named_and_our_request_is_gone(
+    server: MariaDBServer, hold: Hold, in_the_way: str, stage: str
+) -> None:
+    with locked(server, in_the_way):
+        with pytest.raises(SourceError, match="another session keeps the server") as failure:
+            hold.enter(soon())
+        assert stage in failure.value.hint
+        assert "user root" in failure.value.cause
+        assert not backup_sessions(server)
+        hold.leave()
+        server.run("CREATE TABLE shop.free (n INT)", "DROP TABLE shop.free")
+    assert writes(server)
+
+
+def test_a_long_statement_on_myisam_is_named_and_the_application_goes_on(
+    server: MariaDBServer, hold: Hold
+) -> None:
+    with busy(server, "INSERT INTO shop.old SELECT SLEEP(60)"):
+        with pytest.raises(SourceError, match="another session keeps the server") as failure:
+            hold.enter(soon())
+        assert "MyISAM" in failure.value.hint
+        assert not backup_sessions(server)
+        assert writes(server)
+        server.run("CREATE TABLE shop.free (n INT)", "DROP TABLE shop.free")
+
+
+def test_a_long_query_is_in_nobodys_way(server: MariaDBServer, hold: Hold) -> None:
+    with busy(server, "SELECT SLEEP(60) FROM shop.orders"):
+        hold.enter(soon())
+        assert not writes(server)
+        hold.leave()
+        assert writes(server)
+
+
+def test_what_would_keep_us_from_holding_fails_the_point_before_an_image_is_taken(
+    server: MariaDBServer,
+) -> None:
+    sink = MemorySink()
+    with locked(server, "LOCK TABLES shop.orders WRITE"), pytest.raises(SourceError, match="another session"):
+        capture(MariaDBDriver(server.component()), sink)
+    assert not sink.rows
+
+
+def test_mariadb_backup_does_not_wait_for_ever_in_front_of_the_application(server: MariaDBServer) -> None:
+    driver = MariaDBDriver(server.component())
+    session = driver.session(None, must_hold=True)
+
+    class Blocking(MemorySink):
+        """Once the image has begun, someone locks a table."""
+
+        lock: pymysql.Connection[object] | None = None
+
+        def replace(self, prefix: bytes) -> None:
+            super().replace(prefix)
+            self.lock = server.connect()
+            with self.lock.cursor() as cursor:
+                cursor.execute("LOCK TABLES shop.orders WRITE")
+
+    sink = Blocking()
+    try:
+        with pytest.raises(SourceError, match="kept mariadb-backup waiting"):
+            session.prepare(sink)
+        assert not backup_sessions(server)
+    finally:
+        session.close()
+        assert sink.lock is not None
+        sink.lock.close()
+    assert writes(server)
+
+
+def test_a_hold_ends_by_itself_when_its_time_is_over_and_there_is_no_point(server: MariaDBServer) -> None:
+    sink, driver = MemorySink(), MariaDBDriver(server.component())
+    session = driver.session(None, must_hold=True)
+    try:
+        session.prepare(sink)
+        session.hold(NoGuard(), time.monotonic() + 1)
+        session.mark("point")
+        server.run("INSERT INTO shop.orders (what) VALUES ('waited for the end of the hold')")
+        session.release()
+        with pytest.raises(SourceError, match="ended the hold before it was released"):
+            session.finish(sink)
+    finally:
+        session.close()
+
+
+def test_a_hold_that_has_no_time_left_is_not_begun(server: MariaDBServer, hold: Hold) -> None:
+    with pytest.raises(SourceError, match="no time left"):
+        hold.enter(time.monotonic() - 1)
+    assert writes(server)
+
+
+def test_releasing_twice_and_closing_after_a_failure_are_harmless(server: MariaDBServer) -> None:
+    session = MariaDBDriver(server.component()).session(None, must_hold=True)
+    session.release()
+    session.close()
+    session.release()
+    session.close()
+    assert writes(server)
+
+
+_HOLDER = """
+import sys, time
+from undivided.drivers.mariadb.client import Login
+from undivided.drivers.mariadb.hold import Hold
+hold = Hold(Login("root", sys.argv[1]), "db")
+hold.open()
+hold.enter(time.monotonic() + 60)
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_killed_holder_lets_go_at_once(server: MariaDBServer) -> None:
+    holder = subprocess.Popen([sys.executable, "-c", _HOLDER, server.socket], stdout=subprocess.PIPE)
+    try:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        assert not writes(server)
+        os.kill(holder.pid, signal.SIGKILL)
+        server.run("INSERT INTO shop.orders (what) VALUES ('at once')")
+    finally:
+        holder.kill()
+        holder.wait()
+        holder.stdout.close()
