@@ -1,0 +1,101 @@
+"""Stores that misbehave: wrappers around a real one, each with one fault."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+
+from undivided.vault.stores.base import Buffer, Store, StoreError
+
+
+class Wrapper:
+    """A store that does what the one beneath does."""
+
+    def __init__(self, beneath: Store) -> None:
+        self.beneath = beneath
+        self.url = beneath.url
+
+    def create(self, name: str, parts: Sequence[Buffer]) -> None:
+        self.beneath.create(name, parts)
+
+    def read(self, name: str, start: int = 0, length: int | None = None) -> bytes:
+        return self.beneath.read(name, start, length)
+
+    def size(self, name: str) -> int:
+        return self.beneath.size(name)
+
+    def list(self, prefix: str = "") -> Iterator[tuple[str, int]]:
+        return self.beneath.list(prefix)
+
+    def delete(self, name: str) -> None:
+        self.beneath.delete(name)
+
+
+class Recording(Wrapper):
+    """Remembers every create that was tried, also those that lost."""
+
+    def __init__(self, beneath: Store) -> None:
+        super().__init__(beneath)
+        self.tried: list[tuple[str, bytes]] = []
+
+    def create(self, name: str, parts: Sequence[Buffer]) -> None:
+        self.tried.append((name, b"".join(parts)))
+        super().create(name, parts)
+
+
+class CutShort(Wrapper):
+    """Says "stored" and keeps only the beginning of objects with this prefix."""
+
+    def __init__(self, beneath: Store, prefix: str, keep: float) -> None:
+        super().__init__(beneath)
+        self.prefix, self.keep = prefix, keep
+
+    def create(self, name: str, parts: Sequence[Buffer]) -> None:
+        data = b"".join(parts)
+        kept = int(len(data) * self.keep) if name.startswith(self.prefix) else len(data)
+        super().create(name, [data[:kept]])
+
+
+class LostAnswer(Wrapper):
+    """Stores objects with this prefix, then fails as if the answer had been lost."""
+
+    def __init__(self, beneath: Store, prefix: str) -> None:
+        super().__init__(beneath)
+        self.prefix = prefix
+
+    def create(self, name: str, parts: Sequence[Buffer]) -> None:
+        super().create(name, parts)
+        if name.startswith(self.prefix):
+            raise StoreError("the connection was lost", doing=f"create {name}")
+
+
+class Rival(Wrapper):
+    """Calls `first` once, right before an object with this prefix is created: someone else was quicker."""
+
+    def __init__(self, beneath: Store, prefix: str, first: Callable[[], object]) -> None:
+        super().__init__(beneath)
+        self.prefix, self._first = prefix, first
+        self._lock = threading.Lock()
+        self._done = False
+
+    def create(self, name: str, parts: Sequence[Buffer]) -> None:
+        with self._lock:
+            now = name.startswith(self.prefix) and not self._done
+            self._done = self._done or now
+        if now:
+            self._first()
+        super().create(name, parts)
+
+
+class Full(Wrapper):
+    """Fails once more than `room` bytes were stored, as a full disk does."""
+
+    def __init__(self, beneath: Store, room: int) -> None:
+        super().__init__(beneath)
+        self.room = room
+
+    def create(self, name: str, parts: Sequence[Buffer]) -> None:
+        self.room -= sum(len(p) for p in parts)
+        if self.room < 0:
+            raise StoreError("no space left on device", doing=f"create {name}", hint="Free some space.")
+        super().create(name, parts)

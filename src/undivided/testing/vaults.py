@@ -1,0 +1,70 @@
+"""Small vaults for tests: points made of plain files, and everything read back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from undivided.model.columns import Ragged
+from undivided.model.entries import Entries, Entry, Layout
+from undivided.vault.vault import LogEntry, Segment, Vault, Writer
+
+Files = Mapping[bytes, bytes]
+TIMELINE = "0123456789abcdef"
+
+
+def pieces(files: Files, size: int = 100_000) -> Iterator[tuple[int, memoryview, bool]]:
+    """The files' bytes as a producer gives them: one buffer, used again and again."""
+    buffer = bytearray(size)
+    for row, data in enumerate(files.values()):
+        for start in range(0, max(1, len(data)), size):
+            part = data[start : start + size]
+            buffer[: len(part)] = part
+            yield row, memoryview(buffer)[: len(part)], start + size >= len(data)
+
+
+def segment(
+    writer: Writer, files: Files, drop: Sequence[bytes] = (), layout: Layout = Layout.CONTENT
+) -> Segment:
+    """The files stored, as what a commit adds."""
+    content = writer.store(pieces(files), len(files), layout) if files else Ragged.empty(0)
+    rows = [Entry(path, size=len(data)) for path, data in files.items()]
+    return Segment(Entries.of(rows, content.tolist()), Ragged.of(list(drop)))
+
+
+def protect(
+    vault: Vault,
+    point: str,
+    files: Files,
+    drop: Sequence[bytes] = (),
+    *,
+    timeline: str = TIMELINE,
+    layout: Layout = Layout.CONTENT,
+) -> LogEntry:
+    """One point with one component, "site"."""
+    with vault.writer() as writer:
+        added = {timeline: segment(writer, files, drop, layout)}
+        body = {"point": {"id": point, "components": {"site": {"timeline": timeline}}}}
+        return writer.commit("point", added, body)
+
+
+def contents(vault: Vault, at: int, timeline: str = TIMELINE) -> dict[bytes, bytes]:
+    """Every file of a point, in bulk."""
+    reader = vault.reader()
+    state = reader.state(timeline, at)
+    files = [bytearray(size) for size in state.size.tolist()]
+
+    def write(row: int, offset: int, data: memoryview) -> None:
+        files[row][offset : offset + len(data)] = data
+
+    reader.scatter(state.content, np.arange(len(state)), write)
+    return dict(zip(state.path.tolist(), map(bytes, files), strict=True))
+
+
+def contents_one_by_one(vault: Vault, at: int, timeline: str = TIMELINE) -> dict[bytes, bytes]:
+    """The same, file by file."""
+    reader = vault.reader()
+    state = reader.state(timeline, at)
+    paths = enumerate(state.path.tolist())
+    return {path: b"".join(reader.read(state.chunks(row))) for row, path in paths}

@@ -1,0 +1,116 @@
+"""What every store promises. A new implementation supplies only a factory, in test_stores.py."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from undivided.vault.stores.base import ExistsError, MissingError, Store, StoreError
+
+
+class StoreSuite:
+    """Subclasses give a fixture `store`: empty, a fresh one per test."""
+
+    @pytest.fixture
+    def store(self) -> Iterator[Store]:
+        raise NotImplementedError
+
+    def test_what_was_created_is_read_back(self, store: Store) -> None:
+        store.create("packs/ab/one", [b"hello ", memoryview(b"world"), bytearray(b"!")])
+        assert store.read("packs/ab/one") == b"hello world!"
+        assert store.size("packs/ab/one") == 12
+
+    def test_an_object_may_be_empty(self, store: Store) -> None:
+        store.create("empty", [])
+        assert store.read("empty") == b""
+        assert store.size("empty") == 0
+
+    def test_many_parts_and_megabytes_arrive_in_order(self, store: Store) -> None:
+        parts = [bytes([i % 256]) * 977 for i in range(3000)]
+        large = bytes(range(256)) * 20_000
+        store.create("many", parts)
+        store.create("large", [large, b"tail"])
+        assert store.read("many") == b"".join(parts)
+        assert store.read("large") == large + b"tail"
+
+    def test_a_range_is_read(self, store: Store) -> None:
+        store.create("o", [b"0123456789"])
+        assert store.read("o", 3, 4) == b"3456"
+        assert store.read("o", 3) == b"3456789"
+        assert store.read("o", 10, 0) == b""
+
+    def test_a_range_that_is_not_wholly_there_is_an_error_never_less(self, store: Store) -> None:
+        store.create("o", [b"0123456789"])
+        for start, length in ((8, 3), (11, None), (11, 1), (0, 11)):
+            with pytest.raises(StoreError):
+                store.read("o", start, length)
+
+    def test_a_second_create_fails_and_changes_nothing(self, store: Store) -> None:
+        store.create("log/1", [b"first"])
+        for again in (b"second", b"first"):
+            with pytest.raises(ExistsError):
+                store.create("log/1", [again])
+        assert store.read("log/1") == b"first"
+
+    def test_of_many_creators_of_one_name_exactly_one_wins(self, store: Store) -> None:
+        for round_ in range(5):
+            winners: list[bytes] = []
+            barrier = threading.Barrier(8)
+
+            def race(mine: bytes, name: str, start: threading.Barrier, won: list[bytes]) -> None:
+                start.wait()
+                try:
+                    store.create(name, [mine])
+                except ExistsError:
+                    return
+                won.append(mine)
+
+            name = f"log/{round_}"
+            arguments = [(bytes([i]) * 1000, name, barrier, winners) for i in range(8)]
+            threads = [threading.Thread(target=race, args=a) for a in arguments]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            assert len(winners) == 1
+            assert store.read(name) == winners[0]
+
+    def test_what_is_missing_is_said_to_be_missing(self, store: Store) -> None:
+        for ask in (store.read, store.size):
+            with pytest.raises(MissingError):
+                ask("packs/ab/none")
+
+    def test_a_listing_has_names_and_sizes_in_order_of_name(self, store: Store) -> None:
+        for name in ("b", "a/2", "a/10", "a/1", "ab/1", "a-x"):
+            store.create(name, [name.encode()])
+        assert list(store.list()) == [(n, len(n)) for n in ("a-x", "a/1", "a/10", "a/2", "ab/1", "b")]
+        assert [n for n, _ in store.list("a/")] == ["a/1", "a/10", "a/2"]
+        assert [n for n, _ in store.list("a/1")] == ["a/1", "a/10"]
+        assert [n for n, _ in store.list("a")] == ["a-x", "a/1", "a/10", "a/2", "ab/1"]
+        assert list(store.list("none/")) == []
+
+    def test_a_deleted_object_is_gone_and_its_name_is_free(self, store: Store) -> None:
+        store.create("x/y", [b"1"])
+        store.delete("x/y")
+        store.delete("x/y")
+        with pytest.raises(MissingError):
+            store.read("x/y")
+        assert list(store.list()) == []
+        store.create("x/y", [b"2"])
+        assert store.read("x/y") == b"2"
+
+    @pytest.mark.parametrize(
+        "name",
+        ["", "/etc/passwd", "..", "a/../b", "a//b", "a/", ".hidden", "a/.b", "a b", "ä", "a\n", "x" * 300],
+    )
+    def test_a_name_cannot_leave_the_store(self, store: Store, name: str) -> None:
+        for attempt in (
+            lambda: store.create(name, [b""]),
+            lambda: store.read(name),
+            lambda: store.delete(name),
+        ):
+            with pytest.raises(StoreError):
+                attempt()
+        assert list(store.list()) == []
