@@ -42,12 +42,15 @@ UNHURRIED = 3600.0
 RELEASE_SECONDS = 5.0
 SLOW = "See what blocks it, or raise `pause` in the policy if a longer one is acceptable."
 T = TypeVar("T")
+Took = dict[str, dict[str, float]]
+"""Component → step → milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cut:
     """One instant and its record. pause_ms: first hold asked for to last release done (0 when nothing was
-    held). spread_ms: from the start of the first reading of a position to the end of the last."""
+    held). spread_ms: from the start of the first reading of a position to the end of the last. took_ms: per
+    component, what its hold, mark and release took."""
 
     time_ns: int
     positions: Mapping[str, Position]
@@ -55,6 +58,7 @@ class Cut:
     overall: Coherence
     pause_ms: float
     spread_ms: float
+    took_ms: Mapping[str, Mapping[str, float]]
     notes: tuple[str, ...]
 
 
@@ -78,22 +82,23 @@ def cut(
     ]
     with guardian() if held else nullcontext() as guard, _attention(), _pool(len(sessions)) as pool:
         crashpoint("cut.guarded")
+        took: Took = {name: {} for name in sessions}
         begun = time.monotonic()
         deadline = begun + (cap if held else UNHURRIED)
         if guard:
             guard.arm(cap)
         try:
             if guard:
-                _hold(sessions, reversed(holding), guard, deadline, pool)
+                _hold(sessions, reversed(holding), guard, deadline, pool, took)
             crashpoint("cut.held")
             time_ns = time.time_ns()
             ordered = len(sessions) - len(held) > 1
             steps = list(reversed(ranks)) if ordered else [list(sessions)]
-            positions, spread = _mark(sessions, steps, point, deadline, pool)
+            positions, spread = _mark(sessions, steps, point, deadline, pool, took)
             crashpoint("cut.marked")
             marked = time.monotonic()
         finally:
-            _release(sessions, holding, pool)
+            _release(sessions, holding, pool, took)
         ended = time.monotonic()
         crashpoint("cut.released")
         if guard:
@@ -109,6 +114,7 @@ def cut(
         overall=overall,
         pause_ms=(ended - begun) / MILLISECOND if held else 0.0,
         spread_ms=spread / MILLISECOND,
+        took_ms=took,
         notes=notes,
     )
 
@@ -129,10 +135,14 @@ def _hold(
     guard: Guard,
     deadline: float,
     pool: ThreadPoolExecutor,
+    took: Took,
 ) -> None:
     first = True
     for rank in ranks:
-        futures = {name: pool.submit(sessions[name].hold, guard, deadline) for name in rank}
+        futures = {
+            name: pool.submit(_timed, took[name], "hold", sessions[name].hold, guard, deadline)
+            for name in rank
+        }
         for name, future in futures.items():
             _await(name, "hold", future, deadline, late=sessions[name].release)
         if rank and first:
@@ -146,35 +156,44 @@ def _mark(
     point: str,
     deadline: float,
     pool: ThreadPoolExecutor,
+    took: Took,
 ) -> tuple[dict[str, Position], float]:
     times: list[float] = []
 
-    def read(session: Session) -> Position:
+    def read(name: str) -> Position:
         times.append(time.monotonic())
-        position = session.mark(point)
+        position = _timed(took[name], "mark", sessions[name].mark, point)
         times.append(time.monotonic())
         return position
 
     positions: dict[str, Position] = {}
     for step in steps:
-        futures = {name: pool.submit(read, sessions[name]) for name in step}
+        futures = {name: pool.submit(read, name) for name in step}
         for name, future in futures.items():
             positions[name] = _await(name, "mark", future, deadline)
     return positions, max(times) - min(times)
 
 
 def _release(
-    sessions: Mapping[str, Session], ranks: Sequence[Sequence[str]], pool: ThreadPoolExecutor
+    sessions: Mapping[str, Session], ranks: Sequence[Sequence[str]], pool: ThreadPoolExecutor, took: Took
 ) -> None:
     """Everybody, whatever happened before: a hold that failed may have succeeded late. When one cannot be
     released by us, raising leaves the guardian's pipe to be closed without a word, and it does it."""
     for rank in ranks:
-        releases = {name: pool.submit(sessions[name].release) for name in rank}
+        releases = {name: pool.submit(_timed, took[name], "release", sessions[name].release) for name in rank}
         wait(releases.values(), timeout=RELEASE_SECONDS)
         for name, future in releases.items():
             if not future.done() or future.exception():
                 cause = future.exception() if future.done() else "no answer"
                 raise SourceError(f"component {name} could not be released: {cause}", doing="cut")
+
+
+def _timed(took: dict[str, float], step: str, work: Callable[..., T], *arguments: object) -> T:
+    begun = time.monotonic()
+    try:
+        return work(*arguments)
+    finally:
+        took[step] = round((time.monotonic() - begun) / MILLISECOND, 3)
 
 
 def _await(

@@ -57,6 +57,8 @@ class ComponentPoint:
     coherence: Coherence
     position: Position
     state: Mapping[str, Any] = field(default_factory=dict)
+    took_ms: Mapping[str, float] = field(default_factory=dict)
+    """Milliseconds of its hold, mark and release: who made the pause long."""
     files: int = 0
     bytes_seen: int = 0
     bytes_read: int = 0
