@@ -212,6 +212,7 @@ def _component_point(
         coherence=instant.coherence[name],
         position=instant.positions[name],
         state={**state, MACHINE: this_machine()},
+        took_ms=instant.took_ms[name],
         files=len(table),
         bytes_seen=int(table.size.sum()),
         bytes_read=part.sink.bytes_read,

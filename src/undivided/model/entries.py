@@ -159,7 +159,9 @@ class Entries:
         """The rows at the given indices, in that order (a boolean mask selects)."""
         if rows.dtype == np.bool_:
             rows = np.flatnonzero(rows)
-        picked = {n: c.take(rows) if isinstance(c, Ragged) else c[rows] for n, c in self.columns().items()}
+        picked: dict[str, Any] = {
+            n: c.take(rows) if isinstance(c, Ragged) else c[rows] for n, c in self.columns().items()
+        }
         return replace(self, **picked)
 
     def sorted(self) -> Entries:
