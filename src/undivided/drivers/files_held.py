@@ -25,6 +25,7 @@ from ..model.point import Coherence, Position
 from ..tree.beneath import Beneath
 from ..tree.diff import coarse_clock_ns, difference
 from ..tree.follow import Changes, Follow
+from ..tree.known import Known
 from ..tree.paths import first_few
 from ..tree.walk import Walk, walk
 from .base import Guard, Sink, Snapshotter
@@ -186,11 +187,13 @@ class HeldSession:
     def _confirm(self, root: Beneath, captured: Walk) -> None:
         """What the watch did not see: rows that were as they are before the mark, and not so captured."""
         now = walk(root, patterns=self._tree.patterns, one_filesystem=self._tree.one_filesystem)
-        unlike = np.flatnonzero(difference(captured, _ALL_TIME_NS, now).changed)
-        missed = unlike[now.ctime_ns[unlike] < self._marked_ns]
-        if len(missed):
+        unlike = np.flatnonzero(
+            difference(captured, _ALL_TIME_NS, now).changed & (now.ctime_ns < self._marked_ns)
+        )
+        missed = [row for row in unlike.tolist() if not _only_relinked(captured, now, row)]
+        if missed:
             raise SourceError(
-                f"changed unseen before the mark: {first_few(paths_of(missed.tolist(), now.entries.path))}",
+                f"changed unseen before the mark: {first_few(paths_of(missed, now.entries.path))}",
                 doing="confirm the tree",
                 hint="Someone who is not among its `writers` writes there; name them in the service file.",
             )
@@ -200,6 +203,14 @@ class HeldSession:
         restless = sorted(self._restless.union(torn))
         if restless:
             sink.note(f"changed or vanished while being read: {first_few(restless)}")
+
+
+def _only_relinked(captured: Walk, now: Walk, row: int) -> bool:
+    """Whether nothing but the change time differs, as when another name of a file came and went unseen."""
+    entries = now.entries
+    seen = Known(captured).find(entries.path[row])
+    is_now = (int(now.ino[row]), int(entries.mtime_ns[row]), int(entries.size[row]))
+    return seen is not None and (seen.ino, seen.mtime_ns, seen.size) == is_now
 
 
 def _unsettled(changes: Changes) -> SourceError:

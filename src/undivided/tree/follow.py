@@ -96,6 +96,10 @@ class Follow:
             for path in sorted(self._suspect | touched | set(also)):
                 if path not in result.found:
                     self._look(path, path in touched, result)
+            # A name new to a known file: it may have been written through that one already.
+            for path in self.known.names_of(result.found.values()):
+                if path not in result.found:
+                    self._look(path, False, result)
         self._suspect.update(result.found)
         self._looked_ns = now_ns
         return result

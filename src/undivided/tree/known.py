@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import stat
 from bisect import bisect_left
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -82,12 +83,17 @@ class Known:
     def linked(self) -> list[bytes]:
         """Paths of files that have further names, through which they can change unseen."""
         rows = np.flatnonzero(self._base.entries.link).tolist()
-        paths = [self._paths[row] for row in rows]
-        return [p for p in paths if p not in self._over] + [
-            p
-            for p, found in self._over.items()
-            if found and found.st_nlink > 1 and not Seen.of(found).directory
-        ]
+        paths = [path for row in rows if (path := self._paths[row]) not in self._over]
+        return paths + [p for p, found in self._over.items() if found and _has_names(found)]
+
+    def names_of(self, found: Iterable[os.stat_result]) -> list[bytes]:
+        """The known paths of those files that have several names now."""
+        inodes = {each.st_ino for each in found if _has_names(each)}
+        if not inodes:
+            return []
+        rows = np.flatnonzero(np.isin(self._base.ino, np.array(list(inodes), np.uint64))).tolist()
+        paths = [path for row in rows if (path := self._paths[row]) not in self._over]
+        return paths + [p for p, seen in self._over.items() if seen and seen.st_ino in inodes]
 
     def merged(self) -> Walk:
         """Everything as one walk, sorted."""
@@ -105,3 +111,7 @@ class Known:
 
     def _row(self, path: bytes) -> int:
         return bisect_left(range(len(self._paths)), path, key=self._paths.__getitem__)
+
+
+def _has_names(found: os.stat_result) -> bool:
+    return found.st_nlink > 1 and not stat.S_ISDIR(found.st_mode)

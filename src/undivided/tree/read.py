@@ -64,12 +64,12 @@ class Reading:
             if row in gone:
                 continue
             if sizes[row] <= WHOLE and not sparse[row]:
-                data = self._whole(row, paths[row], sizes[row])
+                data, settled = self._whole(row, paths[row], sizes[row])
                 if data is None:
                     continue
                 for each in group:
                     yield each, data, True
-                if len(data) != sizes[row]:
+                if not settled:
                     self.unsettled += group
             else:
                 for each in group:
@@ -89,18 +89,18 @@ class Reading:
             elif names[links[row]][0] == row:
                 yield names[links[row]]
 
-    def _whole(self, row: int, path: bytes, size: int) -> bytes | None:
+    def _whole(self, row: int, path: bytes, size: int) -> tuple[bytes | None, bool]:
+        """The bytes, None when the file is gone, and whether they were stable."""
         fd = self._open(row, path)
         if fd is None:
-            return None
+            return None, False
         try:
             data = os.read(fd, size)
-            self._look_again(row, fd)
+            return data, len(data) == size and self._as_walked(row, fd)
         except OSError as error:
             raise unreadable(path, error) from error
         finally:
             os.close(fd)
-        return data
 
     def _parts(self, row: int, path: bytes, buffer: bytearray) -> Iterator[tuple[int, Buffer, bool]]:
         fd = self._open(row, path)
@@ -110,7 +110,8 @@ class Reading:
             for piece in content(fd, self.entries.row(row), buffer):
                 yield row, piece, False
             yield row, b"", True
-            self._look_again(row, fd)
+            if not self._as_walked(row, fd):
+                self.unsettled.append(row)
         except OSError as error:
             raise unreadable(path, error) from error
         finally:
@@ -125,15 +126,14 @@ class Reading:
                 return None
             raise unreadable(path, error) from error
 
-    def _look_again(self, row: int, fd: int) -> None:
+    def _as_walked(self, row: int, fd: int) -> bool:
         now = os.fstat(fd)
-        if not (
+        return bool(
             now.st_ctime_ns == self._walk.ctime_ns[row]
             and now.st_ino == self._walk.ino[row]
             and now.st_size == self._walk.entries.size[row]
             and now.st_mtime_ns == self._walk.entries.mtime_ns[row]
-        ):
-            self.unsettled.append(row)
+        )
 
     def _described(self) -> Entries:
         """The walk's rows with what a stat does not tell."""
