@@ -45,6 +45,11 @@ _ASKED = (
     "time_zone",
 )
 
+_STARTED = (
+    "SELECT CAST(UNIX_TIMESTAMP() - VARIABLE_VALUE AS INT) FROM information_schema.GLOBAL_STATUS "
+    "WHERE VARIABLE_NAME = 'UPTIME'"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Facts:
@@ -57,6 +62,8 @@ class Facts:
     log_base: str | None
     settings: dict[str, str]
     without_log: str | None
+    started: int
+    """When this run of the server began, by its own clock: what tells one run from another."""
     statements: bool
     """Whether the log holds statements rather than rows."""
 
@@ -90,6 +97,7 @@ def ask(connection: Connection) -> Facts:
         directory=directory,
         log_base=log_base,
         settings=settings,
+        started=int(connection.one(_STARTED)[0]),
         without_log=_without_log(connection, known),
         statements=known["binlog_format"] == "STATEMENT",
     )

@@ -84,6 +84,9 @@ class Physical:
         chain = Chain.from_record(self._state["chain"])
         if self._state["series"] != self._facts.series:
             return f"the server was {self._state['series']} and is {self._facts.series} now"
+        if self._state["started"] != self._facts.started:
+            # It may have run without its log in between, or have lost what it had not flushed.
+            return "the server was restarted"
         if chain.size > max(LONG_CHAIN, self._image // 2):
             return f"the log since the last image has grown to {chain.size >> 20} MiB"
         if PREFIX not in sink.entries.path.tolist():

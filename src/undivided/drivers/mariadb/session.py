@@ -67,6 +67,7 @@ class MariaDBSession:
                 "way": PHYSICAL if facts.without_log is None else LOGICAL,
                 "version": facts.version,
                 "series": facts.series,
+                "started": facts.started,
                 "settings": facts.settings,
                 "uid": facts.owner.uid,
                 "gid": facts.owner.gid,
