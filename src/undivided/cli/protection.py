@@ -68,6 +68,7 @@ def part_record(part: Any) -> dict[str, Any]:
         "files": part.files,
         "bytes_seen": part.bytes_seen,
         "bytes_read": part.bytes_read,
+        "took_ms": dict(part.took_ms),
         "notes": list(part.notes),
     }
 
