@@ -15,6 +15,10 @@ from undivided.cli.app import COMMANDS, NOUNS, application
 PAGE = (Path(__file__).parents[2] / "docs" / "commands.md").read_text()
 
 
+MAPS = {"components": "NAME", "objects": "KIND"}
+"""Fields whose keys are names of their own."""
+
+
 def section(path: str) -> str:
     found = re.search(rf"^## undivided {re.escape(path)}\n(.*?)(?=^## |\Z)", PAGE, re.M | re.S)
     assert found, f"docs/commands.md has no section of `{path}`"
@@ -28,10 +32,9 @@ def documented(path: str) -> set[str]:
 def fields(value: Any, name: str = "") -> set[str]:
     """The paths of an answer's fields, as the page writes them."""
     if isinstance(value, dict) and value:
-        maps = ("components", "definition")
-        inner = {"NAME" if name.rpartition(".")[2] in maps else key: v for key, v in value.items()}
+        own = MAPS.get(name.rpartition(".")[2])
         dot = "." if name else ""
-        return set().union(*(fields(v, f"{name}{dot}{key}") for key, v in inner.items()))
+        return set().union(*(fields(v, f"{name}{dot}{own or key}") for key, v in value.items()))
     if isinstance(value, list) and value:
         return set().union(*(fields(item, f"{name}[]") for item in value))
     return {name}

@@ -64,6 +64,7 @@ class Catalog:
             if version == 0:
                 database.execute("PRAGMA journal_mode = WAL")
                 _create(database)
+            database.execute("SELECT count(*) FROM meta")
         except (sqlite3.Error, OSError) as error:
             raise _unreadable(path, error) from error
         if version not in (0, VERSION):
@@ -201,7 +202,7 @@ def rebuild(path: Path, vault: Log) -> Catalog:
     Built aside and renamed, so that an interrupted rebuild leaves the old one.
     """
     aside = path.with_name(f"{path.name}.rebuilt")
-    _remove(aside)
+    discard(aside)
     fresh = Catalog.open(aside)
     try:
         fresh.follow(vault)
@@ -217,7 +218,8 @@ def rebuild(path: Path, vault: Log) -> Catalog:
     return Catalog.open(path)
 
 
-def _remove(path: Path) -> None:
+def discard(path: Path) -> None:
+    """Removes a catalog file and what SQLite keeps beside it."""
     for suffix in ("", "-wal", "-shm"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
 

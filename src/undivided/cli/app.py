@@ -54,7 +54,12 @@ NOUNS = {
 def application(*, whole: bool = True) -> App:
     """The tree of commands. whole: import every command, for its help, not just the one that is called."""
     app = App(
-        name="undivided", version=__version__, help=HELP, help_epilogue=EPILOGUE, help_format="plaintext"
+        name="undivided",
+        version=__version__,
+        help=HELP,
+        help_epilogue=EPILOGUE,
+        help_format="plaintext",
+        suppress_keyboard_interrupt=False,
     )
     nouns = {"": app}
     order = list(COMMANDS)

@@ -12,12 +12,13 @@ reading content back asks for it.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..model.errors import NoVaultError, UndividedError, UsageError
+from ..model.errors import DamageError, NoVaultError, UndividedError, UsageError
 from .config import NEAR, Config, read_config
 from .places import places
 
@@ -107,11 +108,25 @@ class Context:
 
     @cached_property
     def _catalog(self) -> Catalog:
-        from ..catalog.catalog import Catalog
+        from ..catalog.catalog import Catalog, discard
         from .places import make_directory
 
         make_directory(self.state)
-        return Catalog.open(self.catalog_file)
+        try:
+            return Catalog.open(self.catalog_file)
+        except DamageError as error:
+            # Nobody shall miss a point for a broken cache.
+            sys.stderr.write(f"undivided: {error.doing}: {error.cause}; it is made anew from the vault\n")
+            discard(self.catalog_file)
+            return Catalog.open(self.catalog_file)
+
+    def known_points(self) -> list[str]:
+        """Ids of the points this client has seen, whatever the vault says now."""
+        return [point.id for point in self._catalog.points()]
+
+    def vault_as_it_is(self) -> Vault:
+        """The near vault without asking whether its log still holds what this client saw."""
+        return self._open_vault((0, ""))
 
     def rebuild_catalog(self) -> Catalog:
         """A new catalog from the vault's whole log. The old one, broken or not, is not asked for anything."""
@@ -119,7 +134,7 @@ class Context:
         from .places import make_directory
 
         make_directory(self.state)
-        return rebuild(self.catalog_file, self._open_vault((0, "")))
+        return rebuild(self.catalog_file, self.vault_as_it_is())
 
     @property
     def catalog_file(self) -> Path:

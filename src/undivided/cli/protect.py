@@ -12,5 +12,10 @@ def protect(service: str, /, *, common: Common = COMMON) -> int:
     Exit code 3 says that a component could not be captured and no point was made.
 
     Example: undivided protect portal --json
+
+    Parameters
+    ----------
+    service:
+        Its name.
     """
     return protect_service(service, common.config, json=common.json)

@@ -50,6 +50,8 @@ def recover(
 
     Parameters
     ----------
+    service:
+        Its name.
     at:
         latest, a point's id or its beginning, or a time: the last point not after it.
     to:

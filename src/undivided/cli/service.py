@@ -90,6 +90,11 @@ def show(service: str, /, *, common: Common = COMMON) -> int:
     """Show one service: its components, edges, objectives and policy.
 
     Example: undivided service show portal
+
+    Parameters
+    ----------
+    service:
+        Its name.
     """
     context = common.open()
     _ = context.config
@@ -121,6 +126,11 @@ def remove(service: str, /, *, common: Common = COMMON) -> int:
     """Forget a service here. Its points stay in the vault and can still be recovered.
 
     Example: undivided service remove portal
+
+    Parameters
+    ----------
+    service:
+        Its name.
     """
     context = common.open()
     _ = context.config

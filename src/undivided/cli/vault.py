@@ -21,17 +21,30 @@ def info(*, common: Common = COMMON) -> int:
     Example: undivided vault info
     """
     context = common.open()
-    record = {"name": NEAR, "url": context.config.vaults[NEAR], **context.vault.info()}
-    record["points"] = len(context.catalog.points())
-    emit(common.json, record, _lines(record))
+    said = context.vault.info()
+    record = {
+        "name": NEAR,
+        "url": context.config.vaults[NEAR],
+        "vault": said["vault"],
+        "format": said["format"],
+        "created": iso_utc(said["created_ns"]),
+        "points": len(context.catalog.points()),
+        "head": said["head"],
+        "bytes": said["bytes"],
+        "objects": said["objects"],
+        "keys": len(said["recipients"]),
+    }
+    emit(common.json, record, _story(record, said["created_ns"]))
     return 0
 
 
-def _lines(record: Mapping[str, Any]) -> Iterator[str]:
-    width = max(map(len, record))
-    for key, value in record.items():
-        shown = size(value) if "bytes" in key and isinstance(value, int) else value
-        yield f"{key.replace('_', ' ').ljust(width)}  {shown}"
+def _story(record: Mapping[str, Any], created_ns: int) -> Iterator[str]:
+    yield f"vault {record['vault']}, format {record['format']}, made {local(created_ns)}"
+    yield f"  in {record['url']}"
+    yield f"  {record['points']} points, {record['head']['number']} log entries, {record['keys']} keys"
+    yield f"  {size(record['bytes'])} in all:"
+    for kind, count in record["objects"].items():
+        yield f"    {kind}: {count['objects']} objects, {size(count['bytes'])}"
 
 
 def key_list(*, common: Common = COMMON) -> int:
@@ -41,9 +54,10 @@ def key_list(*, common: Common = COMMON) -> int:
     """
     found = common.open().vault.recipients()
     records = [
-        {"id": r.id, "kind": r.kind, "label": r.label, "created": iso_utc(r.created_ns)} for r in found
+        {"id": r["id"], "kind": r["kind"], "label": r["label"], "created": iso_utc(r["created_ns"])}
+        for r in found
     ]
-    rows = [[r.id, r.kind, r.label, local(r.created_ns)] for r in found]
+    rows = [[r["id"], r["kind"], r["label"], local(r["created_ns"])] for r in found]
     emit(common.json, {"keys": records}, table(["ID", "KIND", "LABEL", "CREATED"], rows))
     return 0
 
@@ -62,8 +76,8 @@ def key_add(*, label: str = "", common: Common = COMMON) -> int:
         What to call it in lists.
     """
     vault = common.open().vault
-    added = vault.add_passphrase(new_passphrase(NEW), label)
-    emit(common.json, {"id": added.id, "label": added.label}, [f"added {added.id}"])
+    added = vault.add_recipient(new_passphrase(NEW), label)
+    emit(common.json, {"id": added, "label": label}, [f"added {added}"])
     return 0
 
 
@@ -78,10 +92,10 @@ def key_remove(id: str, /, *, common: Common = COMMON) -> int:
         As `undivided vault key list` shows it, or its beginning.
     """
     vault = common.open().vault
-    found = [r for r in vault.recipients() if r.id.startswith(id)]
+    found = [r["id"] for r in vault.recipients() if r["id"].startswith(id)]
     if len(found) != 1:
         cause = f"no key begins with {id!r}" if not found else f"several keys begin with {id!r}"
         raise UsageError(cause, hint="`undivided vault key list` shows them.")
-    vault.remove_recipient(found[0].id)
-    emit(common.json, {"id": found[0].id, "result": "removed"}, [f"removed {found[0].id}"])
+    vault.remove_recipient(found[0])
+    emit(common.json, {"id": found[0], "result": "removed"}, [f"removed {found[0]}"])
     return 0

@@ -1,4 +1,8 @@
-"""`undivided verify`: is what is stored what was written?"""
+"""`undivided verify`: is what is stored what was written?
+
+What was found damaged is recorded in the vault, so that the next protection stores it anew where the source
+still has it.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +11,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from ..model.errors import DamageError
+from ..model.errors import DamageError, UndividedError
+from .context import Context
 from .options import COMMON, Common
-from .output import emit, text
+from .output import emit, size, text
 from .progress import progress
 
 if TYPE_CHECKING:
-    from ..vault.verify import Damage
+    from ..vault.report import Report
+    from ..vault.vault import Vault
 
 
 def verify(*, read_data: Annotated[bool, Parameter(negative=())] = False, common: Common = COMMON) -> int:
-    """Check that what is stored is what was written, and name what is not, down to points and files.
+    """Check that what is stored is what was written.
 
-    Exit code 5 says that something is damaged.
+    What is not is named, down to points and files, and stored anew by the
+    next protection that still has it. Exit code 5 says that something is
+    damaged.
 
     Example: undivided verify --read-data
 
@@ -30,34 +38,75 @@ def verify(*, read_data: Annotated[bool, Parameter(negative=())] = False, common
     """
     context = common.open()
     began = time.monotonic()
+    try:
+        vault = context.vault
+        _ = vault.head
+        found: dict[str, Any] = _nothing()
+    except DamageError as error:
+        # A log that was rolled back or is torn at its end still has entries that can be checked.
+        found = _untrusted(context, error)
+        vault = context.vault_as_it_is()
     with progress("verify") as tell:
-        report = context.vault.verify(
-            read_data=read_data,
-            progress=(lambda done, total: tell("objects", done, total)) if tell else None,
-        )
-    damaged = [_record(damage) for damage in report.damaged]
-    affected = sorted({point for damage in report.damaged for point in damage.points})
+        watch = (lambda done, total: tell("bytes", done, total)) if tell and read_data else None
+        report = vault.verify(read_data=read_data, progress=watch)
     record = {
-        "damaged": damaged,
-        "points_affected": affected,
+        "damaged": [*found["damaged"], *_damaged(report)],
+        "points_affected": sorted({*found["points_affected"], *report.points_affected}),
         "read_data": read_data,
+        "unlocked": report.unlocked,
+        "objects": report.objects,
+        "bytes": report.bytes,
+        "notes": [*report.notes, *_condemn(vault, report)],
         "seconds": round(time.monotonic() - began, 3),
     }
-    emit(common.json, record, _story(report.damaged, affected, read_data))
-    return DamageError.exit_code if damaged else 0
+    emit(common.json, record, _story(record))
+    return DamageError.exit_code if record["damaged"] else 0
 
 
-def _record(damage: Damage) -> dict[str, Any]:
-    files = [{"component": component, "path": text(path)} for component, path in damage.files]
-    return {"object": damage.object, "cause": damage.cause, "points": list(damage.points), "files": files}
+def _nothing() -> dict[str, Any]:
+    return {"damaged": [], "points_affected": []}
 
 
-def _story(damaged: list[Damage], affected: list[str], read_data: bool) -> list[str]:
-    if not damaged:
-        depth = "every byte was read" if read_data else "add --read-data to read every byte"
-        return [f"nothing is damaged ({depth})"]
-    lines = []
-    for damage in damaged:
-        lines.append(f"damaged: {damage.object}: {damage.cause}")
-        lines += [f"  {component}: {text(path)}" for component, path in damage.files]
-    return [*lines, f"points affected: {', '.join(affected) or 'none'}"]
+def _untrusted(context: Context, error: DamageError) -> dict[str, Any]:
+    """The log is not what this client saw: every point it knew may be gone or changed."""
+    damaged = {"object": "log", "cause": error.cause, "points": context.known_points(), "files": []}
+    return {"damaged": [damaged], "points_affected": damaged["points"]}
+
+
+def _damaged(report: Report) -> list[dict[str, Any]]:
+    return [
+        {
+            "object": damage.object,
+            "cause": damage.cause,
+            "points": list(damage.points),
+            "files": [{"component": name, "path": text(path)} for name, path in damage.files],
+        }
+        for damage in report.damaged
+    ]
+
+
+def _condemn(vault: Vault, report: Report) -> list[str]:
+    """Records packs that were not known as damaged; returns notes about it."""
+    if not report.packs:
+        return []
+    try:
+        known = {name for entry in vault.log() if entry.kind == "damage" for name in entry.body["packs"]}
+        fresh = [name for name in report.packs if name not in known]
+        if fresh:
+            vault.condemn(fresh)
+    except UndividedError as error:
+        return [f"What is damaged could not be recorded in the vault: {error.cause}."]
+    return ["The next protection stores anew what is damaged and still there."]
+
+
+def _story(record: dict[str, Any]) -> list[str]:
+    lines = [f"note: {note}" for note in record["notes"]]
+    if not record["damaged"]:
+        depth = (
+            f"{size(record['bytes'])} read" if record["read_data"] else "add --read-data to read every byte"
+        )
+        return [f"nothing is damaged: {record['objects']} objects checked, {depth}", *lines]
+    for damage in record["damaged"]:
+        lines.append(f"damaged: {damage['object']}: {damage['cause']}")
+        lines += [f"  {file['component']}: {file['path']}" for file in damage["files"]]
+    return [*lines, f"points affected: {', '.join(record['points_affected']) or 'none'}"]

@@ -47,7 +47,7 @@ class Program:
 
     def __call__(self, *words: object, code: int = 0, **environment: str) -> dict[str, Any]:
         """The answer to --json."""
-        answer = json.loads(self.run(*words, "--json", code=code, **environment).stdout)
+        answer: dict[str, Any] = json.loads(self.run(*words, "--json", code=code, **environment).stdout)
         assert answer.pop("version") == 1
         return answer
 
