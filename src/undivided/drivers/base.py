@@ -12,7 +12,7 @@ A component's state in the vault is a tree of entries (model/entries.py). A driv
 custom the image lies under `data/`, a log that grows between points under `log/`, configuration that lives
 outside the data directory under `config/`. Logs grow by `Sink.append`, so a mark moves only the new bytes.
 
-Every implementation passes tests/contract/driver_suite.py.
+Every implementation passes tests/contract/test_drivers.py.
 """
 
 from __future__ import annotations

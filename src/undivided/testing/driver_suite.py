@@ -1,0 +1,259 @@
+"""What every driver must do, whatever its application: the contract of drivers/base.py as tests.
+
+A test module derives from `DriverSuite` and gives the two fixtures: `instance`, which tests share and leave
+running, and `doomed`, which a test may ruin. What is asserted is promises, never times: that a write waits
+is seen by its not being there while the hold lasts, and by its being there afterwards.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from undivided.drivers.base import Driver
+from undivided.drivers.registry import driver_for
+from undivided.model.errors import SourceError
+from undivided.model.point import ComponentPoint
+from undivided.model.service import Component
+
+from .capturing import capture
+from .instances import Instance
+from .memory import MemorySink, MemorySource, NoGuard
+
+_NAMES = (f"copy{number}" for number in itertools.count())
+_SMALL = 200_000
+"""Bytes that a point may move which has next to nothing to move: a log's padding, a page or two."""
+_MOMENT = 0.3
+
+
+class Writing:
+    """A client that writes token after token. begun, acknowledged: in order, the second trails the first."""
+
+    def __init__(self, instance: Instance, name: str) -> None:
+        self._instance = instance
+        self._name = name
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self.begun: list[str] = []
+        self.acknowledged: list[str] = []
+        self.failure: Exception | None = None
+
+    def _run(self) -> None:
+        try:
+            for number in itertools.count():
+                if self._stop.is_set():
+                    return
+                token = f"{self._name}-{number}"
+                self.begun.append(token)
+                self._instance.write(token)
+                self.acknowledged.append(token)
+        except Exception as error:  # noqa: BLE001 - told in the test's own thread
+            self.failure = error
+
+    def wait_for_more(self, count: int = 3) -> None:
+        goal, until = len(self.acknowledged) + count, time.monotonic() + 60
+        while len(self.acknowledged) < goal:
+            assert self.failure is None, self.failure
+            assert time.monotonic() < until, "the writer stands still"
+            time.sleep(0.002)
+
+    def __enter__(self) -> Writing:
+        self._thread.start()
+        self.wait_for_more(1)
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+
+class DriverSuite:
+    @pytest.fixture
+    def driver(self, instance: Instance, tmp_path: Path) -> Driver:
+        return self.open(instance.component, tmp_path)
+
+    @staticmethod
+    def open(component: Component, tmp_path: Path) -> Driver:
+        """The driver with a cache of its own, as capture gives it."""
+        driver = driver_for(component)
+        driver.cache = tmp_path / "cache"
+        driver.cache.mkdir(exist_ok=True)
+        return driver
+
+    @contextmanager
+    def recovered(self, instance: Instance, sink: MemorySink, point: ComponentPoint) -> Iterator[Component]:
+        """The point, built beside its place, put there and started, while the original runs."""
+        name = next(_NAMES)
+        component = instance.elsewhere(name)
+        driver = driver_for(component)
+        built = instance.root / f"{name}.built"
+        built.mkdir(mode=0o700)
+        driver.restore(MemorySource(sink, point), built)
+        assert driver.install(built, ".aside") is None
+        driver.start()
+        try:
+            driver.start()
+            assert driver.health().ok, driver.health().says
+            yield component
+        finally:
+            driver.stop()
+        driver.stop()
+
+    def test_the_mark_holds_what_was_acknowledged_before_the_hold_and_nothing_begun_after(
+        self, instance: Instance, driver: Driver
+    ) -> None:
+        sink, name = MemorySink(), next(_NAMES)
+        points = []
+        with Writing(instance, name) as client:
+            previous = None
+            for _ in range(2):
+                before: list[set[str]] = []
+                begun: list[set[str]] = []
+
+                def prepared(before: list[set[str]] = before) -> None:
+                    client.wait_for_more()
+                    before.append(set(client.acknowledged))
+
+                def released(begun: list[set[str]] = begun) -> None:
+                    begun.append(set(client.begun))
+                    client.wait_for_more()
+
+                previous = capture(driver, sink, previous, prepared=prepared, released=released)
+                sink.settle()
+                points.append((_copy(sink), previous, before[0], begun[0]))
+        for kept, point, least, most in points:
+            with self.recovered(instance, kept, point) as component:
+                found = {token for token in instance.read_all(component) if token.startswith(f"{name}-")}
+            assert least <= found, f"acknowledged and lost: {sorted(least - found)}"
+            assert found <= most, f"begun after the release: {sorted(found - most)}"
+
+    def test_a_write_waits_while_held_and_goes_on_after_the_release(
+        self, instance: Instance, driver: Driver
+    ) -> None:
+        token = next(_NAMES)
+        session = driver.session(None, must_hold=True)
+        write = threading.Thread(target=instance.write, args=(token,))
+        try:
+            session.prepare(MemorySink())
+            assert session.holds
+            session.hold(NoGuard(), time.monotonic() + 20)
+            write.start()
+            write.join(_MOMENT)
+            assert write.is_alive(), "acknowledged while held"
+            session.mark("point")
+            session.release()
+            write.join(60)
+            assert not write.is_alive(), "still waiting after the release"
+        finally:
+            session.release()
+            session.close()
+        assert token in instance.read_all(instance.component)
+
+    def test_release_and_close_may_come_at_any_time_and_again(
+        self, instance: Instance, driver: Driver
+    ) -> None:
+        for steps in range(3):
+            session = driver.session(None, must_hold=True)
+            if steps > 0:
+                session.prepare(MemorySink())
+            if steps > 1:
+                session.hold(NoGuard(), time.monotonic() + 20)
+            for _ in range(2):
+                session.release()
+            for _ in range(2):
+                session.close()
+            session.release()
+            instance.write(next(_NAMES))
+
+    def test_an_unchanged_instance_moves_next_to_nothing(self, instance: Instance, driver: Driver) -> None:
+        sink = MemorySink()
+        first = capture(driver, sink)
+        whole = sink.settle()
+        second = capture(driver, sink, first)
+        moved = sink.settle()
+        assert moved < min(_SMALL, whole // 2)
+        assert second.position.order >= first.position.order
+
+    def test_a_small_change_moves_little(self, instance: Instance, driver: Driver) -> None:
+        sink, token = MemorySink(), next(_NAMES)
+        first = capture(driver, sink)
+        whole = sink.settle()
+        instance.write(token)
+        second = capture(driver, sink, first)
+        assert 0 < sink.settle() < min(_SMALL, whole // 2)
+        # A tree of files has no log and so no order of its own.
+        assert not second.position.order or second.position.order > first.position.order
+        with self.recovered(instance, sink, second) as component:
+            assert token in instance.read_all(component)
+
+    def test_a_recovered_copy_lives_beside_its_original_and_neither_sees_the_other(
+        self, instance: Instance, driver: Driver
+    ) -> None:
+        sink, early, late = MemorySink(), next(_NAMES), next(_NAMES)
+        instance.write(early)
+        point = capture(driver, sink)
+        sink.settle()
+        with self.recovered(instance, sink, point) as component:
+            instance.write(late)
+            assert early in instance.read_all(component)
+            assert late not in instance.read_all(component)
+        assert {early, late} <= instance.read_all(instance.component)
+        assert driver.health().ok
+
+    def test_installing_again_moves_what_was_there_aside_and_repeating_converges(
+        self, instance: Instance, driver: Driver
+    ) -> None:
+        sink = MemorySink()
+        point = capture(driver, sink)
+        sink.settle()
+        with self.recovered(instance, sink, point) as component:
+            pass
+        there = driver_for(component)
+        built = instance.root / f"{next(_NAMES)}.built"
+        built.mkdir(mode=0o700)
+        there.restore(MemorySource(sink, point), built)
+        for _ in range(2):
+            old = there.install(built, ".aside")
+            assert old is not None
+            assert old.name.endswith(".aside")
+            assert old.exists()
+        assert not built.exists()
+
+    def test_it_describes_itself_and_says_that_it_is_well(self, driver: Driver) -> None:
+        says = driver.describe()
+        assert Path(says.directory).is_dir()
+        assert says.size > 0
+        assert says.filesystem
+        assert driver.health().ok
+        assert driver.health().says
+        assert driver.directory().exists()
+
+    def test_one_that_is_gone_fails_the_point_with_a_hint_and_says_so(
+        self, doomed: Instance, tmp_path: Path
+    ) -> None:
+        driver = self.open(doomed.component, tmp_path)
+        doomed.kill()
+        assert not driver.health().ok
+        assert driver.health().says
+        with pytest.raises(SourceError):
+            driver.describe()
+        session = driver.session(None, must_hold=True)
+        try:
+            with pytest.raises(SourceError) as failure:
+                session.prepare(MemorySink())
+        finally:
+            session.release()
+            session.close()
+        assert failure.value.hint
+
+
+def _copy(sink: MemorySink) -> MemorySink:
+    kept = MemorySink()
+    kept.rows, kept.data = dict(sink.rows), dict(sink.data)
+    return kept
