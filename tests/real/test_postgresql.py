@@ -315,6 +315,21 @@ def test_a_standby_and_a_minimal_log_are_refused_with_what_to_do(place: Path) ->
     assert "wal_level" in caught.value.hint
 
 
+@pytest.mark.parametrize("must_hold", [False, True])
+def test_missing_grants_are_found_before_anything_is_held(server: TestServer, must_hold: bool) -> None:
+    for statement in documented_grants():
+        server.sql(statement)
+    if must_hold:
+        server.sql("REVOKE ALTER SYSTEM ON PARAMETER synchronous_standby_names FROM undivided")
+    else:
+        server.sql("REVOKE EXECUTE ON FUNCTION pg_create_restore_point(text) FROM undivided")
+    session = PostgreSQLDriver(server.component(user="undivided")).session(None, must_hold=must_hold)
+    with pytest.raises(SourceError, match="the role may not") as caught:
+        session.prepare(MemorySink())
+    session.close()
+    assert "docs/drivers/postgresql.md" in caught.value.hint
+
+
 def test_a_running_server_is_found_and_describes_itself(server: TestServer) -> None:
     found = {f.options["path"]: f for f in PostgreSQLDriver.find()}[str(server.data)]
     assert found.options["port"] == server.port

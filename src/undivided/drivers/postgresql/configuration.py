@@ -88,7 +88,8 @@ def read_configuration(control: connection, found: Facts, doing: str) -> Configu
             parts.append(f"# {place}\n".encode() + text.rstrip(b"\n") + b"\n")
     if parts:
         files[INCLUDED] = b"\n".join(parts)
-    notes = (f"could not read {', '.join(unread)}: recovery starts from defaults there",) if unread else ()
+    cannot = f"could not read {', '.join(unread)}: recovery takes what the image has, else defaults"
+    notes = (cannot,) if unread else ()
     return Configuration(files, {name: settings.get(name, "") for name in REMEMBERED}, notes)
 
 

@@ -91,7 +91,11 @@ class PostgreSQLDriver:
         """The option `path`, else what the running server says."""
         if self._directory is None:
             named = self.component.get("path")
-            self._directory = Path(named or self.describe().directory)
+            try:
+                self._directory = Path(named or self.describe().directory)
+            except SourceError as error:
+                hint = "Start the server, or name its data directory in the component's option 'path'."
+                raise SourceError(error.cause, doing=error.doing, hint=hint) from None
         return self._directory
 
     def restore(self, source: Source, into: Path) -> None:

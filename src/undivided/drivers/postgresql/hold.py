@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...model.errors import SourceError
 from ..base import Guard
-from .server import Server, line, lsn, psycopg2, translated
+from .server import GRANTS, Server, line, lsn, psycopg2, translated
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection
@@ -61,9 +61,20 @@ class Withholding:
         # With the server's own synchronous_commit: to see it, and to wait like everybody.
         self._admin = self._server.sql(self._name + "_hold", waits=True)
         self._probe = self._server.sql(self._name + "_probe", waits=True)
+        self._refuse_ungranted(self._admin)
         self._refuse_unwaiting(self._admin)
         self._plan(self._admin)
         self._receiver = _Receiver(self._server, self._name)
+
+    def _refuse_ungranted(self, admin: connection) -> None:
+        with translated(self._doing), admin.cursor() as cursor:
+            cursor.execute(
+                "SELECT has_parameter_privilege('synchronous_standby_names', 'ALTER SYSTEM')"
+                " AND has_function_privilege('pg_reload_conf()', 'EXECUTE')"
+            )
+            if cursor.fetchone() != (True,):
+                cause = "the role may not change synchronous_standby_names, which holding takes"
+                raise SourceError(cause, doing=self._doing, hint=GRANTS)
 
     def _refuse_unwaiting(self, admin: connection) -> None:
         with translated(self._doing), admin.cursor() as cursor:
@@ -90,9 +101,7 @@ class Withholding:
             )
             setting, source, file = cursor.fetchone() or ("", "", None)
         if source == "command line":
-            cause = (
-                "synchronous_standby_names is set on the server's command line, where it cannot be changed"
-            )
+            cause = "synchronous_standby_names comes from the server's command line and cannot be changed"
             raise SourceError(cause, doing=self._doing, hint="Set it in postgresql.conf instead.")
         wanted = with_standby(setting, self._name)
         if wanted is None:
@@ -108,7 +117,7 @@ class Withholding:
     def hold(self, guard: Guard, deadline: float) -> None:
         assert self._admin is not None and self._receiver is not None, "prepared"
         guard.postgresql(self._server.dsn(self._name + "_guard"), self._undo)
-        with translated(self._doing, "The role needs the grants for holding: docs/drivers/postgresql.md."):
+        with translated(self._doing):
             with self._admin.cursor() as cursor:
                 self._synchronous = True
                 cursor.execute(self._do)
@@ -255,6 +264,9 @@ class _Receiver:
         self._walsender = walsender
         self._turn = threading.Lock()
         """Taken for each message; whoever holds it withholds."""
+        self._free = threading.Event()
+        """Cleared by who wants the turn: locks are not fair, and a busy stream would never let go of it."""
+        self._free.set()
         self._withheld = False
         self._closing = threading.Event()
         with translated(server.doing):
@@ -268,7 +280,9 @@ class _Receiver:
         self._thread.start()
 
     def withhold(self, deadline: float, doing: str) -> None:
+        self._free.clear()
         if not self._turn.acquire(timeout=max(0.0, deadline - time.monotonic())):
+            self._free.set()
             raise SourceError("the receiver did not stop in time", doing=doing)
         self._withheld = True
 
@@ -276,6 +290,7 @@ class _Receiver:
         if self._withheld:
             self._withheld = False
             self._turn.release()
+            self._free.set()
 
     def close(self) -> None:
         self.acknowledge()
@@ -288,11 +303,14 @@ class _Receiver:
         # is still held, and the mark's own connection reports what is wrong with the server.
         with contextlib.suppress(psycopg2().Error):
             while not self._closing.is_set():
-                select.select([self._walsender], [], [], 0.05)
+                self._free.wait()
                 with self._turn:
                     # Not even keepalives may be read while withholding: psycopg2 answers them by itself.
-                    while (message := self._cursor.read_message()) is not None:
+                    message = self._cursor.read_message()
+                    if message is not None:
                         self._acknowledge_up_to(message.data_start + len(message.payload))
+                if message is None:
+                    select.select([self._walsender], [], [], 0.05)
 
     def _acknowledge_up_to(self, position: int) -> None:
         arguments: dict[str, Any] = {"write_lsn": position, "flush_lsn": position, "apply_lsn": position}

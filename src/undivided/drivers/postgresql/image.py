@@ -117,9 +117,13 @@ class _Shelf:
                 self._keep(path, data)
                 self._add(entry, data)
             else:
-                pieces = iter(lambda: content.read(PIECE), b"")
-                self.size += self.sink.put(entry, pieces, Layout.BLOCKS)
-                self.sink.progress(self.size, self.expected)
+                self.sink.put(entry, self._counted(iter(lambda: content.read(PIECE), b"")), Layout.BLOCKS)
+
+    def _counted(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        for piece in pieces:
+            yield piece
+            self.size += len(piece)
+            self.sink.progress(self.size, self.expected)
 
     def _keep(self, path: bytes, data: bytes) -> None:
         name = path.removeprefix(b"data/")

@@ -28,6 +28,7 @@ OLDEST = 150000
 granted."""
 
 CONNECT_SECONDS = 10
+GRANTS = "Grant the role what docs/drivers/postgresql.md lists, in the database that the option names."
 
 _PATIENT = "-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0"
 _SESSION = f"{_PATIENT} -c client_min_messages=error"
@@ -55,8 +56,7 @@ def translated(doing: str, hint: str = "") -> Iterator[None]:
     try:
         yield
     except library.errors.InsufficientPrivilege as error:
-        asked = hint or "Grant what docs/drivers/postgresql.md lists to the role."
-        raise SourceError(line(error), doing=doing, hint=asked) from None
+        raise SourceError(line(error), doing=doing, hint=hint or GRANTS) from None
     except library.Error as error:
         raise SourceError(line(error), doing=doing, hint=hint) from None
 
@@ -201,7 +201,7 @@ def tablespace_places(cursor: cursor) -> dict[str, str]:
     return dict(cursor.fetchall())
 
 
-def require_protectable(found: Facts, doing: str) -> None:
+def require_protectable(control: connection, found: Facts, doing: str) -> None:
     """Refuses, with what to do, a server that cannot be captured by backup and log."""
     if found.version_num < OLDEST:
         raise SourceError(
@@ -219,6 +219,10 @@ def require_protectable(found: Facts, doing: str) -> None:
             doing=doing,
             hint="Set wal_level = replica and restart the server.",
         )
+    with translated(doing), control.cursor() as cursor:
+        cursor.execute("SELECT has_function_privilege('pg_create_restore_point(text)', 'EXECUTE')")
+        if cursor.fetchone() != (True,):
+            raise SourceError("the role may not make restore points", doing=doing, hint=GRANTS)
 
 
 def lsn(text: str) -> int:

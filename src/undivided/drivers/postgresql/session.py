@@ -70,7 +70,7 @@ class PostgreSQLSession:
     def prepare(self, sink: Sink) -> None:
         self._control = control = self._server.sql()
         self._facts = found = facts(control, self._doing)
-        require_protectable(found, self._doing)
+        require_protectable(control, found, self._doing)
         identity = self._server.identity()
         self._state = {
             "format": FORMAT,
@@ -100,7 +100,7 @@ class PostgreSQLSession:
             if self._previous:
                 sink.note(f"{self._server.component.name}: new image, because {gone.cause}")
             image = take_image(self._server, sink, size(self._control, self._doing))
-            sink.replace(b"log")
+            sink.drop([path for path in sink.entries.path.tolist() if path.startswith(b"log/")])
             log = Log.at(image.start, image.timeline, found.segment_size)
             self._state["image_size"] = image.size
             log.grow(self._server, sink, self._flushed())

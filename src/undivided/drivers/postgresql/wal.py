@@ -100,7 +100,7 @@ class Log:
             path = b"log/" + segment_name(self.end, self.timeline, self.segment_size).encode()
             data = self._watched(pieces.take(room))
             if offset == 0:
-                # A put and not an append: a new image may begin in a segment that the log before it held too.
+                # A put and not an append: a new image may begin in a segment of the log before it.
                 sink.put(Entry(path), data, Layout.BLOCKS)
             else:
                 sink.append(path, offset, data)
