@@ -16,6 +16,7 @@ from .index import Index
 from .keys import WriterKeys
 from .log import Log
 from .seal import damaged
+from .sealed import digest_of
 from .stores.base import MissingError, Store
 from .timeline import chained
 
@@ -109,4 +110,6 @@ def read_index_segment(store: Store, keys: WriterKeys, name: str) -> indexes.Seg
         data = store.read(what)
     except MissingError as error:
         raise damaged(what, "it is missing") from error
+    if digest_of(data) != name:
+        raise damaged(what, "its SHA-256 is not its name")
     return indexes.Segment.open(keys, data, what)
