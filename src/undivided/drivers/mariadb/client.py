@@ -88,7 +88,7 @@ class Login:
             lines.append(f"password={_quoted(self.password)}")
         fd, path = tempfile.mkstemp(prefix="undivided-", suffix=".cnf")
         try:
-            with open(fd, "w") as file:
+            with open(fd, "w", encoding="utf-8") as file:
                 file.write("\n".join(lines) + "\n")
             yield path
         finally:
