@@ -15,7 +15,7 @@ from ..tree.diff import coarse_clock_ns
 from ..tree.paths import ROOT, first_few
 from ..tree.walk import Walk, walk
 from .base import Guard, Sink, Snapshot, Snapshotter
-from .files_tree import Tree, new_token, paths_of, read_into, refuse_gaps, state_of
+from .files_tree import Tree, flush, new_token, paths_of, read_into, refuse_gaps, state_of
 from .writers import Hold, hold_for
 
 _NESTED_SUBVOLUME = 2
@@ -43,7 +43,8 @@ class SnapshotSession:
 
     def prepare(self, sink: Sink) -> None:
         self._hold = hold_for(self._writers) if self._writers else None
-        self._tree.open(self._tree.path).close()
+        with self._tree.open(self._tree.path) as root:
+            flush(root)  # so that the snapshot has little left to flush while everybody waits
 
     def hold(self, guard: Guard, deadline: float) -> None:
         if self._hold:
@@ -72,6 +73,11 @@ class SnapshotSession:
             raise SourceError(
                 f"changed in a read-only snapshot: {first_few(paths_of(restless, reading.entries.path))}",
                 doing="read the snapshot",
+            )
+        if not self._writers:
+            sink.note(
+                "the snapshot was taken under running writers: what they wrote during it without fsync may "
+                "be partly in it, as after a power cut"
             )
         self._walk = now
         self._drop()

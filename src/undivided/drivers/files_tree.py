@@ -3,6 +3,7 @@ changed."""
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,10 +16,10 @@ from ..model.columns import Array, Ragged
 from ..model.entries import Layout
 from ..model.errors import SourceError
 from ..model.point import ComponentPoint
-from ..tree.beneath import Beneath
+from ..tree.beneath import Beneath, syncfs
 from ..tree.diff import difference, locate
 from ..tree.memory import recall_walk, remember_walk
-from ..tree.paths import first_few
+from ..tree.paths import ROOT, first_few
 from ..tree.patterns import Patterns
 from ..tree.read import Reading
 from ..tree.walk import Walk
@@ -83,6 +84,20 @@ def refuse_gaps(unreadable: list[tuple[bytes, str]]) -> None:
             doing="read the tree",
             hint="Make it readable for us, or exclude it in the service file.",
         )
+
+
+def flush(root: Beneath) -> None:
+    """Has the tree's filesystem write what it holds in memory. Raises SourceError when it cannot."""
+    fd = root.open(ROOT, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        syncfs(fd)
+    except OSError as error:
+        raise SourceError(
+            f"its filesystem cannot be flushed: {(error.strerror or str(error)).lower()}",
+            doing="read the tree",
+        ) from error
+    finally:
+        os.close(fd)
 
 
 def new_token() -> str:

@@ -1,7 +1,11 @@
 """btrfs: the subvolume that holds a tree, snapshotted read-only at one instant.
 
 The kernel flushes what was written and fixes the whole subvolume in one transaction, some ten milliseconds
-whatever its size. The snapshot lies beside the subvolume, or inside it where that is the top of the
+whatever its size. What was written before the call is in it, and what was made durable is in it in order; two
+writes that a running writer makes during the call without fsync may be there the other way round, as after a
+power cut. Hold the writers to exclude even that.
+
+The snapshot lies beside the subvolume, or inside it where that is the top of the
 filesystem, under a name that walks leave out. Inodes and change times in it are those of the original, so the
 next comparison is as quick as ever. Subvolumes nested in the tree are not part of it; whoever reads must
 refuse them by name.
@@ -42,7 +46,7 @@ class BtrfsSnapshotter(ReflinkSnapshotter):
             for place in (volume.parent, volume):
                 target = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
                 try:
-                    argument = _CREATE.pack(source, 0, _READ_ONLY, name.encode())
+                    argument = bytearray(_CREATE.pack(source, 0, _READ_ONLY, name.encode()))
                     fcntl.ioctl(target, _SNAP_CREATE_V2, argument)
                 except OSError as error:
                     # The parent of a mounted subvolume belongs to another filesystem, or to another mount.
@@ -80,7 +84,7 @@ class BtrfsSnapshot:
         with suppress(OSError):
             parent = os.open(self._volume.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
-                fcntl.ioctl(parent, _SNAP_DESTROY, _DESTROY.pack(0, self._volume.name.encode()))
+                fcntl.ioctl(parent, _SNAP_DESTROY, bytearray(_DESTROY.pack(0, self._volume.name.encode())))
             finally:
                 os.close(parent)
 

@@ -32,4 +32,5 @@ class PlainSnapshotter:
         except BaseException:
             os.close(copy)
             raise
+        os.lseek(copy, 0, os.SEEK_SET)
         return copy
