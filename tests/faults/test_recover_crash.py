@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import signal
 import sqlite3
+import subprocess
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -57,7 +58,8 @@ def files(site: Path) -> set[int]:
 def old_data_is_kept(portal: Portal) -> bool:
     """Whether orders 1 and 2 are all there: at their place, or beside it under a name that tells."""
     databases = [p for p in portal.live.glob("audit.db*") if not p.name.endswith(("-wal", "-shm"))]
-    sites = [portal.site, *portal.live.glob("site.before-*")]
+    aside = [*portal.live.glob("site.before-*"), *portal.site.glob(".undivided-old.before-*")]
+    sites = [portal.site, *aside]
     return any(rows(d) == {1, 2} for d in databases) and any(files(s) == {1, 2} for s in sites)
 
 
@@ -82,6 +84,23 @@ def test_killed_at_any_step_nothing_is_lost_and_the_next_run_ends_recovered(
     assert portal.answers()
     assert old_data_is_kept(portal)
     assert not list(portal.live.glob(".undivided-*"))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a filesystem")
+@pytest.mark.parametrize("name", ["recover.built", "recover.stopped", "recover.aside", "recover.installed"])
+def test_killed_while_a_mount_point_is_exchanged_it_still_ends_recovered(name: str, portal: Portal) -> None:
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "none", str(portal.site)], check=True)
+    try:
+        point = two_orders(portal)
+        killed_at(name, portal, point)
+        assert old_data_is_kept(portal)
+        result = recover(portal, point)
+        assert result.ok, result.failure()
+        assert portal.orders() == {1}
+        assert old_data_is_kept(portal)
+    finally:
+        portal.stop()
+        subprocess.run(["umount", str(portal.site)], check=True)
 
 
 def test_killed_at_one_step_after_the_other_it_still_ends_recovered(portal: Portal) -> None:

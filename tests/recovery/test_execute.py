@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -245,3 +246,28 @@ def test_two_recoveries_of_a_service_do_not_run_at_once(portal: Portal) -> None:
         with pytest.raises(UndividedError, match="another recovery"):
             in_place(portal, point, first=False)
     assert in_place(portal, point, first=False).ok
+
+
+@pytest.mark.real
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a filesystem")
+def test_a_component_that_is_a_mount_point_is_recovered_within_it(tmp_path: Path) -> None:
+    with Portal(tmp_path) as portal:
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "none", str(portal.site)], check=True)
+        try:
+            portal.order(1)
+            point = portal.protect()
+            portal.order(2)
+            plan = make_plan(portal.service(), point, in_place=True)
+            site = next(p for p in plan.placements if p.name == "site")
+            assert site.staging.directory.parent == portal.site
+            result = execute(plan, portal.vault, state=portal.state, protect_first=portal.protect)
+            assert result.ok, result.failure()
+            assert portal.orders() == {1}
+            assert portal.site.is_mount()
+            aside = Path(result.components["site"].aside or "")
+            assert aside == site.aside
+            assert {file.stem for file in aside.glob("orders/*.txt")} == {"1", "2"}
+            assert not list(portal.site.rglob(".undivided-2*"))
+        finally:
+            portal.stop()
+            subprocess.run(["umount", str(portal.site)], check=True)

@@ -97,8 +97,10 @@ def test_building_ends_when_another_component_failed(history: History, tmp_path:
         building.extract(tmp_path / "target")
 
 
-def test_every_byte_written_is_told(history: History, tmp_path: Path) -> None:
+def test_every_byte_given_is_told(history: History, tmp_path: Path) -> None:
     part = history.rows([(Entry(b"big"), BIG), (Entry(b"twin"), BIG)])
     told: list[int] = []
-    VaultSource(history.vault.reader(), part, written=told.append).extract(tmp_path / "target")
+    VaultSource(history.vault.reader(), part, given=told.append).extract(tmp_path / "target")
     assert sum(told) == 2 * len(BIG)
+    list(VaultSource(history.vault.reader(), part, given=told.append).read(b"big"))
+    assert sum(told) == 3 * len(BIG)

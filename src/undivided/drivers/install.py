@@ -92,7 +92,7 @@ def _exchange_children(built: Path, place: Path, aside: str) -> Path | None:
         _bring(built, new)
         if new.exists():
             old.mkdir(mode=0o700, exist_ok=True)
-            _move_children(place, old, leave={*_inside(aside), _STAYS})
+            _move_children(place, old, leave={*_inside(aside), _STAYS, _staging(built, place)})
             os.rename(new, moving)
             sync_directory(place)
             crashpoint("recover.aside")
@@ -104,6 +104,11 @@ def _exchange_children(built: Path, place: Path, aside: str) -> Path | None:
         shutil.rmtree(moving)
         sync_directory(place)
     return old if old.exists() else None
+
+
+def _staging(built: Path, place: Path) -> str:
+    """The child of the place in which the build was made, if it was: it remembers how far a recovery came."""
+    return built.relative_to(place).parts[0] if built.is_relative_to(place) else ""
 
 
 def _move_children(source: Path, target: Path, leave: set[str]) -> None:

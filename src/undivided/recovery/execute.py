@@ -146,7 +146,7 @@ class _Recovery:
         total, lock = placement.part.bytes_seen, threading.Lock()
         done = 0
 
-        def written(count: int) -> None:
+        def given(count: int) -> None:
             nonlocal done
             with lock:
                 done += count
@@ -161,7 +161,7 @@ class _Recovery:
             placement.suffix,
             first=self.first,
         )
-        source = VaultSource(reader, placement.part, abandoned=abandoned, written=written)
+        source = VaultSource(reader, placement.part, abandoned=abandoned, given=given)
         with _naming(f"build {placement.name}"), doing(f"build {placement.name}"):
             placement.staging.write(record)
             driver_for(placement.component).restore(source, placement.staging.empty())

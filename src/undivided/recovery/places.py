@@ -17,6 +17,7 @@ from ..model.errors import SourceError, UsageError
 from ..model.point import ComponentPoint
 from ..model.service import Component
 from .failure import doing
+from .staging import PREFIX
 
 _ANSWER_SECONDS = 1.0
 _HERE = ("localhost", "127.0.0.1", "::1")
@@ -50,11 +51,17 @@ def here(component: Component) -> None:
 
 
 def occupied(place: Path) -> bool:
-    """Whether something is there: a file of any kind, or a directory that is not empty."""
+    """Whether something is there: a file of any kind, or a directory that is not empty. What a filesystem
+    brings along, and the staging of a recovery, is nothing."""
     with doing(f"look at {place}"):
         if not os.path.lexists(place):
             return False
-        return not place.is_dir() or any(os.scandir(place))
+        if not place.is_dir():
+            return True
+        names = os.listdir(place)
+        if place.is_mount():
+            names = [name for name in names if name != "lost+found" and not name.startswith(PREFIX)]
+        return bool(names)
 
 
 def endpoints(component: Component) -> list[tuple[str, str | tuple[str, int]]]:

@@ -31,8 +31,8 @@ class Abandoned(UndividedError):
 class VaultSource:
     """Implements drivers.base.Source. Used by one thread at a time; `extract` uses all cores by itself.
 
-    abandoned: set by another thread to end `extract` with Abandoned. written: called from several threads
-    with the bytes written since the last call.
+    abandoned: set by another thread to end what is going on with Abandoned. given: called from several
+    threads with the bytes written or read since the last call.
     """
 
     def __init__(
@@ -41,12 +41,12 @@ class VaultSource:
         part: ComponentPoint,
         *,
         abandoned: threading.Event | None = None,
-        written: Callable[[int], None] | None = None,
+        given: Callable[[int], None] | None = None,
     ) -> None:
         self._reader = reader
         self._part = part
         self._abandoned = abandoned or threading.Event()
-        self._written = written
+        self._given = given
         self.notes: list[str] = []
         """What `extract` could not set, as sentences."""
 
@@ -80,11 +80,9 @@ class VaultSource:
             tree.begin()
 
             def write(row: int, offset: int, data: memoryview) -> None:
-                if self._abandoned.is_set():
-                    raise Abandoned("another component could not be built", doing=f"build {self._part.name}")
+                self._check()
                 tree.write(row, offset, data)
-                if self._written:
-                    self._written(len(data))
+                self._tell(data)
 
             self._reader.scatter(entries.content, tree.content_rows, write)
             tree.end()
@@ -96,7 +94,21 @@ class VaultSource:
         row = self._rows.get(path)
         if row is None:
             raise UsageError(f"{self._part.name} has no {shown(path)} at this point")
-        return self._reader.read(self.entries.chunks(row))
+        return self._counted(self._reader.read(self.entries.chunks(row)))
+
+    def _counted(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        for piece in pieces:
+            self._check()
+            yield piece
+            self._tell(piece)
+
+    def _check(self) -> None:
+        if self._abandoned.is_set():
+            raise Abandoned("another component could not be built", doing=f"build {self._part.name}")
+
+    def _tell(self, data: bytes | memoryview) -> None:
+        if self._given:
+            self._given(len(data))
 
     @cached_property
     def _rows(self) -> dict[bytes, int]:

@@ -14,7 +14,7 @@ end whatever had happened of it. So not built: begin the build anew. Built: inst
 or not. Nothing else is remembered anywhere.
 
 A mount point cannot be renamed, and the space for the build is on what is mounted there: then the staging
-directory lies inside it, and goes aside with what was there.
+directory lies inside it, and stays there while its neighbours are exchanged.
 """
 
 from __future__ import annotations

@@ -145,9 +145,13 @@ class Portal:
     def __enter__(self) -> Portal:
         return self
 
-    def __exit__(self, *raised: object) -> None:
+    def stop(self) -> None:
+        """Ends the web server, also when its pid file is all that is left of it."""
         with suppress(FileNotFoundError, ProcessLookupError, ValueError):
             os.kill(int(self.pid_file.read_text()), signal.SIGKILL)
         deadline = time.monotonic() + 10
         while self.answers() and time.monotonic() < deadline:
             time.sleep(0.01)
+
+    def __exit__(self, *raised: object) -> None:
+        self.stop()
