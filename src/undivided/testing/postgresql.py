@@ -104,6 +104,7 @@ class TestServer:
             ("listen_addresses", "127.0.0.1"),
             ("unix_socket_directories", str(self.root)),
             ("shared_buffers", "16MB"),
+            ("fsync", "off"),
             *self.settings.items(),
         ]
         log = self.root / "server.log"

@@ -182,6 +182,7 @@ _PRIVATE = (
     ("ssl", "off"),
     ("shared_buffers", "256MB"),
     ("huge_pages", "off"),
+    ("recovery_init_sync_method", "syncfs"),  # not one fsync for each of a hundred thousand files
     ("hot_standby", "off"),
     ("autovacuum", "off"),
     ("max_logical_replication_workers", "0"),
