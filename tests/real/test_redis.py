@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from undivided.model.point import ComponentPoint
 from undivided.model.service import Component
 from undivided.testing.capturing import capture
 from undivided.testing.memory import MemorySink, MemorySource, NoGuard
-from undivided.testing.redis import RedisServer, everything
+from undivided.testing.redis import RedisServer, everything, expiry
 
 pytestmark = pytest.mark.real
 SETTINGS = {"databases": "40", "save": "900 1", "maxmemory": "100mb"}
@@ -165,7 +166,7 @@ def test_a_key_made_permanent_before_the_mark_survives_and_a_mortal_one_dies(ser
     client.call("SET", "saved", "1", "PX", 300)
     client.call("SET", "mortal", "1", "PX", 300)
     client.call("SET", "later", "1", "EX", 3600)
-    hour = client.call("PEXPIRETIME", "later")
+    hour = expiry(client, "later")
     point = capture(driver, sink, prepared=lambda: client.call("PERSIST", "saved") and None)
     until = time.monotonic() + 30
     while client.call("EXISTS", "mortal") and time.monotonic() < until:
@@ -173,7 +174,7 @@ def test_a_key_made_permanent_before_the_mark_survives_and_a_mortal_one_dies(ser
     with restored(server, sink, point) as copy, contextlib.closing(Connection(copy.server)) as there:
         assert there.call("GET", "saved") == b"1"
         assert there.call("GET", "mortal") is None
-        assert there.call("PEXPIRETIME", "later") == hour
+        assert expiry(there, "later") == hour
 
 
 def test_a_server_that_appends_comes_back_with_its_data_and_goes_on_appending() -> None:
@@ -282,3 +283,42 @@ def test_a_damaged_stream_is_refused_with_the_servers_own_words(server: RedisSer
     with pytest.raises(UndividedError) as refusal:
         driver.restore(MemorySource(sink, point), into)
     assert refusal.value.hint
+
+
+def test_after_a_restart_of_the_server_the_next_point_is_exact_all_the_same() -> None:
+    with RedisServer({"save": "3600 1"}) as server:
+        sink, driver = MemorySink(), RedisDriver(server.component)
+        server.call("SET", "before", "1")
+        first = capture(driver, sink)
+        driver.stop()
+        assert not driver.health().ok
+        server.start()
+        server.call("SELECT", 5)
+        server.call("SET", "after", "2")
+        second = capture(driver, sink, first)
+        sink.settle()
+        with restored(server, sink, second) as copy, contextlib.closing(server.connect()) as client:
+            assert content(copy) == everything(client)
+
+
+def test_a_server_that_does_not_answer_in_time_is_not_held(server: RedisServer) -> None:
+    session = RedisDriver(server.component).session(None, must_hold=True)
+    session.prepare(MemorySink())
+    assert server.process is not None
+    server.process.send_signal(signal.SIGSTOP)
+    try:
+        with pytest.raises(SourceError):
+            session.hold(NoGuard(), time.monotonic() + 0.1)
+        session.release()
+    finally:
+        server.process.send_signal(signal.SIGCONT)
+    session.close()
+    assert server.call("SET", "key", "value") == b"OK"
+
+
+def test_running_servers_are_found_and_describe_themselves(server: RedisServer) -> None:
+    assert server.port in [found.options.get("port") for found in RedisDriver.find()]
+    says = RedisDriver(server.component).describe()
+    assert says.directory == str(server.data)
+    assert says.version[0].isdigit()
+    assert " on /" in says.filesystem

@@ -20,6 +20,7 @@ from undivided.model.errors import DamageError, SourceError
 from undivided.model.point import ComponentPoint
 from undivided.model.service import Component
 from undivided.testing.capturing import capture
+from undivided.testing.filesystems import loop_filesystem
 from undivided.testing.memory import MemorySink, MemorySource, NoGuard
 from undivided.testing.sqlite import make, tokens, writing
 
@@ -315,3 +316,59 @@ def test_databases_that_processes_have_open_are_found(tmp_path: Path) -> None:
     make(path, "wal")
     with writing(path, "a", "SELECT 1"):
         assert str(path) in [found.options["path"] for found in SQLiteDriver.find()]
+
+
+@pytest.mark.parametrize("name", ["a b?c#d%e.db", "ünïcode.db", "no-suffix"])
+def test_odd_names_and_links_to_a_database_are_followed_as_sqlite_does(tmp_path: Path, name: str) -> None:
+    (tmp_path / "real").mkdir()
+    path, link = tmp_path / "real" / name, tmp_path / "link.db"
+    make(path, "wal")
+    link.symlink_to(path)
+    sink = MemorySink()
+    with client(path) as connection:
+        token(connection, 1)
+        point = capture(driver_of(link), sink)
+    assert tokens(restored(sink, point, tmp_path / "there")) == {"t": [1]}
+    assert sorted(os.listdir(tmp_path)) == ["link.db", "real", "there"]
+    assert os.listdir(tmp_path / "real") == [name]
+
+
+def test_a_busy_rollback_journal_too_large_for_the_pause_fails_the_point_and_says_what_to_do(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "live.db"
+    make(path, "delete")
+    session = driver_of(path).session(None, must_hold=True)
+    with client(path) as connection:
+        session.prepare(MemorySink())
+        token(connection, 1)
+        deadline = time.monotonic() + 0.05
+        session.hold(NoGuard(), deadline)
+        while time.monotonic() <= deadline:
+            time.sleep(0.005)
+        with pytest.raises(SourceError) as failure:
+            session.mark("point")
+        session.close()
+        assert "journal_mode=WAL" in failure.value.hint
+        token(connection, 2)
+
+
+@pytest.mark.parametrize("kind", ["xfs", "btrfs"])
+def test_a_busy_rollback_journal_is_cloned_by_reference_where_the_filesystem_can(
+    tmp_path: Path, kind: str
+) -> None:
+    with loop_filesystem(kind, tmp_path) as root:
+        path, sink = root / "live.db", MemorySink()
+        make(path, "delete")
+        with client(path) as connection:
+            connection.execute("INSERT INTO tokens VALUES ('filling', 0, ?)", (os.urandom(20 << 20),))
+
+        def while_prepared() -> None:
+            with client(path) as connection:
+                token(connection, 1)
+
+        with pytest.MonkeyPatch.context() as patch:
+            # The way byte by byte is closed: only a clone by reference can succeed.
+            patch.delattr(os, "sendfile")
+            point = capture(driver_of(path), sink, prepared=while_prepared)
+        assert tokens(restored(sink, point, tmp_path / "there"))["t"] == [1]

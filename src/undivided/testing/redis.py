@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from undivided.drivers.redis.resp import Connection, Reply, Server
+from undivided.drivers.redis.resp import Connection, RefusedError, Reply, Server
 from undivided.model.errors import SourceError
 from undivided.model.service import Component
 
@@ -104,8 +104,16 @@ def everything(connection: Connection, databases: int = 16) -> dict[tuple[int, b
         assert isinstance(keys, list)
         for key in keys:
             assert isinstance(key, bytes)
-            found[number, key] = (_value(connection, key), connection.call("PEXPIRETIME", key))
+            found[number, key] = (_value(connection, key), expiry(connection, key))
     return found
+
+
+def expiry(connection: Connection, key: str | bytes) -> Reply:
+    """When a key dies, in milliseconds since the epoch; -1 never. Before Redis 7 only whether it does: 0."""
+    try:
+        return connection.call("PEXPIRETIME", key)
+    except RefusedError:
+        return -1 if connection.call("PTTL", key) == -1 else 0
 
 
 def _value(connection: Connection, key: bytes) -> object:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -172,10 +173,9 @@ class RedisDriver:
         return Path(os.fsdecode(answer[1]))
 
     def _program(self) -> str:
-        binaries = self.component.get("binaries")
-        if binaries is None:
-            return "redis-server"
-        return next((str(p) for name in _PROGRAMS if (p := Path(binaries, name)).exists()), "redis-server")
+        """The first of the programs that is there; its plain name when none is, for the message."""
+        where = self.component.get("binaries")
+        return next((p for name in _PROGRAMS if (p := shutil.which(name, path=where))), _PROGRAMS[0])
 
     def _options(self, directory: Path, config: Path) -> str:
         """What only the service knows: where it lives, where it listens, the password. Never written down."""
