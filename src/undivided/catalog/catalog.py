@@ -64,7 +64,8 @@ class Catalog:
             if version == 0:
                 database.execute("PRAGMA journal_mode = WAL")
                 _create(database)
-            database.execute("SELECT count(*) FROM meta")
+            if version in (0, VERSION):
+                database.execute("SELECT count(*) FROM meta")
         except (sqlite3.Error, OSError) as error:
             raise _unreadable(path, error) from error
         if version not in (0, VERSION):

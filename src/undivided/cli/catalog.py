@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .options import COMMON, Common
-from .output import emit
+from .output import emit, plural
 
 
 def rebuild(*, common: Common = COMMON) -> int:
@@ -16,5 +16,5 @@ def rebuild(*, common: Common = COMMON) -> int:
     points = len(made.points())
     number, digest = made.head
     record = {"entries": number, "head": digest, "points": points, "services": made.services()}
-    emit(common.json, record, [f"catalog rebuilt: {number} log entries, {points} points"])
+    emit(common.json, record, [f"catalog rebuilt to log entry {number}: {plural(points, 'point')}"])
     return 0

@@ -5,11 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
-
-from ..model.kinds import Key, Type
-from ..model.located import Complaints, Node, from_yaml
-from ..model.typed import members, typed, unknown
+from typing import Any, NamedTuple
 
 NEAR = "near"
 """The vault that points go to first."""
@@ -21,9 +17,22 @@ class Config(NamedTuple):
     state: Path | None
     """Where state is kept; None for the usual place."""
 
+    @staticmethod
+    def of(record: Mapping[str, Any]) -> Config:
+        """From what `as_record` gave."""
+        return Config(record["vaults"], Path(record["state"]) if record["state"] else None)
+
+    def as_record(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {"vaults": dict(self.vaults), "state": str(self.state) if self.state else None}
+
 
 def read_config(text: str, source: str) -> Config:
     """From config.yaml. Raises FileError (a UsageError) with everything that is wrong with it."""
+    from ..model.kinds import Key, Type
+    from ..model.located import Complaints, Node, from_yaml
+    from ..model.typed import members, typed, unknown
+
     notes = Complaints(source)
     root = from_yaml(text, notes)
     given = members(root, "the configuration", notes)

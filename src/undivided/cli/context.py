@@ -7,6 +7,7 @@ reading content back asks for it.
     DIR/config.yaml            vaults: {near: URL}, and where state is kept when not in the usual place
     DIR/keys/near.key          writer keys of the near vault, 0600
     DIR/services/NAME.yaml     services as they were applied
+    DIR/parsed/NAME.json       what the files above say, see parsed.py
     STATE/catalog.db           the catalog; STATE also holds what capture remembers of the last scan
 """
 
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from ..model.errors import DamageError, NoVaultError, UndividedError, UsageError
 from .config import NEAR, Config, read_config
+from .parsed import keep, kept, service_from
 from .places import places
 
 if TYPE_CHECKING:
@@ -49,7 +51,7 @@ class Context:
     def config(self) -> Config:
         path = self.config_file
         try:
-            return read_config(path.read_text(), str(path))
+            text = path.read_text()
         except FileNotFoundError:
             raise NoVaultError(
                 f"there is no configuration in {self.directory}",
@@ -57,6 +59,15 @@ class Context:
             ) from None
         except (OSError, UnicodeDecodeError) as error:
             raise UndividedError(str(error), doing=f"read {path}") from error
+        known = kept(self.parsed_file("config"), text)
+        return Config.of(known) if known else read_config(text, str(path))
+
+    def keep_config(self) -> None:
+        """Keeps the configuration as parsed, for the runs to come."""
+        keep(self.parsed_file("config"), self.config_file.read_text(), self.config.as_record())
+
+    def parsed_file(self, name: str) -> Path:
+        return self.directory / "parsed" / f"{name}.json"
 
     @property
     def config_file(self) -> Path:
@@ -152,17 +163,21 @@ class Context:
 
     def service(self, name: str) -> Service:
         """The service as applied. Raises UsageError when none of that name is."""
-        from ..model.parse import parse_service
-
         if "/" in name or name.startswith("."):
             raise self._unknown(name)
         path = self.service_file(name)
         try:
-            return parse_service(path.read_text(), str(path), exists=None)
+            text = path.read_text()
         except FileNotFoundError:
             raise self._unknown(name) from None
         except (OSError, UnicodeDecodeError) as error:
             raise UndividedError(str(error), doing=f"read {path}") from error
+        known = kept(self.parsed_file(f"service-{name}"), text)
+        if known:
+            return service_from(known)
+        from ..model.parse import parse_service
+
+        return parse_service(text, str(path), exists=None)
 
     def service_at(self, point: RecoveryPoint) -> Service:
         """The service as it was when the point was taken."""

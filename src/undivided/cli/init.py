@@ -44,6 +44,7 @@ def init(*, vault: str | None = None, common: Common = COMMON) -> int:
     _keys(context, where, did)
     if save_new(context.config_file, write_config({NEAR: where}).encode()):
         did.append(f"wrote {context.config_file}")
+    context.keep_config()
     opened = context.vault
     context.catalog.close()
     did = did or ["nothing to do: everything is there"]

@@ -73,6 +73,11 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     return lines
 
 
+def plural(count: int, noun: str) -> str:
+    """ "1 point", "2 points"."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def size(count: int) -> str:
     """Bytes for people: 1536 → "1.5 KiB"."""
     amount = float(count)

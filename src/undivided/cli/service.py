@@ -15,7 +15,8 @@ from ..model.errors import UndividedError, UsageError
 from ..model.parse import parse_service
 from ..model.service import Service
 from .options import COMMON, Common
-from .output import emit, table
+from .output import emit, plural, table
+from .parsed import keep, service_record
 from .places import make_directory, save
 
 
@@ -43,12 +44,13 @@ def apply(*files: Path, common: Common = COMMON) -> int:
         there = path.read_bytes() if path.exists() else None
         if there != text.encode():
             save(path, text.encode())
+        keep(context.parsed_file(f"service-{service.name}"), text, service_record(service))
         did = "unchanged" if there == text.encode() else "applied" if there is None else "changed"
         applied.append({"service": service.name, "result": did, "components": list(service.components)})
     emit(
         common.json,
         {"services": applied},
-        (f"{a['service']}: {a['result']}, {_plural(len(a['components']), 'component')}" for a in applied),
+        (f"{a['service']}: {a['result']}, {plural(len(a['components']), 'component')}" for a in applied),
     )
     return 0
 
@@ -138,6 +140,7 @@ def remove(service: str, /, *, common: Common = COMMON) -> int:
     path = context.service_file(service)
     try:
         os.unlink(path)
+        context.parsed_file(f"service-{service}").unlink(missing_ok=True)
     except OSError as error:
         raise UndividedError(error.strerror or str(error), doing=f"remove {path}") from error
     emit(common.json, {"service": service, "result": "removed"}, [f"{service}: forgotten; its points stay"])
@@ -165,7 +168,3 @@ def _short(value: Any) -> str:
     if isinstance(value, dict):
         return " ".join(f"{k} {_short(v)}" for k, v in value.items())
     return " ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

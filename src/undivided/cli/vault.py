@@ -9,7 +9,7 @@ from ..model.errors import UsageError
 from ..model.times import iso_utc, local
 from .config import NEAR
 from .options import COMMON, Common
-from .output import emit, size, table
+from .output import emit, plural, size, table
 from .passphrase import new_passphrase
 
 NEW = "UNDIVIDED_NEW_PASSPHRASE"
@@ -41,10 +41,11 @@ def info(*, common: Common = COMMON) -> int:
 def _story(record: Mapping[str, Any], created_ns: int) -> Iterator[str]:
     yield f"vault {record['vault']}, format {record['format']}, made {local(created_ns)}"
     yield f"  in {record['url']}"
-    yield f"  {record['points']} points, {record['head']['number']} log entries, {record['keys']} keys"
+    yield f"  {plural(record['points'], 'point')}, {plural(record['keys'], 'key')}"
+    yield f"  log ends at {record['head']['number']}, {record['head']['digest'][:16] or 'empty'}"
     yield f"  {size(record['bytes'])} in all:"
     for kind, count in record["objects"].items():
-        yield f"    {kind}: {count['objects']} objects, {size(count['bytes'])}"
+        yield f"    {kind}: {plural(count['objects'], 'object')}, {size(count['bytes'])}"
 
 
 def key_list(*, common: Common = COMMON) -> int:

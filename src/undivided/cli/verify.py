@@ -14,7 +14,7 @@ from cyclopts import Parameter
 from ..model.errors import DamageError, UndividedError
 from .context import Context
 from .options import COMMON, Common
-from .output import emit, size, text
+from .output import emit, plural, size, text
 from .progress import progress
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def _story(record: dict[str, Any]) -> list[str]:
         depth = (
             f"{size(record['bytes'])} read" if record["read_data"] else "add --read-data to read every byte"
         )
-        return [f"nothing is damaged: {record['objects']} objects checked, {depth}", *lines]
+        return [f"nothing is damaged: {plural(record['objects'], 'object')} checked, {depth}", *lines]
     for damage in record["damaged"]:
         lines.append(f"damaged: {damage['object']}: {damage['cause']}")
         lines += [f"  {file['component']}: {file['path']}" for file in damage["files"]]
