@@ -48,6 +48,8 @@ class Reader:
 
     def state(self, timeline: str, at: int) -> Entries:
         """The timeline as of log entry `at`, sorted by path; empty when it had nothing yet."""
+        if at > self._log.head.number:
+            self._log.refresh()
         return fold([segment for _, segment in self._histories.segments(timeline, at)])
 
     def history(self, timeline: str, until: int | None = None) -> Iterator[tuple[LogEntry, Segment]]:
