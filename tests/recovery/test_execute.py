@@ -16,6 +16,7 @@ from undivided.recovery.execute import execute
 from undivided.recovery.plan import make_plan
 from undivided.recovery.result import Result
 from undivided.testing.portal import Portal, free_port
+from undivided.vault.stores.base import StoreError
 
 
 @pytest.fixture
@@ -218,6 +219,42 @@ def test_a_service_that_does_not_start_is_told_with_where_its_old_data_is(portal
     failure = result.failure()
     assert failure is not None
     assert f"site.before-{point.id}" in failure.hint
+    assert "run it again" in failure.hint
+
+
+def test_after_its_cause_is_removed_a_failed_recovery_goes_on(portal: Portal) -> None:
+    portal.order(1)
+    point = portal.protect()
+    portal.order(2)
+    whole = portal.definition()["components"]
+    portal.change(components={**whole, "site": {**whole["site"], "start": ["false"]}})
+    assert not in_place(portal, point).ok
+    portal.change(components=whole)
+    result = in_place(portal, point)
+    assert result.ok, result.failure()
+    assert portal.orders() == {1}
+    assert result.components["site"].aside == f"{portal.site}.before-{point.id}"
+    assert not list(portal.live.glob("*.before-*-2"))
+
+
+def test_a_vault_that_cannot_record_it_fails_the_recovery_and_undoes_nothing(
+    portal: Portal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    portal.order(1)
+    point = portal.protect()
+    portal.order(2)
+
+    def full(*_: object) -> None:
+        raise StoreError("no space left on device")
+
+    plan = make_plan(portal.service(), point, in_place=True, protect_first=False)
+    vault = portal.vault
+    monkeypatch.setattr(vault.store, "create", full)
+    result = execute(plan, vault, state=portal.state)
+    assert not result.ok
+    assert "could not be recorded" in (result.failed or "")
+    assert portal.orders() == {1}
+    assert portal.answers()
 
 
 def test_a_database_inside_the_upload_tree_is_recovered_with_it(tmp_path: Path) -> None:

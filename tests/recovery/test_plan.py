@@ -236,3 +236,13 @@ def test_an_interrupted_recovery_to_another_point_is_told(live: Path) -> None:
     plan = make_plan(service(live), point(), in_place=True)
     assert any("to point p0 was interrupted" in warning for warning in plan.warnings)
     assert len(plan.placed(Action.BUILD)) == 2
+
+
+def test_a_server_at_the_address_of_another_host_is_refused(tmp_path: Path) -> None:
+    cache = {"kind": "redis", "address": "192.0.2.7", "path": str(tmp_path / "cache")}
+    away = parse_definition({"service": "portal", "components": {"cache": cache}}, "portal.yaml")
+    whole = point(("cache", "redis"))
+    with pytest.raises(UsageError, match="not an address of this host"):
+        make_plan(away, whole, in_place=True)
+    make_plan(away, whole, target={"cache": {"address": "127.0.0.1", "port": 1}})
+    make_plan(away, whole, to=tmp_path / "out")

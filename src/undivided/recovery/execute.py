@@ -17,8 +17,8 @@ import fcntl
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -101,9 +101,17 @@ class _Recovery:
             verdicts = checks.run(
                 self.plan.service.checks if self.plan.of(Action.CHECK) else (), self.plan.service.components
             )
-        result = self.result(failed, verdicts)
-        self.vault.append("recovery", result.as_record())
+        result = self.record(self.result(failed, verdicts))
         crashpoint("recover.recorded")
+        return result
+
+    def record(self, result: Result) -> Result:
+        """A recovery that cannot be recorded is not undone by that, but it has failed."""
+        try:
+            self.vault.append("recovery", result.as_record())
+        except UndividedError as error:
+            told = f"it could not be recorded in the vault: {error.cause}"
+            return replace(result, ok=False, failed="; ".join(filter(None, (result.failed, told))))
         return result
 
     def take_point(self) -> None:
@@ -122,14 +130,18 @@ class _Recovery:
     def build(self) -> None:
         """All components side by side, on disk, or none: what was built is removed when one fails."""
         placements = self.plan.placed(Action.BUILD)
-        if not placements:
-            return
-        reader = self.vault.reader()
         abandoned = threading.Event()
-        with ThreadPoolExecutor(len(placements), thread_name_prefix="build") as pool:
-            futures: list[Future[None]] = [
-                pool.submit(self.build_one, p, reader, abandoned) for p in placements
-            ]
+        try:
+            self.build_all(placements, abandoned)
+        except BaseException:
+            for placement in placements:
+                placement.staging.remove()
+            raise
+
+    def build_all(self, placements: Sequence[Placement], abandoned: threading.Event) -> None:
+        reader = self.vault.reader()
+        with ThreadPoolExecutor(max(1, len(placements)), thread_name_prefix="build") as pool:
+            futures = [pool.submit(self.build_one, p, reader, abandoned) for p in placements]
             try:
                 wait(futures, return_when=FIRST_EXCEPTION)
             finally:
@@ -137,8 +149,6 @@ class _Recovery:
                     abandoned.set()
         failures = [error for future in futures if (error := future.exception())]
         if failures:
-            for placement in placements:
-                placement.staging.remove()
             raise next((e for e in failures if not isinstance(e, Abandoned)), failures[0])
 
     def build_one(self, placement: Placement, reader: Reader, abandoned: threading.Event) -> None:
@@ -191,10 +201,17 @@ class _Recovery:
             try:
                 with _naming(f"stop {placement.name}"), doing(f"stop {placement.name}"):
                     driver_for(placement.component).stop()
-            except UndividedError:
-                for other in reversed(placements[: number + 1]):
-                    driver_for(other.component).start()
+            except UndividedError as error:
+                self.start_again(placements[: number + 1], error)
                 raise
+
+    def start_again(self, stopped: Sequence[Placement], error: UndividedError) -> None:
+        for placement in reversed(stopped):
+            try:
+                driver_for(placement.component).start()
+            except UndividedError as another:
+                hint = f"{placement.name} could not be started again ({another.cause}): start it yourself."
+                error.hint = f"{error.hint} {hint}".strip()
 
     def exchange(self) -> None:
         for placement in self.plan.placed(Action.EXCHANGE):
@@ -257,6 +274,7 @@ class _Recovery:
             components=self.parts,
             checks=tuple(verdicts),
             failed=failed,
+            resumable=failed is not None,
             notes=(*plan.warnings, *notes),
         )
 

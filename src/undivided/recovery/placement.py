@@ -69,7 +69,8 @@ def beneath(component: Component, root: Path) -> Component:
     path = root / component.name
     if component.kind == "sqlite":
         path /= Path(component.options["path"]).name
-    return component.at({"path": str(path), "host": "localhost"})
+    reached = {"address": "127.0.0.1"} if component.get("address") else {}
+    return component.at({"path": str(path), "host": "localhost", **reached})
 
 
 def placements(service: Service, point: RecoveryPoint, components: Sequence[Component]) -> Placements:

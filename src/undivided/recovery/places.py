@@ -42,12 +42,31 @@ def place_of(component: Component, part: ComponentPoint) -> Path:
 
 
 def here(component: Component) -> None:
-    """Raises UsageError when the component lives on another host: nothing is recovered to the wrong one."""
+    """Raises UsageError when the component lives on another host, or its server answers at the address of
+    one: nothing is recovered to the wrong host."""
     if component.host not in (*_HERE, socket.gethostname(), socket.getfqdn()):
         raise UsageError(
             f"{component.name} lives on {component.host}, and this is {socket.gethostname()}",
             hint=f"Recover on {component.host}, or give {component.name} a target with `host: localhost`.",
         )
+
+    address = component.get("address")
+    if address is not None and component.get("socket") is None and not _ours(str(address)):
+        raise UsageError(
+            f"{component.name} answers at {address}, which is not an address of this host",
+            hint="Recover on the host where it runs, or give it another `address` in a target.",
+        )
+
+
+def _ours(address: str) -> bool:
+    """Whether this host has the address: only then it can be bound to."""
+    try:
+        for family, _, _, _, name in socket.getaddrinfo(address, 0, type=socket.SOCK_STREAM):
+            with socket.socket(family) as probe:
+                probe.bind(name)
+    except OSError:
+        return False
+    return True
 
 
 def occupied(place: Path) -> bool:

@@ -23,6 +23,11 @@ class Recovered:
     bytes: int = 0
     notes: tuple[str, ...] = ()
 
+    def way_back(self) -> str:
+        """What would have to be renamed for what was there before to be there again."""
+        pair = f"{self.aside} → {self.place}"
+        return f"{pair} (its -wal likewise, if there is one)" if self.kind == "sqlite" else pair
+
 
 @dataclass(frozen=True, slots=True)
 class Result:
@@ -49,6 +54,7 @@ class Result:
     components: Mapping[str, Recovered]
     checks: tuple[Verdict, ...] = ()
     failed: str | None = None
+    resumable: bool = False
     notes: tuple[str, ...] = field(default=())
 
     def as_record(self) -> dict[str, Any]:
@@ -59,16 +65,15 @@ class Result:
         """The error that this result is, for the exit code; None when all is well."""
         if self.ok:
             return None
+        again = "Remove the cause and run it again: it goes on from here. " if self.resumable else ""
         cause = self.failed or "; ".join(f"check {v.check}: {v.says}" for v in self.checks if not v.ok)
-        moved = {name: part for name, part in self.components.items() if part.aside}
+        moved = [part.way_back() for part in self.components.values() if part.aside]
         if moved:
-            pairs = ", ".join(f"{part.aside} → {part.place}" for part in moved.values())
             hint = (
-                "Nothing was rolled back. The data from before is kept; to go back to it, stop the service "
-                "and rename: "
-                f"{pairs}."
+                f"{again}Nothing was rolled back: what was there before is kept. To go back to it, stop the "
+                f"service and rename {', '.join(moved)}."
             )
         else:
             places = ", ".join(part.place for part in self.components.values())
-            hint = f"Nothing that was there before was touched; what was recovered is in {places}."
+            hint = f"{again}Nothing that was there before was touched; what is recovered is in {places}."
         return UndividedError(cause, doing=f"recover {self.service} to point {self.point}", hint=hint)
