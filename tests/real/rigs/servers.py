@@ -41,6 +41,17 @@ def needs(*programs: str, root: bool = True) -> None:
 
 
 @contextlib.contextmanager
+def scratch() -> Iterator[Path]:
+    """A directory that the servers' accounts can reach, and an end to all that ran in it. pytest's own is not
+    one: each session that starts closes it to everybody but its user."""
+    with tempfile.TemporaryDirectory(prefix="undivided-test-", ignore_cleanup_errors=True) as name:
+        place = Path(name)
+        place.chmod(0o711)
+        with family():
+            yield place
+
+
+@contextlib.contextmanager
 def family() -> Iterator[None]:
     """Every process that descends from this one by the end of the block, and did not before, is ended."""
     us = psutil.Process()
