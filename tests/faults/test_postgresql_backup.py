@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -56,6 +57,16 @@ def test_an_image_without_what_makes_it_one_is_refused(
     with pytest.raises(DamageError, match=path.decode()):
         PostgreSQLDriver(server.component()).restore(MemorySource(sink, whole[1]), tmp_path / "twin")
     assert not (tmp_path / "twin").exists(), "refused before anything is written"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root restores for another user")
+def test_a_place_that_the_server_may_not_enter_is_refused_before_any_work(
+    server: TestServer, whole: tuple[MemorySink, ComponentPoint], tmp_path: Path
+) -> None:
+    tmp_path.chmod(0o700)
+    with pytest.raises(UndividedError, match="may not enter"):
+        PostgreSQLDriver(server.component()).restore(MemorySource(*whole), tmp_path / "twin")
+    assert not list((tmp_path / "twin").iterdir())
 
 
 def test_a_log_whose_end_is_zeroed_is_found_while_recovering(

@@ -117,6 +117,20 @@ def test_an_earlier_point_is_recovered_without_what_came_later(server: TestServe
         assert twin.sql("SELECT n FROM t") == [(1,)]
 
 
+def test_a_log_over_many_small_segments_is_followed_whole(place: Path) -> None:
+    with running_server(place / "original", options=["--wal-segsize=1"]) as server:
+        driver, sink = PostgreSQLDriver(server.component()), MemorySink()
+        server.sql("CREATE TABLE t (n int)")
+        point = capture(driver, sink, must_hold=False)
+        for _ in range(3):
+            server.sql("INSERT INTO t SELECT generate_series(1, 30000)")
+            point = capture(driver, sink, point, must_hold=False)
+        assert not sink.notes
+        assert len([p for p in sink.rows if p.startswith(b"log/")]) > 4
+        with recovered(sink, point, place / "twin") as twin:
+            assert twin.sql("SELECT count(*) FROM t") == [(90_000,)]
+
+
 def test_log_that_the_server_has_recycled_makes_a_new_image_and_a_note(
     server: TestServer, place: Path
 ) -> None:

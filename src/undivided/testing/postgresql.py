@@ -83,8 +83,8 @@ class TestServer:
     def data(self) -> Path:
         return self.root / "data"
 
-    def create(self) -> None:
-        self.run("initdb", "-D", str(self.data), "-A", "trust", "-U", "postgres", "-N")
+    def create(self, *options: str) -> None:
+        self.run("initdb", "-D", str(self.data), "-A", "trust", "-U", "postgres", "-N", *options)
 
     def run(self, program: str, *arguments: str) -> None:
         """Runs one of PostgreSQL's programs as the servers' user."""
@@ -136,16 +136,19 @@ class TestServer:
 
 @contextlib.contextmanager
 def running_server(
-    root: Path, version: str | None = None, settings: Mapping[str, str] | None = None
+    root: Path,
+    version: str | None = None,
+    settings: Mapping[str, str] | None = None,
+    options: Sequence[str] = (),
 ) -> Iterator[TestServer]:
-    """A server of that major version (Debian's when None), stopped in the end."""
+    """A server of that major version (Debian's when None), stopped in the end. options: of initdb."""
     found = installations()
     binaries = found[version or min(found)]
     owner = account()
     root.mkdir(mode=0o700, exist_ok=True)
     os.chown(root, owner.uid, owner.gid)
     server = TestServer(root, binaries, settings=dict(settings or {}))
-    server.create()
+    server.create(*options)
     server.start()
     try:
         yield server

@@ -116,7 +116,9 @@ class PostgreSQLDriver:
             major = (directory / "PG_VERSION").read_text().strip()
             found = directory.stat()
         except OSError as error:
-            raise UndividedError(f"no cluster in {directory}: {error.strerror}", doing=doing) from None
+            raise UndividedError(
+                f"no cluster in {directory}: {(error.strerror or '').lower()}", doing=doing
+            ) from None
         owner = programs.owner_for(found.st_uid, found.st_gid)
         settings = [("port", str(self.component.get("port", 5432)))]
         if socket := self.component.get("socket"):

@@ -60,6 +60,17 @@ def owner_for(uid: int, gid: int) -> Owner:
     return Owner(account.pw_uid, account.pw_gid)
 
 
+def require_entry(directory: Path, owner: Owner, doing: str) -> None:
+    """Refuses, before any work, a directory that its server could not enter. Makes the owner its owner."""
+    if os.geteuid() == owner.uid:
+        return
+    os.chown(directory, owner.uid, owner.gid)
+    if subprocess.run(["test", "-x", str(directory)], check=False, **owner.as_process()).returncode:
+        name = pwd.getpwuid(owner.uid).pw_name
+        hint = "Let it pass through the directories above (chmod o+x), or recover elsewhere."
+        raise UndividedError(f"the user {name} may not enter {directory}", doing=doing, hint=hint)
+
+
 def programs(component: Component, major: str, directory: Path | None = None) -> Path:
     """The directory of postgres and its like of this major version. Raises UndividedError."""
     for place in _places(component, major, directory):

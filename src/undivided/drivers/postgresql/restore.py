@@ -27,7 +27,7 @@ from ...model.errors import DamageError, UndividedError
 from ...model.service import Component
 from ..base import Source
 from .configuration import place_configuration
-from .programs import Owner, last_words, launch, owner_for, programs, wait_ready
+from .programs import Owner, last_words, launch, owner_for, programs, require_entry, wait_ready
 from .wal import Log, segment_name
 
 TABLESPACES = "tablespaces"
@@ -47,6 +47,9 @@ def restore_cluster(component: Component, source: Source, into: Path) -> None:
     major = b"".join(source.read(b"data/PG_VERSION")).decode().strip()
     binaries = programs(component, major)
     segments = _segments(Log.of(state), sizes, doing)
+    owner = _owner(source)
+    into.mkdir(parents=True, exist_ok=True)
+    require_entry(into, owner, doing)
 
     # A cluster that was itself restored has its tablespaces inside, and may have sent them twice.
     inside = f"data/{TABLESPACES}/".encode()
@@ -57,7 +60,7 @@ def restore_cluster(component: Component, source: Source, into: Path) -> None:
     files = {name: b"".join(source.read(path)) for name, path in configured.items()}
     place_configuration(into, files, state, component)
     (into / "recovery.signal").touch(mode=0o600)
-    owner = _own(source, into)
+    _give(into, owner)
     _replay(binaries, into, str(state["restore_point"]), owner, doing)
 
 
@@ -115,18 +118,20 @@ def _extract_log(source: Source, wal: Path, segments: list[str], segment_size: i
             file.truncate(segment_size)
 
 
-def _own(source: Source, into: Path) -> Owner:
-    """Gives everything to whom it belonged, or to whom it can belong here."""
+def _owner(source: Source) -> Owner:
+    """Whom the cluster belonged to, or can belong to here."""
     entries = source.entries
     row = entries.path.tolist().index(b"data/PG_VERSION")
-    owner = owner_for(int(entries.uid[row]), int(entries.gid[row]))
+    return owner_for(int(entries.uid[row]), int(entries.gid[row]))
+
+
+def _give(into: Path, owner: Owner) -> None:
     into.chmod(0o700)
     if os.geteuid() == 0:
         os.chown(into, owner.uid, owner.gid)
         for place, directories, files in os.walk(into):
             for name in directories + files:
                 os.chown(os.path.join(place, name), owner.uid, owner.gid, follow_symlinks=False)
-    return owner
 
 
 def _replay(binaries: Path, into: Path, restore_point: str, owner: Owner, doing: str) -> None:

@@ -63,7 +63,7 @@ def translated(doing: str, hint: str = "") -> Iterator[None]:
 
 def line(error: BaseException) -> str:
     """An error's text as one line, in lower case where PostgreSQL shouts."""
-    text = " ".join(str(error).split())
+    text = " ".join(str(error).split()).partition(" Is the server running")[0]
     for loud in ("FATAL: ", "ERROR: "):
         text = text.replace(loud, "").replace("  ", " ")
     return text.strip() or type(error).__name__
