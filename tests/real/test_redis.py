@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from undivided.drivers.redis import RedisDriver
-from undivided.drivers.redis.resp import Connection, RefusedError
+from undivided.drivers.redis.resp import Connection, RefusedError, Server
 from undivided.model.errors import SourceError, UndividedError
 from undivided.model.point import ComponentPoint
 from undivided.model.service import Component
@@ -322,3 +322,23 @@ def test_running_servers_are_found_and_describe_themselves(server: RedisServer) 
     assert says.directory == str(server.data)
     assert says.version[0].isdigit()
     assert " on /" in says.filesystem
+
+
+def test_the_documented_rights_suffice_and_admit_to_the_copy(server: RedisServer, tmp_path: Path) -> None:
+    page = Path(__file__).parents[2] / "docs" / "drivers" / "redis.md"
+    (rule,) = [line for line in page.read_text().splitlines() if line.startswith("ACL SETUSER")]
+    server.call(*rule.replace("PASSWORD", "s3cret").split())
+    (tmp_path / "secret").write_text("s3cret")
+    given = {"user": "undivided", "password": {"file": str(tmp_path / "secret")}}
+    driver, sink = RedisDriver(server.component.at(given)), MemorySink()
+    server.call("SET", "key", "value")
+    first = capture(driver, sink)
+    second = capture(driver, sink, first)
+    assert [note for note in sink.notes if "new image" not in note] == []
+    assert driver.health().ok
+    assert driver.describe().directory == str(server.data)
+    with restored(server, sink, second, **given) as copy:
+        assert content(copy, "s3cret") == {(0, b"key"): (b"value", -1)}
+        unnamed = Server(socket=copy.server.socket)
+        with pytest.raises(RefusedError), contextlib.closing(Connection(unnamed)) as stranger:
+            stranger.call("GET", "key")

@@ -190,6 +190,9 @@ class RedisDriver:
         password = self._password()
         if password is not None and self.server.user is None:
             lines.append(f"requirepass {quoted(password)}")
+        elif password is not None and not self.component.get("config"):
+            # Users are not part of a point: only this one is let in until the others are made again.
+            lines += ["user default off", f"user {self.server.user} on {quoted('>' + password)} ~* &* +@all"]
         return "\n".join(lines) + "\n"
 
     def _await(self, process: subprocess.Popen[bytes] | None) -> None:
