@@ -343,8 +343,8 @@ def test_an_unheld_tree_is_ordered_and_names_what_it_could_not_promise(tmp_path:
     with writer(_CHURN, tree / "churning", 8):
         rig = Rig(tree, tmp_path / "cache")
         rig.driver.snapshotter = None
-        for _ in range(3):
-            point = rig.point()
+        for _ in range(50):
+            point = rig.point(held=(tree / "churning").touch)
             assert point.coherence == Coherence.ORDERED
             assert "neither held nor snapshotted" in point.notes[0]
             if len(point.notes) > 1:
@@ -363,7 +363,7 @@ def test_an_unheld_file_too_large_to_keep_is_read_after_the_mark(
     with writer(_CHURN, tree / "churning", 8):
         rig = Rig(tree, tmp_path / "cache")
         rig.driver.snapshotter = None
-        point = rig.point()
+        point = rig.point(held=(tree / "churning").touch)
         assert "churning" in point.notes[1]
         assert (rig.restored(tmp_path / "back") / "churning").stat().st_size == 8 << 20
 

@@ -112,4 +112,4 @@ def test_an_unreadable_directory_is_told_not_taken_for_empty(tmp_path: Path) -> 
 
 
 def test_an_empty_walk_has_empty_columns() -> None:
-    assert len(Walk.of([], [])) == 0
+    assert len(Walk.of([], [], 0)) == 0

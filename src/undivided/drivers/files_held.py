@@ -18,16 +18,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ..model.errors import SourceError
 from ..model.point import Coherence, Position
 from ..tree.beneath import Beneath
-from ..tree.diff import coarse_clock_ns, difference
+from ..tree.diff import coarse_clock_ns
 from ..tree.follow import Changes, Follow
-from ..tree.known import Known
 from ..tree.paths import first_few
-from ..tree.walk import Walk, walk
+from ..tree.walk import Walk
 from .base import Guard, Sink, Snapshotter
 from .files_remainder import Remainder
 from .files_tree import Tree, new_token, paths_of, read_into, refuse_gaps, state_of
@@ -40,7 +37,6 @@ LIMIT = 64 << 20
 """Bytes that may be copied while writers are held."""
 PER_FILE = 1e-4
 """Seconds that looking at one more file takes, at most."""
-_ALL_TIME_NS = 1 << 62
 _SETTLE = "Name its `writers` in the service file, exclude it, or put the tree on btrfs or XFS."
 
 
@@ -89,7 +85,7 @@ class HeldSession:
         rows, vanished = self._tree.changed(first, sink)
         sink.drop(vanished)
         self._read(sink, follow, first.take(rows))
-        changes = Changes({}, [], [])
+        changes = Changes(root.device, {}, [], [])
         for _ in range(ROUNDS):
             changes = follow.changes()
             refuse_gaps(changes.unreadable)
@@ -143,7 +139,13 @@ class HeldSession:
         rest.put(sink)
         self._final = follow.known.merged()
         if self._hold:
-            self._confirm(follow.root, self._final)
+            missed = follow.missed(self._marked_ns)
+            if missed:
+                raise SourceError(
+                    f"changed unseen before the mark: {first_few(missed)}",
+                    doing="confirm the tree",
+                    hint="Someone else writes there: name all its `writers` in the service file.",
+                )
         else:
             self._tell(sink, rest.restless)
         return state_of(self._token, follow.known.count, follow.known.size)
@@ -184,33 +186,11 @@ class HeldSession:
         for path in changes.vanished:
             sink.drop(follow.gone(path))
 
-    def _confirm(self, root: Beneath, captured: Walk) -> None:
-        """What the watch did not see: rows that were as they are before the mark, and not so captured."""
-        now = walk(root, patterns=self._tree.patterns, one_filesystem=self._tree.one_filesystem)
-        unlike = np.flatnonzero(
-            difference(captured, _ALL_TIME_NS, now).changed & (now.ctime_ns < self._marked_ns)
-        )
-        missed = [row for row in unlike.tolist() if not _only_relinked(captured, now, row)]
-        if missed:
-            raise SourceError(
-                f"changed unseen before the mark: {first_few(paths_of(missed, now.entries.path))}",
-                doing="confirm the tree",
-                hint="Someone who is not among its `writers` writes there; name them in the service file.",
-            )
-
     def _tell(self, sink: Sink, torn: list[bytes]) -> None:
         sink.note("the tree was neither held nor snapshotted: its files are not of one instant")
         restless = sorted(self._restless.union(torn))
         if restless:
             sink.note(f"changed or vanished while being read: {first_few(restless)}")
-
-
-def _only_relinked(captured: Walk, now: Walk, row: int) -> bool:
-    """Whether nothing but the change time differs, as when another name of a file came and went unseen."""
-    entries = now.entries
-    seen = Known(captured).find(entries.path[row])
-    is_now = (int(now.ino[row]), int(entries.mtime_ns[row]), int(entries.size[row]))
-    return seen is not None and (seen.ino, seen.mtime_ns, seen.size) == is_now
 
 
 def _unsettled(changes: Changes) -> SourceError:

@@ -207,21 +207,23 @@ def _from_pidfile(path: Path) -> int:
 
 def _tree(root: int) -> list[int]:
     """A process and all its descendants."""
-    children: dict[int, list[int]] = {}
-    for pid, parent in _parents():
-        children.setdefault(parent, []).append(pid)
+    if not os.path.exists("/proc/thread-self/children"):
+        raise _refused("this kernel does not list children", "Hold the writers by {cgroup: …} instead.")
     found = [root]
     for pid in found:
-        found += children.get(pid, ())
+        found += _children(pid)
     return found
 
 
-def _parents() -> Iterator[tuple[int, int]]:
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            fields = _stat(int(name))
-            if fields:
-                yield int(name), int(fields[1])
+def _children(pid: int) -> list[int]:
+    """As the kernel lists them for each thread: much quicker than asking every process for its parent. The
+    list is only reliable when nobody runs, which is how `stop` uses its last one."""
+    children: list[int] = []
+    with suppress(OSError):  # it ended
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with suppress(OSError):
+                children += map(int, Path(f"/proc/{pid}/task/{thread}/children").read_bytes().split())
+    return children
 
 
 def _of_user(user: str) -> Iterator[int]:

@@ -56,7 +56,6 @@ class Attributes:
         self._mode = (entries.mode & 0o7777).tolist()
         self._mtime = entries.mtime_ns.tolist()
         self._xattrs = {int(row): entries.xattrs[int(row)] for row in entries.xattrs.lengths().nonzero()[0]}
-        self._root = os.geteuid() == 0
 
     def set(self, row: int, fd: int) -> None:
         """On a file or directory open for more than its path."""

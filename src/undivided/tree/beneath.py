@@ -47,6 +47,7 @@ class Beneath:
     def __init__(self, root: str | bytes | os.PathLike[str]) -> None:
         """Raises OSError when root is no directory."""
         self.fd = os.open(root, _HERE)
+        self.device = os.fstat(self.fd).st_dev
         self.has_openat2 = True
 
     def open(self, path: bytes, flags: int, mode: int = 0) -> int:

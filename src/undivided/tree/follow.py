@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -23,18 +24,22 @@ from .patterns import Patterns
 from .walk import Walk, walk
 from .watch import Watch
 
+_ALL_TIME_NS = 1 << 62
+_TRUNCATION_SECONDS = 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """found: path → how it is now, of what is new or different. vanished: known paths that are gone; what was
-    beneath them is, too. unreadable: as in Walk."""
+    """device: of the tree's root. found: path → how it is now, of what is new or different. vanished: known
+    paths that are gone; what was beneath them is, too. unreadable: as in Walk."""
 
+    device: int
     found: dict[bytes, os.stat_result]
     vanished: list[bytes]
     unreadable: list[tuple[bytes, str]]
 
     def rows(self) -> Walk:
-        return Walk.of(list(self.found), list(self.found.values()))
+        return Walk.of(list(self.found), list(self.found.values()), self.device)
 
     @property
     def size(self) -> int:
@@ -67,7 +72,7 @@ class Follow:
     def start(self) -> Walk:
         """The first walk. Raises OSError when the root cannot be opened."""
         first = self._walk(ROOT)
-        self.known = Known(first)
+        self.known = Known(first, self.root.device)
         return first
 
     def suspect(self, paths: Iterable[bytes]) -> None:
@@ -92,7 +97,7 @@ class Follow:
             result = self._everything()
         else:
             touched = self._watch.taken()
-            result = Changes({}, [], [])
+            result = Changes(self.root.device, {}, [], [])
             for path in sorted(self._suspect | touched | set(also)):
                 if path not in result.found:
                     self._look(path, path in touched, result)
@@ -104,8 +109,32 @@ class Follow:
         self._looked_ns = now_ns
         return result
 
+    def missed(self, before_ns: int) -> list[bytes]:
+        """What the watch did not see: paths that last changed before that moment and are not as they are
+        known.
+
+        Only change times moved by a name of the file that came and went elsewhere do not count.
+        """
+        now = walk(self.root, patterns=self._patterns, one_filesystem=self._one_filesystem)
+        unlike = difference(self.known.merged(), _ALL_TIME_NS, now).changed & (now.ctime_ns < before_ns)
+        deadline = time.monotonic() + _TRUNCATION_SECONDS
+        paths = [now.entries.path[row] for row in np.flatnonzero(unlike).tolist()]
+        return [path for path in paths if self._is_missed(path, before_ns, deadline)]
+
     def close(self) -> None:
         self._watch.close()
+
+    def _is_missed(self, path: bytes, before_ns: int, deadline: float) -> bool:
+        """Looks again and again: a file that is being truncated shows its new size before its new times."""
+        while True:
+            found, seen = self._stat(path), self.known.find(path)
+            if found is None or found.st_ctime_ns >= before_ns:
+                return False
+            if seen and seen._replace(ctime_ns=found.st_ctime_ns) == Seen.of(found):
+                return False
+            if time.monotonic() > deadline:
+                return True
+            time.sleep(0.005)
 
     def _look(self, path: bytes, touched: bool, result: Changes) -> None:
         seen = self.known.find(path)
@@ -154,7 +183,7 @@ class Follow:
     def _everything(self) -> Changes:
         now = self._walk(ROOT)
         unlike = difference(self.known.merged(), self._looked_ns, now)
-        result = Changes({}, unlike.vanished.tolist(), now.unreadable)
+        result = Changes(self.root.device, {}, unlike.vanished.tolist(), now.unreadable)
         paths = {now.entries.path[row] for row in np.flatnonzero(unlike.changed).tolist()}
         for path in sorted(paths | self._suspect):
             found = self._stat(path)

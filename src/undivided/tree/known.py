@@ -35,12 +35,14 @@ class Seen(NamedTuple):
 
 
 class Known:
-    """base: sorted by path. count: how many paths there are; size: their bytes."""
+    """base: sorted by path. device: that of the tree's root. count: how many paths there are; size: their
+    bytes."""
 
-    def __init__(self, base: Walk) -> None:
+    def __init__(self, base: Walk, device: int) -> None:
         self.count = len(base)
         self.size = int(base.entries.size.sum())
         self._base = base
+        self._device = device
         self._paths = base.entries.path
         self._over: dict[bytes, os.stat_result | None] = {}
 
@@ -105,7 +107,9 @@ class Known:
             if row < len(keep) and self._paths[row] == path:
                 keep[row] = False
         seen = {path: found for path, found in self._over.items() if found}
-        whole = Walk.concat([self._base.take(np.flatnonzero(keep)), Walk.of(list(seen), list(seen.values()))])
+        whole = Walk.concat(
+            [self._base.take(np.flatnonzero(keep)), Walk.of(list(seen), list(seen.values()), self._device)]
+        )
         paths = whole.entries.path.tolist()
         return whole.take(np.array(sorted(range(len(paths)), key=paths.__getitem__), np.int64))
 

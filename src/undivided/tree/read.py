@@ -14,6 +14,7 @@ import errno
 import grp
 import os
 import pwd
+import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -25,7 +26,7 @@ from ..model.entries import Entries, Entry, Kind, encode_extents, encode_xattrs,
 from ..model.errors import SourceError
 from .beneath import Beneath
 from .paths import ROOT, parent_of, shown
-from .walk import Walk
+from .walk import Walk, link_number
 
 Buffer = bytes | bytearray | memoryview
 
@@ -208,8 +209,8 @@ def opened(root: Beneath, path: bytes) -> Iterator[Opened | None]:
                     found = os.fstat(fd)
                 place: int | bytes = fd if fd >= 0 else b"/proc/self/fd/%d/%s" % (parent, name)
                 target = os.readlink(name, dir_fd=parent) if kind == Kind.SYMLINK else b""
-                sparse = kind == Kind.FILE and found.st_blocks * 512 < found.st_size
-                one = Opened(_entry(path, found, target, _xattrs(place), sparse, fd), found, fd)
+                entry = replace(_entry(root, path, found, fd), target=target, xattrs=_xattrs(place))
+                one = Opened(entry, found, fd)
         except OSError as error:
             if error.errno not in _GONE:
                 raise unreadable(path, error) from error
@@ -312,9 +313,20 @@ def _xattrs(place: int | bytes) -> dict[bytes, bytes]:
     return found
 
 
-def _entry(
-    path: bytes, found: os.stat_result, target: bytes, xattrs: dict[bytes, bytes], sparse: bool, fd: int
-) -> Entry:
-    row = Walk.of([path], [found]).entries.row(0)
-    extents = tuple(data_extents(fd, found.st_size)) if sparse else ()
-    return replace(row, target=target, xattrs=xattrs, extents=extents)
+def _entry(root: Beneath, path: bytes, found: os.stat_result, fd: int) -> Entry:
+    kind = kind_of(found.st_mode)
+    is_file, is_device = kind == Kind.FILE, kind in (Kind.CHARACTER, Kind.BLOCK)
+    linked = found.st_nlink > 1 and kind != Kind.DIRECTORY
+    sparse = is_file and found.st_blocks * 512 < found.st_size
+    return Entry(
+        path=path,
+        kind=kind,
+        mode=stat.S_IMODE(found.st_mode),
+        uid=found.st_uid,
+        gid=found.st_gid,
+        mtime_ns=found.st_mtime_ns,
+        size=found.st_size if is_file else 0,
+        rdev=found.st_rdev if is_device else 0,
+        link=link_number(found.st_ino, found.st_dev, root.device) if linked else 0,
+        extents=tuple(data_extents(fd, found.st_size)) if sparse else (),
+    )

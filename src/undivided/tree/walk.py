@@ -42,6 +42,7 @@ for _format in (
 _LIST = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 _EVERYTHING = Patterns()
+_ODD, _MASK = 0x9E3779B97F4A7C15, (1 << 64) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +70,8 @@ class Walk:
         )
 
     @staticmethod
-    def of(paths: list[bytes], found: Sequence[os.stat_result]) -> Walk:
-        """Stat results to columns, sorted by path."""
+    def of(paths: list[bytes], found: Sequence[os.stat_result], device: int) -> Walk:
+        """Stat results to columns, sorted by path. device: that of the tree's root."""
         order = sorted(range(len(paths)), key=paths.__getitem__)
         if any(map(int.__gt__, order, order[1:])):
             paths, found = [paths[i] for i in order], [found[i] for i in order]
@@ -94,7 +95,7 @@ class Walk:
             mtime_ns=column("st_mtime_ns", np.int64),
             size=np.where(is_file, size, 0),
             rdev=rdev,
-            link=_links(kind, nlink, ino, dev),
+            link=_links(kind, nlink, ino, dev, device),
             target=Ragged.empty(n),
             xattrs=Ragged.empty(n),
             extents=Ragged.empty(n),
@@ -135,7 +136,7 @@ def walk(
     if walker.gone or patterns.selective:
         keep = _wanted(paths, found, walker.gone, patterns)
         paths, found = [paths[i] for i in keep], [found[i] for i in keep]
-    return replace(Walk.of(paths, found), unreadable=walker.unreadable)
+    return replace(Walk.of(paths, found, root.device), unreadable=walker.unreadable)
 
 
 class _Walker:
@@ -239,15 +240,16 @@ def _tuples(found: Sequence[os.stat_result]) -> list[Array]:
     return [mode, ino.view(np.uint64), dev.view(np.uint64), nlink, uid, gid, size]
 
 
-def _links(kind: Array, nlink: Array, ino: Array, dev: Array) -> Array:
-    """0, or one number per file that has several names. Numbers of devices change with every boot, so a
-    second filesystem of the tree is told apart by its place in order of path only."""
-    many = (nlink > 1) & (kind != Kind.DIRECTORY)
-    if not many.any():
-        return np.zeros(len(kind), np.uint64)
-    devices = list(dict.fromkeys(dev.tolist()))
-    places = {d: np.uint64(i) << np.uint64(48) for i, d in enumerate(devices)}
-    shift = np.array([places[d] for d in dev[many].tolist()], np.uint64)
+def link_number(inode: int, device: int, root_device: int) -> int:
+    """What names the file that several paths share: its inode, on other filesystems of the tree mixed with
+    the device."""
+    return inode if device == root_device else (inode ^ (device * _ODD)) & _MASK
+
+
+def _links(kind: Array, nlink: Array, ino: Array, dev: Array, device: int) -> Array:
+    """0, or the link number of files that have several names."""
     link = np.zeros(len(kind), np.uint64)
-    link[many] = ino[many] ^ shift
+    many = np.flatnonzero((nlink > 1) & (kind != Kind.DIRECTORY)).tolist()
+    for row in many:
+        link[row] = link_number(int(ino[row]), int(dev[row]), device)
     return link
