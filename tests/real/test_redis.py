@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from undivided.drivers.redis import RedisDriver
@@ -45,6 +46,11 @@ def restored(
         yield driver
     finally:
         driver.stop()
+
+
+def processes() -> list[list[str]]:
+    """Every command line on this host."""
+    return [process.info["cmdline"] or [] for process in psutil.process_iter(["cmdline"])]
 
 
 def content(driver: RedisDriver, password: str | None = None, databases: int = 16) -> dict[Any, Any]:
@@ -209,6 +215,7 @@ def test_the_password_is_used_and_stored_nowhere(tmp_path: Path) -> None:
             assert content(copy, "hunter2hunter2") == {(0, b"key"): (b"value", -1)}
             with pytest.raises(RefusedError), contextlib.closing(Connection(copy.server)) as stranger:
                 stranger.call("GET", "key")
+            assert not any("hunter2" in word for process in processes() for word in process)
             files = [p.read_bytes() for p in copy.directory().rglob("*") if p.is_file()]
             assert not any(b"hunter2" in text for text in files)
 
@@ -342,3 +349,14 @@ def test_the_documented_rights_suffice_and_admit_to_the_copy(server: RedisServer
         unnamed = Server(socket=copy.server.socket)
         with pytest.raises(RefusedError), contextlib.closing(Connection(unnamed)) as stranger:
             stranger.call("GET", "key")
+
+
+def test_a_server_that_does_not_let_us_in_is_never_taken_for_one_that_is_down(tmp_path: Path) -> None:
+    with RedisServer({"requirepass": "hunter2hunter2"}) as server:
+        (tmp_path / "wrong").write_text("guess")
+        stranger = RedisDriver(server.component.at({"password": {"file": str(tmp_path / "wrong")}}))
+        for step in (stranger.stop, stranger.start, RedisDriver(server.component).stop):
+            with pytest.raises(UndividedError) as refusal:
+                step()
+            assert refusal.value.hint
+        assert server.process is not None and server.process.poll() is None

@@ -26,7 +26,7 @@ from ..install import exchange
 from ..running import start_by_options, stop_by_options
 from ..secrets import secret
 from .rebuild import DEFAULT_PORT, configuration, quoted, rebuild
-from .resp import Connection, RefusedError, Server, info
+from .resp import AbsentError, Connection, RefusedError, Server, info
 from .session import RedisSession
 
 _PROGRAMS = ("redis-server", "valkey-server")
@@ -77,15 +77,9 @@ class RedisDriver:
 
     def health(self) -> Health:
         try:
-            connection = self._connect()
-            try:
-                connection.call("PING")
-                keys = info(connection, "keyspace")
-            finally:
-                connection.close()
+            return Health(True, self._ask())
         except UndividedError as error:
             return Health(False, error.cause)
-        return Health(True, f"answers at {self.server}, {len(keys)} databases in use")
 
     def session(self, previous: ComponentPoint | None, *, must_hold: bool) -> RedisSession:
         return RedisSession(self.server, self._password(), previous)
@@ -112,7 +106,8 @@ class RedisDriver:
         return exchange(built, self.directory(), aside)
 
     def start(self) -> None:
-        if self.health().ok:
+        if not self._is_absent():
+            self._await(None)
             return
         if start_by_options(self.component):
             self._await(None)
@@ -141,7 +136,7 @@ class RedisDriver:
     def stop(self) -> None:
         try:
             connection = self._connect()
-        except SourceError:
+        except AbsentError:
             return
         try:
             pid = int(info(connection, "server")["process_id"])
@@ -153,6 +148,24 @@ class RedisDriver:
 
     def _connect(self) -> Connection:
         return Connection(self.server, self._password())
+
+    def _is_absent(self) -> bool:
+        try:
+            self._connect().close()
+        except AbsentError:
+            return True
+        except RefusedError:
+            pass  # it answers, if only to say no
+        return False
+
+    def _ask(self) -> str:
+        connection = self._connect()
+        try:
+            connection.call("PING")
+            used = info(connection, "keyspace")
+        finally:
+            connection.close()
+        return f"answers at {self.server}, {len(used)} databases in use"
 
     def _password(self) -> str | None:
         return secret(self.component.get("password"), f"log in to Redis at {self.server}")
@@ -196,15 +209,22 @@ class RedisDriver:
         return "\n".join(lines) + "\n"
 
     def _await(self, process: subprocess.Popen[bytes] | None) -> None:
+        """Until it answers. One that refuses us will go on to; one that loads its data will not."""
         until = time.monotonic() + _PATIENCE
-        while not (health := self.health()).ok:
-            ended = process is not None and process.poll() is not None
-            if ended or time.monotonic() > until:
-                raise UndividedError(
-                    f"it does not answer: {health.says}",
-                    doing=f"start {self.component.name}",
-                    hint=f"See redis.log and the server's own log in {self.directory()}.",
-                )
+        while True:
+            try:
+                self._ask()
+                return
+            except SourceError as error:
+                ended = process is not None and process.poll() is not None
+                refused = isinstance(error, RefusedError) and error.code not in ("LOADING", "BUSY")
+                if ended or refused or time.monotonic() > until:
+                    raise UndividedError(
+                        f"it does not answer: {error.cause}",
+                        doing=f"start {self.component.name}",
+                        hint=(refused and error.hint)
+                        or "See redis.log, or the server's own log, in its directory.",
+                    ) from error
             time.sleep(_POLL)
 
     def _shut_down(self, connection: Connection) -> None:

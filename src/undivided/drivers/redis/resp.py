@@ -21,12 +21,25 @@ Reply = bytes | int | None | list["Reply"]
 _PIECE = 1 << 20
 
 
+_HINTS = {
+    "NOAUTH": "Give `password`, and `user` if it is not the default one, in the service file.",
+    "WRONGPASS": "Correct `user` and `password` in the service file.",
+    "NOPERM": "Give the user the rights that docs/drivers/redis.md lists.",
+    "LOADING": "Wait until the server has loaded its data.",
+    "BUSY": "Wait for the script that runs, or end it with SCRIPT KILL.",
+}
+
+
 class RefusedError(SourceError):
     """The server answered with an error. `code` is its first word: NOPERM, WRONGPASS, LOADING, ERR."""
 
     def __init__(self, cause: str, *, doing: str = "", hint: str = "") -> None:
-        super().__init__(cause, doing=doing, hint=hint)
         self.code = cause.split(" ", 1)[0]
+        super().__init__(cause, doing=doing, hint=hint or _HINTS.get(self.code, ""))
+
+
+class AbsentError(SourceError):
+    """Nobody listens there: the server is down. A server that is only silent is not absent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +88,10 @@ class Connection:
                 made.close()
                 raise
         except OSError as error:
-            raise SourceError(
+            kind = (
+                AbsentError if isinstance(error, ConnectionRefusedError | FileNotFoundError) else SourceError
+            )
+            raise kind(
                 f"no Redis answers at {self.server}: {(error.strerror or str(error)).lower()}",
                 hint="Start the server, or correct socket, address and port in the service file.",
             ) from error
