@@ -34,7 +34,7 @@ def find(pattern: str, service: str | None = None, /, *, common: Common = COMMON
     if service is not None:
         context.known_service(service)
     names = [service] if service is not None else context.catalog.services()
-    found = [hit for name in names for hit in _search(context, name, Patterns(exclude=[pattern]))]
+    found = [hit for name in names for hit in _search(context, name, pattern)]
     rows = [
         [
             hit["component"],
@@ -53,9 +53,12 @@ def find(pattern: str, service: str | None = None, /, *, common: Common = COMMON
     return 0
 
 
-def _search(context: Context, service: str, patterns: Patterns) -> Iterator[dict[str, Any]]:
+def _search(context: Context, service: str, pattern: str) -> Iterator[dict[str, Any]]:
+    only_directories = pattern.endswith("/")
+    patterns = Patterns(exclude=[pattern])
+
     def wanted(path: bytes, directory: bool) -> bool:
-        return patterns.excludes(path, directory=directory)
+        return (directory or not only_directories) and patterns.excludes(path, directory=only_directories)
 
     reader = context.vault.reader()
     for (component, timeline), marks in context.catalog.timelines(service).items():

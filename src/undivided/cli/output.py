@@ -62,7 +62,7 @@ def error_record(error: UndividedError) -> dict[str, Any]:
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """Aligned columns: numbers (columns whose head ends in a space) to the right."""
-    widths = [max(len(cell) for cell in column) for column in zip(head, *rows, strict=True)]
+    widths = [max(len(cell.strip()) for cell in column) for column in zip(head, *rows, strict=True)]
     lines = []
     for row in (head, *rows):
         cells = [
