@@ -136,3 +136,16 @@ def test_what_was_written_between_points_while_the_log_was_off_is_not_lost() -> 
         assert any("the server was restarted" in note for note in second.notes)
         with running(server.restored(sink, second)) as copy:
             assert answer(copy, "SELECT what FROM shop.orders") == [("unlogged",)]
+
+
+def test_a_dump_waits_for_the_cut_longer_than_the_server_lets_a_session_idle() -> None:
+    with MariaDBServer("wait_timeout=1", binary_log=False) as server:
+        server.run("CREATE DATABASE shop", "CREATE TABLE shop.orders (what TEXT)")
+        sink = MemorySink()
+        point = capture(
+            MariaDBDriver(server.component()),
+            sink,
+            prepared=lambda: server.run("SELECT SLEEP(2.5)", "INSERT INTO shop.orders VALUES ('late')"),
+        )
+        assert b"'late'" in sink.data[b"dump.sql"]
+        assert point.position.text.startswith("lsn ")

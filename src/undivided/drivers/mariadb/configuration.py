@@ -24,6 +24,7 @@ from .programs import program
 NAME = "my.cnf"
 LOG = "mariadbd.log"
 _LONGEST_SOCKET = 107
+_USUAL_PORT = 3306
 _KEPT = (
     "innodb_page_size",
     "innodb_data_file_path",
@@ -64,7 +65,7 @@ def write_configuration(component: Component, into: Path, settings: Mapping[str,
         "# `defaults` that speak of it.",
         "[mariadbd]",
         *(f"{name}={settings[name]}" for name in _KEPT if settings.get(name) not in (None, "")),
-        f"port={int(component.get('port', 3306))}",
+        f"port={_own_port(component) or settings.get('port', _USUAL_PORT)}",
         f"bind_address={component.get('address', '127.0.0.1')}",
     ]
     if settings.get("skip_networking") == "ON":
@@ -105,4 +106,11 @@ def datadir_in(component: Component, defaults: str) -> str | None:
 
 
 def _places(component: Component) -> list[str]:
-    return [f"--{name}={component.options[name]}" for name in ("socket", "port") if component.get(name)]
+    said = {"socket": component.get("socket"), "port": _own_port(component)}
+    return [f"--{name}={value}" for name, value in said.items() if value]
+
+
+def _own_port(component: Component) -> int | None:
+    """The port this component asks for. The usual one is what a component has that asks for none."""
+    port = int(component.get("port", _USUAL_PORT))
+    return None if port == _USUAL_PORT else port

@@ -43,8 +43,10 @@ _ASKED = (
     "event_scheduler",
     "skip_networking",
     "time_zone",
+    "port",
 )
 
+_OLDEST = (10, 5)
 _STARTED = (
     "SELECT CAST(UNIX_TIMESTAMP() - VARIABLE_VALUE AS INT) FROM information_schema.GLOBAL_STATUS "
     "WHERE VARIABLE_NAME = 'UPTIME'"
@@ -82,11 +84,12 @@ def ask(connection: Connection) -> Facts:
     names = ", ".join(f"'{n}'" for n in (*SETTINGS, *_ASKED))
     rows = connection.rows(f"SHOW GLOBAL VARIABLES WHERE Variable_name IN ({names})")
     known: dict[str, Any] = {str(name).lower(): str(value) for name, value in rows}
+    _supported(known["version"])
     directory = os.path.normpath(known["datadir"])
     settings = {n: known[n] for n in SETTINGS if n in known}
     if known["time_zone"] not in ("SYSTEM", ""):
         settings["default_time_zone"] = known["time_zone"]
-    for name in ("event_scheduler", "server_id", "skip_networking"):
+    for name in ("event_scheduler", "server_id", "skip_networking", "port"):
         settings[name] = known[name]
     log_base = known["log_bin_basename"] if known["log_bin"] == "ON" else None
     if log_base:
@@ -100,6 +103,17 @@ def ask(connection: Connection) -> Facts:
         started=int(connection.one(_STARTED)[0]),
         without_log=_without_log(connection, known),
         statements=known["binlog_format"] == "STATEMENT",
+    )
+
+
+def _supported(version: str) -> None:
+    numbers = version.split("-")[0].split(".")
+    if "MariaDB" in version and tuple(int(n) for n in numbers[:2]) >= _OLDEST:
+        return
+    raise SourceError(
+        f"the server is {version}: MariaDB {'.'.join(map(str, _OLDEST))} or newer is needed",
+        doing="ask a MariaDB server",
+        hint="Its backup stages are what holds it.",
     )
 
 

@@ -100,12 +100,20 @@ class Gate:
                             _SNAPSHOT
                         ):
                             self._kept = packet
+                            self._ask_for_patience(server)
                             return
                         server.sendall(packet)
         except (OSError, EOFError) as error:
             self._failure = f"the dump's connection broke before its snapshot: {error}"
         finally:
             self._arrived.set()
+
+    def _ask_for_patience(self, server: socket.socket) -> None:
+        """The dump has set its session to the server's idle limit, and other components may take hours."""
+        query = bytes([_QUERY]) + b"SET SESSION wait_timeout = 28800"
+        server.sendall(len(query).to_bytes(3, "little") + b"\0" + query)
+        if _packet(server)[4] != _OK:
+            raise EOFError("the server refused a longer idle time")
 
     def _connect(self) -> socket.socket:
         if self._login.socket:

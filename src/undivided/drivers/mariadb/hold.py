@@ -88,7 +88,7 @@ class Hold:
             self._limit(min(PATIENCE, remaining), max(1, math.ceil(remaining)))
             for stage in _STAGES:
                 self._enter(stage)
-                self._limit_again(deadline)
+                self._in_time(deadline)
         except SourceError:
             self._drop()
             raise
@@ -130,7 +130,7 @@ class Hold:
             f"wait_timeout = {idle}"
         )
 
-    def _limit_again(self, deadline: float) -> None:
+    def _in_time(self, deadline: float) -> None:
         if time.monotonic() >= deadline:
             raise SourceError("it could not be held in time", doing=self._doing)
 

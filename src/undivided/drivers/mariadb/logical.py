@@ -41,8 +41,9 @@ class Logical:
         self._gate: Gate | None = None
         self._child: Child | None = None
 
-    def prepare(self, sink: Sink, connection: Connection) -> None:
-        self._name_the_unsteady(sink, connection)
+    def prepare(self, sink: Sink) -> None:
+        with Connection(self._login, self._doing) as connection:
+            self._name_the_unsteady(sink, connection)
         gate = self._gate = Gate(self._login, self._doing)
         with self._login.option_file(socket=gate.path) as options:
             self._child = Child(

@@ -40,7 +40,7 @@ class Physical:
         self._image = int(self._state.get("image_size", 0))
         self._mark: tuple[str, int, str] | None = None
 
-    def prepare(self, sink: Sink, connection: Connection) -> None:
+    def prepare(self, sink: Sink) -> None:
         readable(self._facts)
         reason = self._why_new(sink)
         if reason is None:
@@ -57,8 +57,9 @@ class Physical:
                 "binlog_format is STATEMENT: a statement whose effect depends on more than the data it reads "
                 "may have another effect when it is replayed. ROW is safe."
             )
-        file, offset, *_ = connection.one("SHOW MASTER STATUS")
-        self._chain = self._log.follow(sink, self._chain, connection, str(file), int(offset))
+        with Connection(self._login, self._doing) as connection:
+            file, offset, *_ = connection.one("SHOW MASTER STATUS")
+            self._chain = self._log.follow(sink, self._chain, connection, str(file), int(offset))
 
     def mark(self, session: Connection) -> Position:
         file, offset, *_ = session.one("SHOW MASTER STATUS")

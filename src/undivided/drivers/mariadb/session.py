@@ -25,7 +25,7 @@ from .physical import Physical
 class Way(Protocol):
     """How the data goes to the sink."""
 
-    def prepare(self, sink: Sink, connection: Connection) -> None: ...
+    def prepare(self, sink: Sink) -> None: ...
 
     def mark(self, session: Connection) -> Position:
         """session: the one that holds."""
@@ -55,24 +55,27 @@ class MariaDBSession:
         state: Mapping[str, Any] | None = self._previous.state if self._previous else None
         with Connection(login, f"capture {self._name}") as connection:
             facts = ask(connection)
-            self._hold = Hold(login, self._name)
-            self._hold.open()
-            self._hold.rehearse()
-            if facts.without_log is None:
-                self._way = Physical(self._component, login, facts, state)
-            else:
-                sink.note(f"Captured by a dump, since {facts.without_log}.")
-                self._way = Logical(self._component, login, facts)
-            self._state = {
-                "way": PHYSICAL if facts.without_log is None else LOGICAL,
-                "version": facts.version,
-                "series": facts.series,
-                "started": facts.started,
-                "settings": facts.settings,
-                "uid": facts.owner.uid,
-                "gid": facts.owner.gid,
-            }
-            self._way.prepare(sink, connection)
+        self._hold = Hold(login, self._name)
+        self._hold.open()
+        self._hold.rehearse()
+        if facts.without_log is None:
+            self._way = Physical(self._component, login, facts, state)
+        else:
+            sink.note(f"Captured by a dump, since {facts.without_log}.")
+            self._way = Logical(self._component, login, facts)
+        self._state = {
+            "way": PHYSICAL if facts.without_log is None else LOGICAL,
+            "version": facts.version,
+            "series": facts.series,
+            "started": facts.started,
+            "settings": facts.settings,
+            "uid": facts.owner.uid,
+            "gid": facts.owner.gid,
+        }
+        # An image may take hours, longer than the server keeps an idle session.
+        self._hold.close()
+        self._way.prepare(sink)
+        self._hold.open()
         self._hold.rehearse()
 
     def hold(self, guard: Guard, deadline: float) -> None:
