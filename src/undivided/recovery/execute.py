@@ -29,7 +29,7 @@ from ..model.errors import UndividedError
 from ..model.point import RecoveryPoint
 from ..vault.vault import Reader, Vault
 from . import checks
-from .failure import doing
+from .failure import doing, naming
 from .placement import Placement
 from .places import occupied
 from .plan import Action, Mode, Plan
@@ -172,7 +172,7 @@ class _Recovery:
             first=self.first,
         )
         source = VaultSource(reader, placement.part, abandoned=abandoned, given=given)
-        with _naming(f"build {placement.name}"), doing(f"build {placement.name}"):
+        with naming(f"build {placement.name}"), doing(f"build {placement.name}"):
             placement.staging.write(record)
             driver_for(placement.component).restore(source, placement.staging.empty())
             placement.staging.settle()
@@ -199,7 +199,7 @@ class _Recovery:
         self.stopped = time.monotonic()
         for number, placement in enumerate(placements):
             try:
-                with _naming(f"stop {placement.name}"), doing(f"stop {placement.name}"):
+                with naming(f"stop {placement.name}"), doing(f"stop {placement.name}"):
                     driver_for(placement.component).stop()
             except UndividedError as error:
                 self.start_again(placements[: number + 1], error)
@@ -216,7 +216,7 @@ class _Recovery:
     def exchange(self) -> None:
         for placement in self.plan.placed(Action.EXCHANGE):
             what = f"put {placement.name} at {placement.place}"
-            with _naming(what), doing(what):
+            with naming(what), doing(what):
                 self.make_way(placement)
                 aside = driver_for(placement.component).install(placement.staging.data, placement.suffix)
             if aside:
@@ -236,7 +236,7 @@ class _Recovery:
         for placement in self.plan.placed(Action.START):
             component = placement.component
             driver = driver_for(component)
-            with _naming(f"start {component.name}"), doing(f"start {component.name}"):
+            with naming(f"start {component.name}"), doing(f"start {component.name}"):
                 driver.start()
                 deadline = time.monotonic() + _READY_SECONDS
                 while not (health := driver.health()).ok:
@@ -254,11 +254,6 @@ class _Recovery:
     def result(self, failed: str | None, verdicts: list[checks.Verdict]) -> Result:
         now = time.monotonic()
         plan = self.plan
-        notes = [
-            f"{name}: what was at {part.place} is at {part.aside}"
-            for name, part in self.parts.items()
-            if part.aside
-        ]
         return Result(
             service=plan.service.name,
             point=plan.point.id,
@@ -275,7 +270,7 @@ class _Recovery:
             checks=tuple(verdicts),
             failed=failed,
             resumable=failed is not None,
-            notes=(*plan.warnings, *notes),
+            notes=plan.warnings,
         )
 
     def data_loss(self) -> float | None:
@@ -297,16 +292,6 @@ def _placed(placement: Placement) -> Recovered:
         position=placement.part.position.text,
         aside=str(placement.aside) if moved else None,
     )
-
-
-@contextmanager
-def _naming(what: str) -> Iterator[None]:
-    """Errors of drivers and of the vault that do not say what was being done, say so."""
-    try:
-        yield
-    except UndividedError as error:
-        error.doing = error.doing or what
-        raise
 
 
 @contextmanager

@@ -1,4 +1,5 @@
-"""Where the operating system's refusals become errors that say what recovery was doing."""
+"""Errors that say what recovery was doing: the refusals of the operating system, and all that do not say it
+themselves."""
 
 from __future__ import annotations
 
@@ -28,3 +29,13 @@ def doing(what: str) -> Iterator[None]:
         cause = (error.strerror or str(error)).lower()
         at = f": {error.filename!s}" if error.filename else ""
         raise UndividedError(cause + at, doing=what, hint=_HINTS.get(error.errno or 0, "")) from error
+
+
+@contextmanager
+def naming(what: str) -> Iterator[None]:
+    """An error raised inside that does not say what was being done, says this."""
+    try:
+        yield
+    except UndividedError as error:
+        error.doing = error.doing or what
+        raise

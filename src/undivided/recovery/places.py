@@ -135,7 +135,7 @@ def refuse_occupied(component: Component, place: Path, original: Path | None, *,
                 "moves aside what is there.",
             )
         raise UsageError(
-            f"{place} is not empty",
+            f"{place} {'is not empty' if place.is_dir() else 'is there already'}",
             hint=f"Recover {component.name} to an empty directory or one that is not there.",
         )
     for says, endpoint in endpoints(component) if endpoints_too else ():

@@ -25,6 +25,7 @@ from ..model.errors import UsageError
 from ..model.point import RecoveryPoint
 from ..model.service import Component, Service
 from . import checks
+from .failure import naming
 from .identity import elsewhere, refuse_stranger
 from .placement import Placement, beneath, components_of, placements
 from .places import inside_protected, refuse_collisions, refuse_occupied, short_of_space
@@ -139,14 +140,15 @@ def make_plan(
 
     Raises UsageError for what must not be done; nothing is changed either way.
     """
-    mode = _mode(to, target, in_place, start)
-    originals = components_of(service, point)
-    if to is not None:
-        components = [beneath(component, Path(os.path.abspath(to))) for component in originals]
-    else:
-        components = _at(target or {}, originals, point)
-    found = placements(service, point, components)
-    _refuse(mode, found.each, originals)
+    with naming(f"recover {service.name} to point {point.id}"):
+        mode = _mode(to, target, in_place, start)
+        originals = components_of(service, point)
+        if to is not None:
+            components = [beneath(component, Path(os.path.abspath(to))) for component in originals]
+        else:
+            components = _at(target or {}, originals, point)
+        found = placements(service, point, components)
+        _refuse(mode, found.each, originals)
     first = found.first if mode is Mode.IN_PLACE else None
     whole = replace(service, components={p.name: p.component for p in found.each})
     takes_point = mode is Mode.IN_PLACE and protect_first and first is None
