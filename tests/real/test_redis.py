@@ -108,13 +108,11 @@ def test_acknowledged_before_the_hold_is_in_and_begun_after_it_is_out(server: Re
             previous = capture(driver, sink, previous, held=lambda held=held: held.append(len(acknowledged)))
             # One command may have been executed whose answer was under way when the pause began.
             bounds.append((held[0], held[0] + 1))
-            points.append((previous, dict(sink.data), dict(sink.rows)))
+            points.append((previous, sink.copy()))
     finally:
         stop.set()
         writer.join()
-    for number, (point, data, rows) in enumerate(points):
-        kept = MemorySink()
-        kept.data, kept.rows = data, rows
+    for number, (point, kept) in enumerate(points):
         into = server.directory / f"at-{number}"
         into.mkdir()
         there = RedisDriver(server.component.at({"socket": str(into / "s"), "path": str(into)}))

@@ -126,7 +126,7 @@ class DriverSuite:
 
                 previous = capture(driver, sink, previous, prepared=prepared, released=released)
                 sink.settle()
-                points.append((_copy(sink), previous, before[0], begun[0]))
+                points.append((sink.copy(), previous, before[0], begun[0]))
         for kept, point, least, most in points:
             with self.recovered(instance, kept, point) as component:
                 found = {token for token in instance.read_all(component) if token.startswith(f"{name}-")}
@@ -251,9 +251,3 @@ class DriverSuite:
             session.release()
             session.close()
         assert failure.value.hint
-
-
-def _copy(sink: MemorySink) -> MemorySink:
-    kept = MemorySink()
-    kept.rows, kept.data = dict(sink.rows), dict(sink.data)
-    return kept

@@ -29,8 +29,10 @@ class MemorySink:
     @property
     def entries(self) -> Entries:
         ordered = [self.rows[p] for p in sorted(self.rows)]
-        digests = [hashlib.sha256(self.data[r.path]).digest() if r.path in self.data else b"" for r in ordered]
-        return Entries.of(ordered, digests)
+        return Entries.of(ordered, [self._digest(r.path) for r in ordered])
+
+    def _digest(self, path: bytes) -> bytes:
+        return hashlib.sha256(self.data[path]).digest() if path in self.data else b""
 
     def put(self, entry: Entry, data: Iterable[Buffer] = (), layout: Layout = Layout.BLOCKS) -> int:
         content = b"".join(bytes(d) for d in data)
@@ -73,6 +75,12 @@ class MemorySink:
     def progress(self, done: int, total: int | None = None) -> None:
         pass
 
+    def copy(self) -> MemorySink:
+        """The tree as it is now, to go on from apart."""
+        other = MemorySink()
+        other.rows, other.data = dict(self.rows), dict(self.data)
+        return other
+
     def settle(self) -> int:
         """Ends the point, as a commit does: what an image did not put again goes. Returns the bytes moved."""
         self.drop(sorted(self._doomed))
@@ -82,7 +90,7 @@ class MemorySink:
 
 
 class MemorySource:
-    """What a MemorySink holds, as a recovery source. Plain writes: hostile trees are tree/write.py's business."""
+    """What a MemorySink holds, as a recovery source. Hostile trees are tree/write.py's business."""
 
     def __init__(self, sink: MemorySink, point: ComponentPoint) -> None:
         self.sink = sink

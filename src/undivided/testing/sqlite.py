@@ -8,10 +8,12 @@ database may hold of a writer is a prefix, never a set with holes.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -90,6 +92,39 @@ def writing(path: Path, names: str, setup: str, *, checkpointing: bool = False) 
         for process in [*writers.processes.values(), *others]:
             process.kill()
             process.wait()
+
+
+class MortalWriters(Writers):
+    """Writers that are killed at any moment, one or all, while others take their place."""
+
+    def __init__(self, path: Path, setup: str) -> None:
+        super().__init__(path, "", setup)
+        self._path, self._setup = path, setup
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def _run(self) -> None:
+        pauses = itertools.cycle([0.05, 0.13, 0.09, 0.2, 0.07])
+        alive: list[subprocess.Popen[bytes]] = []
+        for number in itertools.count():
+            ledger = self._path.parent / f"acknowledged-{number}"
+            self._ledgers = {**self._ledgers, str(number): ledger}
+            alive.append(_run(_WRITER, str(number), str(self._path), str(ledger), self._setup))
+            stop = self._stop.wait(next(pauses))
+            for process in alive[: len(alive) if stop or number % 7 == 0 else len(alive) - 2]:
+                process.kill()
+                process.wait()
+                alive.remove(process)
+            if stop:
+                return
+
+    def __enter__(self) -> MortalWriters:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._stop.set()
+        self._thread.join()
 
 
 def tokens(path: Path) -> dict[str, list[int]]:
