@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import shlex
 import shutil
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -138,3 +140,14 @@ def test_completion_knows_the_commands(scene):
     for shell in ("bash", "zsh", "fish"):
         for file in scene("completion", "install", shell)["files"]:
             assert "recover" in Path(file).read_text()
+
+
+@pytest.mark.parametrize("path", COMMANDS)
+def test_help_begins_with_one_line_and_fits_a_terminal(path):
+    module, _, function = COMMANDS[path].partition(":")
+    lines = inspect.getdoc(getattr(import_module(f"undivided.cli.{module}"), function)).splitlines()
+    assert lines[0].endswith(".") and len(lines[0]) <= 66
+    assert not lines[1]
+    assert all(
+        len(line) <= 76 for line in lines[: lines.index("Parameters") if "Parameters" in lines else None]
+    )

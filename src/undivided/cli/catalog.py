@@ -7,7 +7,9 @@ from .output import emit, plural
 
 
 def rebuild(*, common: Common = COMMON) -> int:
-    """Make the catalog anew from the vault: what it held before does not matter.
+    """Make the catalog anew from the vault.
+
+    It is a cache: what it held before does not matter.
 
     Example: undivided catalog rebuild
     """

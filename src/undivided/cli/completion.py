@@ -26,7 +26,9 @@ _HINTS = {
 
 
 def install(shell: Shell | None = None, /, *, common: Common = COMMON) -> int:
-    """Install completion of `undivided` and `und` for a shell, for the user who calls this.
+    """Install completion for a shell.
+
+    For `undivided` and `und`, and for the user who calls this.
 
     Example: undivided completion install bash
 

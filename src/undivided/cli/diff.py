@@ -21,7 +21,8 @@ _SIGNS = {"added": "+", "removed": "-", "changed": "M"}
 def diff(service: str, before: str, after: str = "now", /, *, common: Common = COMMON) -> int:
     """Compare two points, or a point with now.
 
-    Now, a files component is compared with its tree as it is; of other kinds the position is told.
+    With now, a files component is compared with its tree as it is; of other
+    kinds only the position is told.
 
     Example: undivided diff portal "1 hour ago" now
 

@@ -17,9 +17,11 @@ if TYPE_CHECKING:
 
 
 def find(pattern: str, service: str | None = None, /, *, common: Common = COMMON) -> int:
-    """Find files by name across points, with the first and the last point that each version is in.
+    """Find files by name across points.
 
-    A pattern without a slash matches names in any directory; with one, paths from the component's root.
+    Each version is told with the first and the last point that it is in.
+    A pattern without a slash matches names in any directory; with one,
+    paths from the component's root.
 
     Example: undivided find "invoice-*.pdf" portal
 

@@ -23,10 +23,12 @@ if TYPE_CHECKING:
 
 
 def init(*, vault: str | None = None, common: Common = COMMON) -> int:
-    """Make configuration, keys and the near vault. Overwrites nothing; repeating is safe.
+    """Make configuration, keys and the near vault.
 
-    The passphrase comes from UNDIVIDED_PASSPHRASE, UNDIVIDED_PASSPHRASE_FILE or UNDIVIDED_PASSPHRASE_COMMAND,
-    or is asked for. Without it nothing can be recovered: keep it somewhere else.
+    Overwrites nothing; repeating is safe. The passphrase comes from
+    UNDIVIDED_PASSPHRASE, UNDIVIDED_PASSPHRASE_FILE (a file's name) or
+    UNDIVIDED_PASSPHRASE_COMMAND (a program to call), or is asked for.
+    Without it nothing can be recovered: keep it somewhere else, too.
 
     Example: undivided init --vault /mnt/backup/undivided
 

@@ -22,9 +22,10 @@ def mount(
     foreground: Annotated[bool, Parameter(negative=())] = False,
     common: Common = COMMON,
 ) -> int:
-    """Show a point as a read-only directory, each component under its name.
+    """Show a point as a read-only directory.
 
-    End it with `umount DIRECTORY`; without root, `fusermount3 -u DIRECTORY`.
+    Each component is under its name. End it with `umount DIRECTORY`;
+    without root, `fusermount3 -u DIRECTORY`.
 
     Example: undivided mount portal /mnt/portal --at yesterday
 

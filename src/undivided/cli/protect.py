@@ -7,9 +7,10 @@ from .protection import protect_service
 
 
 def protect(service: str, /, *, common: Common = COMMON) -> int:
-    """Take a recovery point: one instant across all components, or no point at all.
+    """Take a recovery point of a service.
 
-    Exit code 3 says that a component could not be captured and no point was made.
+    One instant across all components, or no point at all: exit code 3 says
+    that a component could not be captured, and the message names it.
 
     Example: undivided protect portal --json
 

@@ -43,8 +43,8 @@ def recover(
 ) -> int:
     """Bring a service back as it was at a point.
 
-    Give exactly one of --to, --target and --in-place. Try --dry-run first: it prints the plan and does
-    nothing.
+    Give exactly one of --to, --target and --in-place. Try --dry-run first:
+    it prints the plan and does nothing.
 
     Example: undivided recover portal --at "10 minutes ago" --in-place --dry-run
 

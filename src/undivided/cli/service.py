@@ -21,9 +21,10 @@ from .places import make_directory, save
 
 
 def apply(*files: Path, common: Common = COMMON) -> int:
-    """Take over service files: check them wholly, then keep them.
+    """Take over service files.
 
-    All files are checked before any is taken over; every mistake in them is told at once.
+    All files are checked before any is taken over; every mistake in them is
+    told at once.
 
     Example: undivided service apply portal.yaml
 
@@ -89,7 +90,7 @@ def list_services(*, common: Common = COMMON) -> int:
 
 
 def show(service: str, /, *, common: Common = COMMON) -> int:
-    """Show one service: its components, edges, objectives and policy.
+    """Show what a service is made of and what was agreed about it.
 
     Example: undivided service show portal
 
@@ -125,7 +126,9 @@ def _story(service: Service) -> Iterator[str]:
 
 
 def remove(service: str, /, *, common: Common = COMMON) -> int:
-    """Forget a service here. Its points stay in the vault and can still be recovered.
+    """Forget a service here.
+
+    Its points stay in the vault and can still be recovered.
 
     Example: undivided service remove portal
 

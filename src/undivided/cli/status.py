@@ -17,9 +17,10 @@ from .output import emit, table
 
 
 def status(service: str | None = None, /, *, common: Common = COMMON) -> int:
-    """Say whether services meet their objectives: newest point, its age against the RPO, the last recovery.
+    """Say whether services meet their objectives.
 
-    Exit code 4 says that an objective is breached.
+    For each, the newest point and its age against the RPO, and the last
+    recovery. Exit code 4 says that an objective is breached.
 
     Example: undivided status
 

@@ -16,7 +16,7 @@ NEW = "UNDIVIDED_NEW_PASSPHRASE"
 
 
 def info(*, common: Common = COMMON) -> int:
-    """Describe the near vault: where it is, how large, how many points.
+    """Say where the near vault is, how large, and what is in it.
 
     Example: undivided vault info
     """
@@ -49,7 +49,7 @@ def _story(record: Mapping[str, Any], created_ns: int) -> Iterator[str]:
 
 
 def key_list(*, common: Common = COMMON) -> int:
-    """List the passphrases that open the vault, never the passphrases themselves.
+    """List the passphrases that open the vault, by id and label.
 
     Example: undivided vault key list
     """
@@ -66,8 +66,9 @@ def key_list(*, common: Common = COMMON) -> int:
 def key_add(*, label: str = "", common: Common = COMMON) -> int:
     """Add a passphrase; the ones there are stay.
 
-    Needs one that opens the vault. The new one comes from UNDIVIDED_NEW_PASSPHRASE,
-    UNDIVIDED_NEW_PASSPHRASE_FILE or UNDIVIDED_NEW_PASSPHRASE_COMMAND, or is asked for.
+    Needs one that opens the vault. The new one comes from
+    UNDIVIDED_NEW_PASSPHRASE, UNDIVIDED_NEW_PASSPHRASE_FILE or
+    UNDIVIDED_NEW_PASSPHRASE_COMMAND, or is asked for.
 
     Example: undivided vault key add --label "safe in the cellar"
 
@@ -83,7 +84,9 @@ def key_add(*, label: str = "", common: Common = COMMON) -> int:
 
 
 def key_remove(id: str, /, *, common: Common = COMMON) -> int:
-    """Remove a passphrase. The last one stays: without it nothing could be recovered.
+    """Remove a passphrase.
+
+    The last one stays: without it nothing could be recovered.
 
     Example: undivided vault key remove 5f2c81d09a3be644
 
