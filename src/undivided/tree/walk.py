@@ -17,7 +17,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from operator import attrgetter
-from typing import Any
 
 import numpy as np
 
@@ -42,6 +41,7 @@ for _format in (
 _LIST = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 _EVERYTHING = Patterns()
+_BATCH = 1 << 15
 _ODD, _MASK = 0x9E3779B97F4A7C15, (1 << 64) - 1
 
 
@@ -72,37 +72,7 @@ class Walk:
     @staticmethod
     def of(paths: list[bytes], found: Sequence[os.stat_result], device: int) -> Walk:
         """Stat results to columns, sorted by path. device: that of the tree's root."""
-        order = sorted(range(len(paths)), key=paths.__getitem__)
-        if any(map(int.__gt__, order, order[1:])):
-            paths, found = [paths[i] for i in order], [found[i] for i in order]
-        n = len(found)
-
-        def column(name: str, dtype: Any) -> Array:
-            return np.fromiter(map(attrgetter(name), found), dtype, n)
-
-        mode, ino, dev, nlink, uid, gid, size = _tuples(found)
-        kind = _KINDS[mode >> 12]
-        is_file = kind == Kind.FILE
-        rdev = np.zeros(n, np.uint64)
-        for row in np.flatnonzero((kind == Kind.CHARACTER) | (kind == Kind.BLOCK)).tolist():
-            rdev[row] = found[row].st_rdev
-        entries = Entries(
-            path=Ragged.of(paths),
-            kind=kind,
-            mode=(mode & 0o7777).astype(np.uint32),
-            uid=uid.astype(np.uint32),
-            gid=gid.astype(np.uint32),
-            mtime_ns=column("st_mtime_ns", np.int64),
-            size=np.where(is_file, size, 0),
-            rdev=rdev,
-            link=_links(kind, nlink, ino, dev, device),
-            target=Ragged.empty(n),
-            xattrs=Ragged.empty(n),
-            extents=Ragged.empty(n),
-            content=Ragged.empty(n),
-        )
-        holes = (is_file & (column("st_blocks", np.int64) * 512 < size)).astype(np.uint8)
-        return Walk(entries, ino, column("st_ctime_ns", np.int64), holes)
+        return _assembled(paths, _columns_of(found), device)
 
     @staticmethod
     def concat(parts: Sequence[Walk]) -> Walk:
@@ -132,11 +102,11 @@ def walk(
     """
     walker = _Walker(root, patterns, entering)
     walker.run(start, one_filesystem)
-    paths, found = walker.paths, walker.found
+    paths, columns = walker.paths, walker.columns()
     if walker.gone or patterns.selective:
-        keep = _wanted(paths, found, walker.gone, patterns)
-        paths, found = [paths[i] for i in keep], [found[i] for i in keep]
-    return replace(Walk.of(paths, found, root.device), unreadable=walker.unreadable)
+        keep = _wanted(paths, columns["mode"] >> 12 == stat.S_IFDIR >> 12, walker.gone, patterns)
+        paths, columns = [paths[i] for i in keep], {name: c[keep] for name, c in columns.items()}
+    return replace(_assembled(paths, columns, root.device), unreadable=walker.unreadable)
 
 
 class _Walker:
@@ -148,6 +118,7 @@ class _Walker:
         self.entering = entering
         self.paths: list[bytes] = []
         self.found: list[os.stat_result] = []
+        self.batches: list[dict[str, Array]] = []
         self.gone: set[bytes] = set()
         self.unreadable: list[tuple[bytes, str]] = []
 
@@ -186,6 +157,16 @@ class _Walker:
             finally:
                 os.close(fd)
 
+    def columns(self) -> dict[str, Array]:
+        """Everything found, in the order of `paths`."""
+        self._compact()
+        return {name: np.concatenate([b[name] for b in self.batches]) for name in self.batches[0]}
+
+    def _compact(self) -> None:
+        """A stat result is a kilobyte of objects, its row in columns less than a tenth."""
+        self.batches.append(_columns_of(self.found))
+        self.found.clear()
+
     def _list(self, fd: int, path: bytes) -> list[tuple[int, bytes]]:
         """Takes what a directory holds. Returns the rows and paths of its directories."""
         prefix = b"" if path == ROOT else path + b"/"
@@ -215,19 +196,59 @@ class _Walker:
             self.unreadable.append((path, (error.strerror or str(error)).lower()))
 
 
-def _wanted(
-    paths: list[bytes], found: list[os.stat_result], gone: set[bytes], patterns: Patterns
-) -> list[int]:
+def _wanted(paths: list[bytes], is_directory: Array, gone: set[bytes], patterns: Patterns) -> list[int]:
     """Without what vanished; of includes, what they match and the directories that lead there."""
     rows = [i for i, p in enumerate(paths) if p not in gone]
     if not patterns.selective:
         return rows
-    chosen = {paths[i] for i in rows if patterns.includes(paths[i], directory=stat.S_ISDIR(found[i].st_mode))}
+    folders = is_directory.tolist()
+    chosen = {paths[i] for i in rows if patterns.includes(paths[i], directory=folders[i])}
     above = {a for p in chosen for a in ancestors_of(p)}
     return [i for i in rows if paths[i] in chosen or paths[i] in above or paths[i] == ROOT]
 
 
-def _tuples(found: Sequence[os.stat_result]) -> list[Array]:
+def _assembled(paths: list[bytes], columns: dict[str, Array], device: int) -> Walk:
+    """Columns of stat results, in any order of path, to a walk."""
+    n = len(paths)
+    order = sorted(range(n), key=paths.__getitem__)
+    if any(map(int.__gt__, order, order[1:])):
+        paths, columns = [paths[i] for i in order], {name: c[order] for name, c in columns.items()}
+    kind = _KINDS[columns["mode"] >> 12]
+    is_file = kind == Kind.FILE
+    is_device = (kind == Kind.CHARACTER) | (kind == Kind.BLOCK)
+    size = np.where(is_file, columns["size"], 0)
+    entries = Entries(
+        path=Ragged.of(paths),
+        kind=kind,
+        mode=(columns["mode"] & 0o7777).astype(np.uint32),
+        uid=columns["uid"].astype(np.uint32),
+        gid=columns["gid"].astype(np.uint32),
+        mtime_ns=columns["mtime_ns"],
+        size=size,
+        rdev=np.where(is_device, columns["rdev"], 0).astype(np.uint64),
+        link=_links(kind, columns["nlink"], columns["ino"], columns["dev"], device),
+        target=Ragged.empty(n),
+        xattrs=Ragged.empty(n),
+        extents=Ragged.empty(n),
+        content=Ragged.empty(n),
+    )
+    holes = (is_file & (columns["blocks"] * 512 < size)).astype(np.uint8)
+    return Walk(entries, columns["ino"], columns["ctime_ns"], holes)
+
+
+def _columns_of(found: Sequence[os.stat_result]) -> dict[str, Array]:
+    columns = _tuples(found)
+    for name in ("mtime_ns", "ctime_ns", "blocks"):
+        columns[name] = np.fromiter(map(attrgetter("st_" + name), found), np.int64, len(found))
+    # Only of devices is it asked, and they are few.
+    columns["rdev"] = np.zeros(len(found), np.uint64)
+    format_ = columns["mode"] & 0o170000
+    for row in np.flatnonzero((format_ == stat.S_IFCHR) | (format_ == stat.S_IFBLK)).tolist():
+        columns["rdev"][row] = found[row].st_rdev
+    return columns
+
+
+def _tuples(found: Sequence[os.stat_result]) -> dict[str, Array]:
     """mode, ino, dev, nlink, uid, gid and size: the front of the tuple that a stat result also is, which is
     twice as fast to take as its attributes."""
     try:
@@ -236,8 +257,9 @@ def _tuples(found: Sequence[os.stat_result]) -> list[Array]:
         narrowed = ((r[0], *(x - (x >> 63 << 64) for x in r[1:3]), *r[3:10]) for r in found)
         flat = np.fromiter(chain.from_iterable(narrowed), np.int64, len(found) * 10)
     table = flat.reshape(-1, 10)
-    mode, ino, dev, nlink, uid, gid, size = (np.ascontiguousarray(table[:, i]) for i in range(7))
-    return [mode, ino.view(np.uint64), dev.view(np.uint64), nlink, uid, gid, size]
+    names = ("mode", "ino", "dev", "nlink", "uid", "gid", "size")
+    columns: dict[str, Array] = {n: np.ascontiguousarray(table[:, i]) for i, n in enumerate(names)}
+    return columns | {name: columns[name].view(np.uint64) for name in ("ino", "dev")}
 
 
 def link_number(inode: int, device: int, root_device: int) -> int:
