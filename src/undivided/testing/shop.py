@@ -1,0 +1,90 @@
+"""A service of three real database servers that all get every order: for tests of recovery as a whole."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from undivided.capture.protect import protect
+from undivided.drivers.registry import driver_for
+from undivided.model.parse import parse_definition
+from undivided.model.point import RecoveryPoint
+from undivided.model.service import Service
+from undivided.recovery.execute import execute
+from undivided.recovery.plan import Plan, make_plan
+from undivided.recovery.result import Result
+from undivided.vault.stores.directory import DirectoryStore
+from undivided.vault.vault import Vault
+
+from . import mariadb, postgresql, redis
+
+_PASSPHRASE = "a passphrase"  # noqa: S105  of vaults made by tests
+
+
+@dataclass
+class Shop:
+    """The servers, the service that they are, and a vault."""
+
+    root: Path
+    orders: postgresql.TestServer
+    stock: mariadb.MariaDBServer
+    cache: redis.RedisServer
+    service: Service
+    vault: Vault
+    last: RecoveryPoint | None = None
+
+    def order(self, number: int) -> None:
+        """Into all three, the dependent after what it needs."""
+        self.orders.sql("INSERT INTO orders VALUES (%s)", (number,))
+        with self.stock.connect() as stock, stock.cursor() as cursor:
+            cursor.execute("INSERT INTO shop.stock VALUES (%s)", (number,))
+        self.cache.call("SADD", "seen", number)
+
+    def seen(self) -> list[set[int]]:
+        """The orders in each of them."""
+        members = self.cache.call("SMEMBERS", "seen")
+        assert isinstance(members, list)
+        return [
+            {number for (number,) in self.orders.sql("SELECT number FROM orders")},
+            {number for (number,) in self.stock.rows("SELECT number FROM shop.stock")},
+            {int(member) for member in members if isinstance(member, bytes)},
+        ]
+
+    def protect(self) -> RecoveryPoint:
+        self.last = protect(self.service, self.vault, self.root / "state", last=self.last)
+        return self.last
+
+    def recover(self, point: RecoveryPoint) -> Result:
+        """In place."""
+        return self.execute(make_plan(self.service, point, in_place=True))
+
+    def execute(self, plan: Plan) -> Result:
+        return execute(plan, self.vault, state=self.root / "state", protect_first=self.protect)
+
+
+@contextlib.contextmanager
+def open_shop() -> Iterator[Shop]:
+    """Running, with empty tables; everything that runs for it is ended afterwards."""
+    with (
+        postgresql.scratch() as root,
+        postgresql.running_server(root / "pg") as orders,
+        mariadb.MariaDBServer() as stock,
+        redis.RedisServer() as cache,
+        contextlib.ExitStack() as ending,
+    ):
+        orders.sql("CREATE TABLE orders (number int PRIMARY KEY)")
+        stock.run("CREATE DATABASE shop", "CREATE TABLE shop.stock (number INT PRIMARY KEY)")
+        components: dict[str, Any] = {
+            "orders": {"kind": "postgresql", "socket": str(orders.root), "port": orders.port},
+            "stock": {"kind": "mariadb", "socket": stock.socket, "port": stock.port, "path": str(stock.data)},
+            "cache": {"kind": "redis", "socket": cache.socket, "port": cache.port, "path": str(cache.data)},
+        }
+        definition = {"service": "shop", "components": components, "needs": {"cache": ["orders", "stock"]}}
+        service = parse_definition(definition, "shop.yaml")
+        # A recovered Redis is no child of ours; the others are ended by where their data is.
+        ending.callback(lambda: driver_for(service.components["cache"]).stop())
+        vault = Vault.create(DirectoryStore(root / "vault"), _PASSPHRASE)
+        yield Shop(root, orders, stock, cache, service, vault)
