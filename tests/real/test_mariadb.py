@@ -216,6 +216,24 @@ def test_a_restored_directory_holds_only_the_servers_own_files(server: MariaDBSe
     assert copy.stat().st_mode & 0o777 == server.data.stat().st_mode & 0o777
 
 
+def test_tables_that_live_elsewhere_come_back_inside_and_leave_the_originals_alone(
+    server: MariaDBServer,
+) -> None:
+    elsewhere = server.directory / "elsewhere"
+    elsewhere.mkdir()
+    server.owner.take(elsewhere)
+    server.run(
+        f"CREATE TABLE shop.far (n INT) DATA DIRECTORY='{elsewhere}'", "INSERT INTO shop.far VALUES (1)"
+    )
+    sink = MemorySink()
+    point = capture(MariaDBDriver(server.component()), sink)
+
+    with running(server.restored(sink, point)) as copy:
+        assert answer(copy, "SELECT n FROM shop.far") == [(1,)]
+        answer(copy, "INSERT INTO shop.far VALUES (2)")
+    assert server.rows("SELECT n FROM shop.far") == [(1,)]
+
+
 def test_a_server_that_lets_the_log_lack_databases_is_dumped_instead() -> None:
     with MariaDBServer("binlog_ignore_db=secret") as other:
         sink = MemorySink()

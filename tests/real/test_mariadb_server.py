@@ -14,7 +14,8 @@ import pytest
 
 from undivided.drivers.mariadb import MariaDBDriver
 from undivided.drivers.mariadb.running import serving
-from undivided.model.errors import SourceError, UndividedError
+from undivided.model.entries import Entry, Kind
+from undivided.model.errors import DamageError, SourceError, UndividedError
 from undivided.testing.capturing import capture
 from undivided.testing.mariadb import MariaDBServer, answer, free_port, missing, running
 from undivided.testing.memory import MemorySink, MemorySource
@@ -170,9 +171,22 @@ def test_a_statement_that_cannot_be_replayed_fails_the_recovery(server: MariaDBS
     name = max(path for path in sink.data if path.startswith(b"log/"))
     sink.data[name] = sink.data[name].replace(b"flipped", b"fl1pped")
 
-    with pytest.raises(UndividedError, match="mariadb-binlog"):
+    with pytest.raises(UndividedError, match="mariadb-binlog") as failure:
         server.restored(sink, point)
+    assert not isinstance(failure.value, SourceError)
     assert not serving(server.directory / "copy")
+
+
+def test_an_image_with_a_link_in_it_is_refused(server: MariaDBServer) -> None:
+    sink = MemorySink()
+    point = capture(MariaDBDriver(server.component()), sink)
+    victim = server.directory / "victim"
+    victim.write_text("untouched")
+    sink.put(Entry(b"data/my.cnf", Kind.SYMLINK, target=os.fsencode(victim)))
+
+    with pytest.raises(DamageError):
+        server.restored(sink, point)
+    assert victim.read_text() == "untouched"
 
 
 def test_a_copy_starts_beside_the_original_with_other_places_and_stops_again(server: MariaDBServer) -> None:

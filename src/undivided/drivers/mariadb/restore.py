@@ -18,7 +18,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ...model.errors import UndividedError
+from ...model.entries import Kind
+from ...model.errors import DamageError, SourceError, UndividedError
 from ...model.service import Component
 from ..base import Source
 from . import binlog, image, logical, physical
@@ -38,15 +39,23 @@ def restore(component: Component, source: Source, into: Path) -> None:
     way = state.get("way")
     if way not in (physical.WAY, logical.WAY):
         raise UndividedError(f"its point was made in a way this version does not know: {way!r}", doing=doing)
-    into.mkdir(mode=0o700, parents=True, exist_ok=True)
-    owner = Owner.fit(int(state["uid"]), int(state["gid"]))
-    _reachable(into, owner, doing)
-    if way == physical.WAY:
-        _from_image(component, source, into, owner, doing)
-    else:
-        _from_dump(component, source, into, owner, doing)
-    write_configuration(component, into, state["settings"])
-    owner.take(into)
+    _plain(source, doing)
+    try:
+        into.mkdir(mode=0o700, parents=True, exist_ok=True)
+        owner = Owner.fit(int(state["uid"]), int(state["gid"]))
+        _reachable(into, owner, doing)
+        if way == physical.WAY:
+            _from_image(component, source, into, owner, doing)
+        else:
+            _from_dump(component, source, into, owner, doing)
+        write_configuration(component, into, state["settings"])
+        owner.take(into)
+    except OSError as error:
+        cause = f"{error.filename or into}: {(error.strerror or str(error)).lower()}"
+        raise UndividedError(cause, doing=doing) from error
+    except SourceError as error:
+        # What failed is a program at work on the copy; nothing is wrong with the source.
+        raise UndividedError(error.cause, doing=doing, hint=error.hint) from error
 
 
 def _from_image(component: Component, source: Source, into: Path, owner: Owner, doing: str) -> None:
@@ -79,7 +88,7 @@ def _from_image(component: Component, source: Source, into: Path, owner: Owner, 
             os.unlink(into / name)
     if state.get("gtid_state") and state["settings"].get("log_bin"):
         lines = state["gtid_state"].replace(",", "\n") + "\n"
-        (into / f"{state['settings']['log_bin']}.state").write_text(lines)
+        (into / f"{os.path.basename(state['settings']['log_bin'])}.state").write_text(lines)
 
 
 def _from_dump(component: Component, source: Source, into: Path, owner: Owner, doing: str) -> None:
@@ -126,6 +135,14 @@ def _forget_other_places(into: Path) -> None:
     for link in into.glob("*/*.isl"):
         if link.with_suffix(".ibd").exists():
             link.unlink()
+
+
+def _plain(source: Source, doing: str) -> None:
+    """Raises DamageError unless all there is are files and directories: what is written into the copy
+    afterwards must not follow a link out of it."""
+    kinds = set(source.entries.kind.tolist())
+    if not kinds <= {int(Kind.FILE), int(Kind.DIRECTORY)}:
+        raise DamageError("it holds what no capture of MariaDB makes", doing=doing)
 
 
 def _reachable(into: Path, owner: Owner, doing: str) -> None:
