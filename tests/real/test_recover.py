@@ -9,6 +9,7 @@ import pytest
 
 from undivided.drivers.redis.resp import Connection, Server
 from undivided.drivers.registry import driver_for
+from undivided.model.errors import UsageError
 from undivided.recovery.plan import make_plan
 from undivided.testing import postgresql
 from undivided.testing.shop import Shop, open_shop
@@ -35,6 +36,19 @@ def test_three_databases_come_back_in_place_to_one_instant(shop: Shop) -> None:
     shop.order(5)
     assert shop.recover(later).ok
     assert shop.seen() == [{1, 2, 4}] * 3
+
+
+def test_another_cluster_at_the_same_address_is_not_recovered_over(shop: Shop) -> None:
+    shop.order(1)
+    point = shop.protect()
+    own, other = shop.orders.data, shop.orders.root / "other"
+    shop.orders.stop()
+    own.rename(other)
+    shop.orders.create()
+    shop.orders.start()
+    with pytest.raises(UsageError, match="another installation than the one protected"):
+        shop.recover(point)
+    assert shop.orders.sql("SELECT count(*) FROM pg_class WHERE relname = 'orders'") == [(0,)]
 
 
 def test_three_databases_start_elsewhere_beside_their_originals(shop: Shop) -> None:

@@ -14,7 +14,7 @@ from ..install import exchange
 from ..running import start_by_options, stop_by_options
 from . import programs
 from .restore import link_tablespaces, restore_cluster
-from .server import Server, facts, line, psycopg2, size
+from .server import Server, facts, line, psycopg2, size, system_identifier
 from .session import PostgreSQLSession
 
 PATIENCE = 120.0
@@ -52,6 +52,7 @@ class PostgreSQLDriver:
         try:
             doing = f"describe {self.component.name}"
             found, total = facts(control, doing), size(control, doing)
+            system = system_identifier(control, doing)
         finally:
             control.close()
         directory = found.settings["data_directory"]
@@ -60,6 +61,7 @@ class PostgreSQLDriver:
             kind, mount, _device = beneath(Path(directory))
             filesystem = f"{kind} on {mount}"
         details = {
+            "system": system,
             "wal_level": found.settings["wal_level"],
             "configuration": found.settings["config_file"],
             "max_slot_wal_keep_size": found.settings["max_slot_wal_keep_size"],

@@ -193,6 +193,14 @@ def size(control: connection, doing: str) -> int:
     return int(total)
 
 
+def system_identifier(control: connection, doing: str) -> str:
+    """What names this cluster for good, as `identity` does, for those who may not replicate."""
+    with translated(doing), control.cursor() as cursor:
+        cursor.execute("SELECT system_identifier FROM pg_control_system()")
+        (system,) = cursor.fetchone() or ("",)
+    return str(system)
+
+
 def tablespace_places(cursor: cursor) -> dict[str, str]:
     """oid → directory."""
     cursor.execute(
