@@ -7,6 +7,7 @@ point is there. KEEP=1 keeps the scratch directory.
 from __future__ import annotations
 
 import os
+import statistics
 import sys
 import time
 from datetime import datetime
@@ -32,6 +33,7 @@ def story(scene: Scene, tell: Telling) -> bool:
         "An order is a row, an uploaded file, an audit entry and a cache entry that refer to each other."
     )
     tell.says("Four customers order without a pause, and write down what they were promised.")
+    tell.says(f"Look at it at {scene.site.url}, or at its check at {scene.site.url}/check")
     scene.open_doors()
 
     tell.chapter("Undivided protects it while they order")
@@ -39,13 +41,13 @@ def story(scene: Scene, tell: Telling) -> bool:
     undivided("init", "--vault", undivided.vault)
     tell.command("undivided service apply portal.yaml")
     undivided("service", "apply", scene.service_file())
-    tell.command(f"undivided protect portal          # every {EVERY:g} s")
+    tell.command(f"undivided protect portal      # every {EVERY:g} s")
     taken = protect_for_a_while(scene, undivided, tell)
 
     tell.chapter("Then something goes wrong")
     damaged_at = time.time_ns()
     deleted, before = Vandal(scene.site).strike()
-    tell.damage(f"DROP TABLE orders;        and {deleted} of {before} uploads deleted")
+    tell.damage(f"DROP TABLE orders; and {deleted} of {before} uploads deleted")
     report = witness.examine(scene.site.url)
     tell.says(f"The portal examines itself: {len(report['broken'])} broken references, first of all:")
     for finding in report["broken"][:3]:
@@ -57,10 +59,11 @@ def story(scene: Scene, tell: Telling) -> bool:
     good = last_before(undivided("points", "portal")["points"], damaged_at)
     tell.says(f"The last point before the damage is {good['id']}.")
     tell.command(f"undivided recover portal --at {good['id']} --in-place --dry-run")
-    tell.plan(undivided("recover", "portal", "--at", good["id"], "--in-place", "--dry-run"))
+    plan = undivided("recover", "portal", "--at", good["id"], "--in-place", "--dry-run")
+    tell.plan([step["says"].replace(str(scene.site.root), "…") for step in plan["steps"]])
     tell.command(f"undivided recover portal --at {good['id']} --in-place")
     asked = time.monotonic()
-    undivided("recover", "portal", "--at", good["id"], "--in-place")
+    recovered = undivided("recover", "portal", "--at", good["id"], "--in-place")
     recovery = time.monotonic() - asked
 
     tell.chapter("Is it whole?")
@@ -83,16 +86,19 @@ def story(scene: Scene, tell: Telling) -> bool:
     whole &= tell.verdict(again, "customers are served again", ["no order was acknowledged since"])
 
     tell.chapter("In numbers")
+    protected = sum(p["bytes_seen"] for p in taken)
+    moved = sum(p["bytes_stored"] for p in taken)
     tell.numbers(
         {
             "coherence": ", ".join(sorted({p["coherence"] for p in taken})),
-            "pause of the service": spread_of([p["pause_ms"] for p in taken], "ms"),
-            "spread of the instant": spread_of([p["spread_ms"] for p in taken], "ms"),
-            "protected": f"{size(taken[-1]['bytes_seen'])} in {len(taken)} points",
-            "moved to the vault": f"{size(sum(p['bytes_stored'] for p in taken))}, of which "
-            f"{size(taken[0]['bytes_stored'])} for the first point",
-            "data loss": f"{seconds((damaged_at - instant) / 1e9)} before the damage, {len(lost)} orders",
-            "recovery": f"{seconds(recovery)} from the command to a checked, running service",
+            "pause": middle_and_most([p["pause_ms"] for p in taken]),
+            "spread": middle_and_most([p["spread_ms"] for p in taken]),
+            "protected": f"{size(protected)} in {len(taken)} points of {len(good['components'])} components",
+            "moved": f"{size(moved)}, {moved / protected:.0%} of it; uploads are random, so none compresses",
+            "data loss": f"{seconds((damaged_at - instant) / 1e9)}: the {len(lost)} orders acknowledged "
+            "between the point and the damage",
+            "recovery": f"{seconds(recovery)} from the command to a checked service, of which it was down "
+            f"{seconds(recovered['down_seconds'])}",
         }
     )
     return whole
@@ -120,10 +126,8 @@ def nanoseconds(time_: str) -> int:
     return round(datetime.fromisoformat(time_).timestamp() * 1e9)
 
 
-def spread_of(values: list[float], unit: str) -> str:
-    ordered = sorted(values)
-    middle = ordered[len(ordered) // 2]
-    return f"{middle:.1f} {unit} in the middle, {ordered[-1]:.1f} {unit} at most"
+def middle_and_most(milliseconds: list[float]) -> str:
+    return f"{statistics.median(milliseconds):.1f} ms in the middle, {max(milliseconds):.1f} ms at most"
 
 
 def main() -> int:

@@ -60,9 +60,9 @@ class Telling:
         )
         self._line("".join(f"{cell:>{width}}" for cell, (_, width) in zip(cells, COLUMNS, strict=True)))
 
-    def plan(self, plan: Mapping[str, Any]) -> None:
-        for number, step in enumerate(plan["steps"], 1):
-            self._line(f"{number:>3}. {step['says']}", "dim", hang=5)
+    def plan(self, steps: Sequence[str]) -> None:
+        for number, step in enumerate(steps, 1):
+            self._line(f"{number:>3}. {step}", "dim", hang=5)
 
     def verdict(self, fine: bool, text: str, findings: Sequence[str]) -> bool:
         """One line for a promise kept, or what broke it. Returns `fine`."""

@@ -11,6 +11,7 @@ import contextlib
 import ctypes
 import os
 import pwd
+import random
 import shutil
 import socket
 import subprocess
@@ -83,8 +84,12 @@ def end_below(directory: Path) -> None:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports nobody listens on now. They are taken together, so they differ."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    """Ports nobody listens on now, taken together so that they differ. Not of the range that the kernel gives
+    to outgoing connections: one of those could take a port before its server starts."""
+    sockets: list[socket.socket] = []
+    while len(sockets) < count:
+        with contextlib.suppress(OSError):
+            sockets.append(socket.create_server(("127.0.0.1", random.randrange(10_000, 32_000))))
     ports: list[int] = [s.getsockname()[1] for s in sockets]
     for s in sockets:
         s.close()
