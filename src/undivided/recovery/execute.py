@@ -78,6 +78,7 @@ class _Recovery:
         self.begun = time.monotonic()
         self.begun_ns = time.time_ns()
         self.stopped: float | None = None
+        self.advice = ""
         self.first = plan.first
         self.parts = {p.name: _placed(p) for p in plan.placements}
 
@@ -97,6 +98,7 @@ class _Recovery:
             self.tidy()
         except UndividedError as error:
             failed = f"{error.doing}: {error.cause}" if error.doing else error.cause
+            self.advice = error.hint
         else:
             verdicts = checks.run(
                 self.plan.service.checks if self.plan.of(Action.CHECK) else (), self.plan.service.components
@@ -269,19 +271,19 @@ class _Recovery:
             components=self.parts,
             checks=tuple(verdicts),
             failed=failed,
+            advice=self.advice,
             resumable=failed is not None,
             notes=plan.warnings,
         )
 
     def data_loss(self) -> float | None:
-        """What is lost was done between the point and when the service was last seen alive: at the point
-        taken first, or else at the begin. Nothing when that point found every component as it was."""
+        """What is lost was done after the point, or after the point taken first if that found everything as
+        it was at the point; and before the service was stopped, or the recovery began where nothing was."""
         if self.plan.mode is Mode.DIRECTORY:
             return None
-        if self.first and self.first.unchanged:
-            return 0.0
-        alive = self.first.time_ns if self.first else self.begun_ns
-        return round(max(alive - self.plan.point.time_ns, 0) / 1e9, 3)
+        same = self.first.time_ns if self.first and self.first.unchanged else self.plan.point.time_ns
+        waited = self.stopped - self.begun if self.stopped else 0.0
+        return round(max(self.begun_ns / 1e9 + waited - same / 1e9, 0.0), 3)
 
 
 def _placed(placement: Placement) -> Recovered:

@@ -36,8 +36,8 @@ class Result:
     seconds: from its begin to the last check passed, which is the recovery time. down_seconds: of these,
     from the first component stopped on; None when nothing was stopped. data_loss_seconds: at most so
     much of what the service had done is not in it; None when it was only written to a directory. first:
-    the point taken before. failed: what went wrong, None when nothing did. `ok` also needs every check
-    passed.
+    the point taken before. failed: what went wrong, None when nothing did; `ok` also needs every check
+    passed. advice: what to do about it. resumable: the same recovery, run again, goes on from here.
     """
 
     service: str
@@ -54,6 +54,7 @@ class Result:
     components: Mapping[str, Recovered]
     checks: tuple[Verdict, ...] = ()
     failed: str | None = None
+    advice: str = ""
     resumable: bool = False
     notes: tuple[str, ...] = field(default=())
 
@@ -66,6 +67,7 @@ class Result:
         if self.ok:
             return None
         again = "Remove the cause and run it again: it goes on from here. " if self.resumable else ""
+        again = f"{self.advice} {again}".lstrip()
         cause = self.failed or "; ".join(f"check {v.check}: {v.says}" for v in self.checks if not v.ok)
         moved = [part.way_back() for part in self.components.values() if part.aside]
         if moved:
