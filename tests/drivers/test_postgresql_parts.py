@@ -74,12 +74,14 @@ def test_a_hold_waits_for_all_that_was_waited_for_before(setting: str, with_us: 
     ("before", "now", "ended"),
     [
         ("10:10:", "10:10:", set()),
-        ("10:14:10,12", "12:16:12,15", {10, 14}),
+        ("10:14:10,12", "12:17:12,15", {14, 16}),
         ("10:12:10,11", "10:12:10,11", set()),
         ("10:10:", "12:12:", {10, 11}),
     ],
 )
-def test_transactions_that_ended_between_snapshots_are_told(before: str, now: str, ended: set[int]) -> None:
+def test_transactions_begun_and_ended_between_snapshots_are_told(
+    before: str, now: str, ended: set[int]
+) -> None:
     assert ended_between(before, now) == ended
 
 

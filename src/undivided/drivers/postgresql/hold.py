@@ -1,9 +1,9 @@
 """Holding a PostgreSQL: for the length of the cut, commits wait for an acknowledgement that we withhold.
 
 Our own receiver becomes a synchronous standby and acknowledges at once, so that nothing changes for the
-application. To hold, it stops reading: from then on no commit returns, in no session that asks for
-durability, while reading goes on. To release, it reads on. A transaction that was committing when the hold
-began is in the log before the mark, unseen by anybody: in the point, like one whose answer got lost.
+application (standby.py). To hold, it stops reading: from then on no commit returns, in no session that asks
+for durability, while reading goes on. To release, it reads on. A transaction that was committing when the
+hold began is in the log before the mark, unseen by anybody: in the point, like one whose answer got lost.
 
 Being synchronous is dangerous when we die, for commits would wait for ever. So the guardian is told how to
 undo it before it begins, and it lasts only from `hold` to `release`. What stays of it is nothing: the setting
@@ -13,8 +13,9 @@ Three things must be true, and are checked and not assumed:
 - nobody is configured to commit without waiting (synchronous_commit off or local);
 - waiting has begun for everybody: the view pg_stat_replication can say 'sync' before backends know, so a
   commit of our own is sent and seen waiting;
-- nothing escaped: no transaction that was open at the hold has committed by the mark. A session may have set
-  synchronous_commit for itself, which cannot be seen from outside.
+- nothing escaped: no transaction begun since the hold has committed by the mark. A session may have set
+  synchronous_commit for itself, which cannot be seen from outside. (One that was open before and commits
+  meanwhile cannot be told from one that had passed its wait, and is on its way out, when waiting began.)
 """
 
 from __future__ import annotations
@@ -22,19 +23,21 @@ from __future__ import annotations
 import contextlib
 import re
 import secrets
-import select
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ...model.errors import SourceError
 from ..base import Guard
-from .server import GRANTS, Server, line, lsn, psycopg2, translated
+from .server import GRANTS, Server, line, psycopg2, translated
+from .standby import Standby
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection
 
 POLL = 0.001
+QUIET = 0.01
+"""Seconds without a commit after which commits count as held."""
 _WAITS = {"on", "remote_write", "remote_apply", "true", "yes", "1"}
 _HINT = "To hold commits, every session must wait for standbys: set synchronous_commit = on there."
 _LEFT = "Run this by hand: ALTER SYSTEM RESET synchronous_standby_names; SELECT pg_reload_conf();"
@@ -51,7 +54,7 @@ class Withholding:
         self._do = ""
         self._admin: connection | None = None
         self._probe: connection | None = None
-        self._receiver: _Receiver | None = None
+        self._standby: Standby | None = None
         self._probing: threading.Thread | None = None
         self._synchronous = False
         self._snapshot = ""
@@ -64,7 +67,7 @@ class Withholding:
         self._refuse_ungranted(self._admin)
         self._refuse_unwaiting(self._admin)
         self._plan(self._admin)
-        self._receiver = _Receiver(self._server, self._name)
+        self._standby = Standby(self._server, self._name)
 
     def _refuse_ungranted(self, admin: connection) -> None:
         with translated(self._doing), admin.cursor() as cursor:
@@ -115,7 +118,7 @@ class Withholding:
         self._undo = [before, "SELECT pg_reload_conf()"]
 
     def hold(self, guard: Guard, deadline: float) -> None:
-        assert self._admin is not None and self._receiver is not None, "prepared"
+        assert self._admin is not None and self._standby is not None, "prepared"
         guard.postgresql(self._server.dsn(self._name + "_guard"), self._undo)
         with translated(self._doing):
             with self._admin.cursor() as cursor:
@@ -123,7 +126,7 @@ class Withholding:
                 cursor.execute(self._do)
                 cursor.execute("SELECT pg_reload_conf()")
             self._await_synchronous(deadline)
-            self._receiver.withhold(deadline, self._doing)
+            self._standby.withhold(deadline, self._doing)
             self._await_waiting(deadline)
             self._settle(deadline)
 
@@ -161,14 +164,12 @@ class Withholding:
                 cursor.execute("SELECT pg_create_restore_point('undivided probe'), pg_current_xact_id()")
 
     def _settle(self, deadline: float) -> None:
-        """Waits out the commits that were past waiting when the hold began."""
-        self._snapshot = self._take_snapshot()
-        while True:
-            time.sleep(POLL)
-            escaped = self._escaped()
-            if not escaped:
-                return
-            self._snapshot = self._take_snapshot()
+        """Until no commit has returned for a while. Waiting can begin, end and begin again: the server may
+        still be carrying out the reload before ours."""
+        self._snapshot, since = self._take_snapshot(), time.monotonic()
+        while time.monotonic() - since < QUIET:
+            if self._escaped():
+                self._snapshot, since = self._take_snapshot(), time.monotonic()
             self._pause(deadline, "sessions commit without waiting (synchronous_commit off or local)")
 
     def check(self) -> None:
@@ -187,8 +188,8 @@ class Withholding:
         return str(text)
 
     def _escaped(self) -> int:
-        """Transactions open at the hold, or begun since, that have committed. Autovacuum commits without
-        waiting and changes nothing that anybody sees: while it runs nothing can be told."""
+        """How many transactions begun since the hold have committed. Autovacuum commits without waiting and
+        changes nothing that anybody sees: while it runs nothing can be told."""
         assert self._admin is not None
         with self._admin.cursor() as cursor:
             cursor.execute(
@@ -213,8 +214,8 @@ class Withholding:
 
     def release(self) -> None:
         """Lets commits go, then stops being synchronous. Raises SourceError only if that cannot be undone."""
-        if self._receiver:
-            self._receiver.acknowledge()
+        if self._standby:
+            self._standby.acknowledge()
         if not self._synchronous:
             return
         self._synchronous = False
@@ -242,8 +243,8 @@ class Withholding:
                 cursor.execute(statement)
 
     def close(self) -> None:
-        if self._receiver:
-            self._receiver.close()
+        if self._standby:
+            self._standby.close()
         if self._probing is not None and self._probe is not None:
             while self._probing.is_alive():
                 # Where other standbys are missing our own commit waits on like all; it alone must not.
@@ -253,69 +254,6 @@ class Withholding:
         for open_one in (self._probe, self._admin):
             if open_one is not None:
                 open_one.close()
-
-
-class _Receiver:
-    """A receiver that acknowledges at once, until it withholds."""
-
-    def __init__(self, server: Server, name: str) -> None:
-        library = psycopg2()
-        walsender = server.replication(name)
-        self._walsender = walsender
-        self._turn = threading.Lock()
-        """Taken for each message; whoever holds it withholds."""
-        self._free = threading.Event()
-        """Cleared by who wants the turn: locks are not fair, and a busy stream would never let go of it."""
-        self._free.set()
-        self._withheld = False
-        self._closing = threading.Event()
-        with translated(server.doing):
-            self._cursor = walsender.cursor()
-            self._cursor.execute("IDENTIFY_SYSTEM")
-            _system, timeline, position, *_ = self._cursor.fetchone() or ()
-            physical = library.extras.REPLICATION_PHYSICAL
-            self._cursor.start_replication(slot_type=physical, start_lsn=position, timeline=timeline)
-            self._acknowledge_up_to(lsn(position))
-        self._thread = threading.Thread(target=self._follow, name="receiver", daemon=True)
-        self._thread.start()
-
-    def withhold(self, deadline: float, doing: str) -> None:
-        self._free.clear()
-        if not self._turn.acquire(timeout=max(0.0, deadline - time.monotonic())):
-            self._free.set()
-            raise SourceError("the receiver did not stop in time", doing=doing)
-        self._withheld = True
-
-    def acknowledge(self) -> None:
-        if self._withheld:
-            self._withheld = False
-            self._turn.release()
-            self._free.set()
-
-    def close(self) -> None:
-        self.acknowledge()
-        self._closing.set()
-        self._thread.join()
-        self._walsender.close()
-
-    def _follow(self) -> None:
-        # When the connection ends here, commits keep waiting until the guardian or release() undoes it: held
-        # is still held, and the mark's own connection reports what is wrong with the server.
-        with contextlib.suppress(psycopg2().Error):
-            while not self._closing.is_set():
-                self._free.wait()
-                with self._turn:
-                    # Not even keepalives may be read while withholding: psycopg2 answers them by itself.
-                    message = self._cursor.read_message()
-                    if message is not None:
-                        self._acknowledge_up_to(message.data_start + len(message.payload))
-                if message is None:
-                    select.select([self._walsender], [], [], 0.05)
-
-    def _acknowledge_up_to(self, position: int) -> None:
-        arguments: dict[str, Any] = {"write_lsn": position, "flush_lsn": position, "apply_lsn": position}
-        send: Any = self._cursor.send_feedback
-        send(**arguments, force=True)
 
 
 def with_standby(setting: str, name: str) -> str | None:
@@ -337,12 +275,11 @@ def with_standby(setting: str, name: str) -> str | None:
 
 
 def ended_between(before: str, now: str) -> set[int]:
-    """Transaction ids that were or became open after snapshot `before` and are not open in `now`.
+    """Transaction ids given out after snapshot `before` and no longer open in `now`.
 
-    >>> sorted(ended_between("10:14:10,12", "12:16:12,15"))
-    [10, 14]
+    >>> sorted(ended_between("10:14:10,12", "12:17:12,15"))
+    [14, 16]
     """
-    _, xmax, was_open = before.split(":")
-    _, limit, is_open = now.split(":")
-    begun = {int(x) for x in was_open.split(",") if x} | set(range(int(xmax), int(limit)))
-    return begun - {int(x) for x in is_open.split(",") if x}
+    first, limit = int(before.split(":")[1]), int(now.split(":")[1])
+    still_open = {int(x) for x in now.split(":")[2].split(",") if x}
+    return set(range(first, limit)) - still_open
