@@ -10,8 +10,7 @@ import pytest
 
 from undivided.model.columns import Ragged
 from undivided.model.entries import Layout
-from undivided.vault.divide import BLOCK, SMALLEST
-from undivided.vault.frames import LARGEST
+from undivided.vault.divide import BLOCK, LONGEST, SMALLEST, WHOLE
 from undivided.vault.vault import Vault
 
 KIB = 1 << 10
@@ -37,9 +36,10 @@ def _lengths(vault: Vault, data: bytes, layout: Layout) -> list[int]:
 
 
 @pytest.mark.parametrize("layout", list(Layout))
-def test_cuts_do_not_depend_on_how_the_pieces_came(vault: Vault, layout: Layout) -> None:
+@pytest.mark.parametrize("tail", [0, 50_000, 7 << 20])
+def test_cuts_do_not_depend_on_how_the_pieces_came(vault: Vault, layout: Layout, tail: int) -> None:
     rng = random.Random(7)
-    data = rng.randbytes(20 << 20) + bytes(3 << 20) + rng.randbytes(100_001)
+    data = rng.randbytes(16 << 20) + bytes(tail) + rng.randbytes(100_001)
     whole = _store(vault, data, [len(data)], layout)
     for largest in (70_001, 5 << 20):
         sizes: list[int] = []
@@ -49,7 +49,7 @@ def test_cuts_do_not_depend_on_how_the_pieces_came(vault: Vault, layout: Layout)
 
 
 def test_content_is_one_chunk_up_to_256_kib(vault: Vault) -> None:
-    for size in (1, 100, SMALLEST - 1, SMALLEST):
+    for size in (1, 100, SMALLEST, WHOLE - 1, WHOLE):
         assert _lengths(vault, random.Random(size).randbytes(size), Layout.CONTENT) == [size]
 
 
@@ -57,7 +57,7 @@ def test_content_chunks_stay_within_their_bounds_and_fill_the_file(vault: Vault)
     data = random.Random(1).randbytes(30 << 20) + bytes(20 << 20)
     lengths = _lengths(vault, data, Layout.CONTENT)
     assert sum(lengths) == len(data)
-    assert max(lengths) <= LARGEST
+    assert max(lengths) <= LONGEST
     assert min(lengths[:-1]) >= SMALLEST
 
 

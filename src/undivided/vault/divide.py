@@ -1,8 +1,7 @@
 """Dividing content into chunks, the units of deduplication.
 
-    CONTENT  up to 256 KiB a file is one chunk; larger ones are cut where their content says so (FastCDC: at
-    least
-             256 KiB, about 1 MiB, at most 4 MiB), so an insertion moves boundaries only around itself
+    CONTENT  up to 256 KiB a file is one chunk; larger ones are cut where their content says so (FastCDC: 128 KiB
+             to 1 MiB, about 256), so an insertion moves boundaries only around itself
     BLOCKS   64 KiB at multiples of 64 KiB, the last one shorter: pages and disk images change in place
 
 A producer may use its buffers again, so each byte is copied once, into a lent region. There it stays until
@@ -21,12 +20,13 @@ import numpy as np
 from ..model.columns import Ragged
 from ..model.entries import CHUNK_ID_BYTES, Layout
 from ..model.errors import UndividedError
-from .frames import LARGEST, TARGET
+from .frames import TARGET
 from .pipeline import REGION, Job, Pipeline, Region
 from .seal import Buffer
 
 BLOCK = 64 << 10
-SMALLEST, AVERAGE = 256 << 10, 1 << 20
+WHOLE = 256 << 10
+SMALLEST, AVERAGE, LONGEST = 128 << 10, 256 << 10, 1 << 20
 _MOST_CHUNKS = 4096  # of one job: a million empty-ish files must not become one
 
 
@@ -39,7 +39,7 @@ def cutter() -> Any:
             "the compiled part of pyfastcdc is missing, and without it backups would take 200 times as long",
             hint="Install pyfastcdc from a wheel, or with a C compiler and Cython.",
         ) from error
-    return FastCDC(avg_size=AVERAGE, min_size=SMALLEST, max_size=LARGEST)
+    return FastCDC(avg_size=AVERAGE, min_size=SMALLEST, max_size=LONGEST)
 
 
 class Divider:
@@ -52,6 +52,7 @@ class Divider:
         self._region: Region | None = None
         self._fill = 0  # bytes in the region
         self._row_start = 0  # where the uncut rest of the row begins
+        self._begun = False  # whether the row was found to be larger than one whole chunk
         self._jobs: list[Job] = []
         self._hashed = 0
         self._rows = array("q")  # of each chunk, in order
@@ -100,13 +101,14 @@ class Divider:
     def _cut(self, row: int, *, final: bool) -> None:
         """Makes chunks of the row's uncut rest: all of it when final, else what more bytes cannot change."""
         size = self._fill - self._row_start
+        begun, self._begun = self._begun, not final and (self._begun or size > WHOLE)
         if not size:
             return
         if self._blocks:
             lengths = [BLOCK] * (size // BLOCK)
             if final and size % BLOCK:
                 lengths.append(size % BLOCK)
-        elif size <= SMALLEST:
+        elif size <= WHOLE and not begun:
             lengths = [size] if final else []
         else:
             lengths = self._content_defined(size)

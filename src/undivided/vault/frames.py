@@ -25,7 +25,7 @@ LARGEST = 4 << 20
 RAW, ZSTD = 0, 1
 _WORTH = 0.97  # a frame that shrinks by less is stored raw: reading it back is then only decryption
 _PARAMETERS: dict[str, Any] = {
-    "strategy": zstandard.STRATEGY_FAST, "window_log": 22, "hash_log": 16, "min_match": 5,
+    "strategy": zstandard.STRATEGY_FAST, "window_log": 22, "hash_log": 14, "min_match": 5,
 }  # fmt: skip
 _own = threading.local()
 

@@ -44,7 +44,7 @@ def pages(size: int) -> mmap.mmap:
     """Memory of its own: page-aligned, so that a store can write it without copying it first, and in huge
     pages
     where the kernel has them."""
-    memory = mmap.mmap(-1, size)
+    memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     with contextlib.suppress(OSError):  # a kernel without huge pages
         memory.madvise(mmap.MADV_HUGEPAGE)
     return memory

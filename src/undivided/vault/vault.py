@@ -91,21 +91,32 @@ class Vault:
 
     @staticmethod
     def create(store: Store, passphrase: str) -> Vault:
-        """A new vault in an empty store. Raises UsageError when there is one already."""
+        """A new vault in an empty store, or in one where an attempt to make one was cut short. Raises
+        UsageError when there is one already, or anything else."""
         keys, private = new_keys()
         sealed = seal_to(keys.public, keys.encode(), WRITER_KEYS, keys.vault_bytes)
         config = _Config(keys.vault, time.time_ns(), keys.public, sealed, {"read": [], "write": []})
         recipient = wrapping.wrap(private, passphrase, "first", config.binding)
-        if next(iter(store.list()), None) is not None:
-            raise UsageError(
-                f"{store.url} is not empty", doing="create a vault", hint="Choose an empty place, or open it."
-            )
+        unfinished: list[str] = []
+        for name, _ in store.list():
+            if name != "README" and not name.startswith(wrapping.FOLDER):
+                raise UsageError(
+                    f"{store.url} is not empty",
+                    doing="create a vault",
+                    hint="Choose an empty place, or open it.",
+                )
+            unfinished.append(name)
         try:
             wrapping.store_recipient(store, recipient)
-            store.create("README", [README.encode()])
+            if "README" not in unfinished:
+                store.create("README", [README.encode()])
             store.create(CONFIG, [config.encode()])
         except ExistsError as error:
             raise UsageError(f"someone else makes a vault in {store.url}", doing="create a vault") from error
+        for name in unfinished:
+            # Keys from before vault.json open nothing, and must not count as a way in.
+            if name != "README":
+                store.delete(name)
         return Vault(store, keys, config, Log(store, keys, Head()), lambda: private)
 
     @staticmethod
