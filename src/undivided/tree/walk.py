@@ -103,13 +103,15 @@ def walk(
     walker = _Walker(root, patterns, entering)
     walker.run(start, one_filesystem)
     paths, columns = walker.paths, walker.columns()
-    if walker.gone or patterns.selective:
-        keep = _wanted(paths, columns["mode"] >> 12 == stat.S_IFDIR >> 12, walker.gone, patterns)
+    if patterns.selective:
+        keep = _wanted(paths, columns["mode"] >> 12 == stat.S_IFDIR >> 12, patterns)
         paths, columns = [paths[i] for i in keep], {name: c[keep] for name, c in columns.items()}
     return replace(_assembled(paths, columns, root.device), unreadable=walker.unreadable)
 
 
 class _Walker:
+    """A directory gets its row when it is entered, everything else when it is listed."""
+
     def __init__(
         self, root: Beneath, patterns: Patterns, entering: Callable[[int, bytes], None] | None
     ) -> None:
@@ -119,7 +121,6 @@ class _Walker:
         self.paths: list[bytes] = []
         self.found: list[os.stat_result] = []
         self.batches: list[dict[str, Array]] = []
-        self.gone: set[bytes] = set()
         self.unreadable: list[tuple[bytes, str]] = []
 
     def run(self, start: bytes, one_filesystem: bool) -> None:
@@ -128,34 +129,16 @@ class _Walker:
             top = os.fstat(fd)
         finally:
             os.close(fd)
-        self.paths.append(start)
-        self.found.append(top)
-        waiting = [(0, start)] if stat.S_ISDIR(top.st_mode) else []
+        waiting = [(start, top)]
         while waiting:
-            row, path = waiting.pop()
-            if path != ROOT and self.patterns.excludes_content(path):
-                continue
-            try:
-                fd = self.root.open(path, _LIST)
-            except OSError as error:
-                self._missed(path, error)
-                continue
-            try:
-                if self.entering:
-                    self.entering(fd, path)
-                    # What changed it between the stat that led here and the watch was seen by neither.
-                    self.found[row] = os.fstat(fd)
-                below = self._list(fd, path)
-            except OSError as error:
-                self._missed(path, error)
+            path, found = waiting.pop()
+            inside = stat.S_ISDIR(found.st_mode) and (not one_filesystem or found.st_dev == top.st_dev)
+            if not inside or (path != ROOT and self.patterns.excludes_content(path)):
+                self._take(path, found)
             else:
-                waiting += [
-                    (row, path)
-                    for row, path in below
-                    if not one_filesystem or self.found[row].st_dev == top.st_dev
-                ]
-            finally:
-                os.close(fd)
+                waiting += self._enter(path, found)
+            if len(self.found) > _BATCH:
+                self._compact()
 
     def columns(self) -> dict[str, Array]:
         """Everything found, in the order of `paths`."""
@@ -167,8 +150,33 @@ class _Walker:
         self.batches.append(_columns_of(self.found))
         self.found.clear()
 
-    def _list(self, fd: int, path: bytes) -> list[tuple[int, bytes]]:
-        """Takes what a directory holds. Returns the rows and paths of its directories."""
+    def _take(self, path: bytes, found: os.stat_result) -> None:
+        self.paths.append(path)
+        self.found.append(found)
+
+    def _enter(self, path: bytes, found: os.stat_result) -> list[tuple[bytes, os.stat_result]]:
+        """Takes a directory and what it holds. Returns the directories in it."""
+        try:
+            fd = self.root.open(path, _LIST)
+        except OSError as error:
+            if error.errno not in _GONE:
+                self._take(path, found)
+                self.unreadable.append((path, (error.strerror or str(error)).lower()))
+            return []
+        try:
+            if self.entering:
+                self.entering(fd, path)
+                # What changed it between the stat that led here and the watch was seen by neither.
+                found = os.fstat(fd)
+            self._take(path, found)
+            return self._list(fd, path)
+        except OSError as error:
+            self.unreadable.append((path, (error.strerror or str(error)).lower()))
+            return []
+        finally:
+            os.close(fd)
+
+    def _list(self, fd: int, path: bytes) -> list[tuple[bytes, os.stat_result]]:
         prefix = b"" if path == ROOT else path + b"/"
         patterns = self.patterns if self.patterns.any else None
         take, keep, look = self.paths.append, self.found.append, os.stat
@@ -183,28 +191,20 @@ class _Walker:
             is_directory = found.st_mode & 0o170000 == 0o040000
             if patterns and patterns.excludes(child, directory=is_directory):
                 continue
-            take(child)
-            keep(found)
             if is_directory:
-                below.append((len(self.paths) - 1, child))
+                below.append((child, found))
+            else:
+                take(child)
+                keep(found)
         return below
 
-    def _missed(self, path: bytes, error: OSError) -> None:
-        if error.errno in _GONE:
-            self.gone.add(path)
-        else:
-            self.unreadable.append((path, (error.strerror or str(error)).lower()))
 
-
-def _wanted(paths: list[bytes], is_directory: Array, gone: set[bytes], patterns: Patterns) -> list[int]:
-    """Without what vanished; of includes, what they match and the directories that lead there."""
-    rows = [i for i, p in enumerate(paths) if p not in gone]
-    if not patterns.selective:
-        return rows
+def _wanted(paths: list[bytes], is_directory: Array, patterns: Patterns) -> list[int]:
+    """The rows of what is included, and of the directories that lead there."""
     folders = is_directory.tolist()
-    chosen = {paths[i] for i in rows if patterns.includes(paths[i], directory=folders[i])}
+    chosen = {p for p, folder in zip(paths, folders, strict=True) if patterns.includes(p, directory=folder)}
     above = {a for p in chosen for a in ancestors_of(p)}
-    return [i for i in rows if paths[i] in chosen or paths[i] in above or paths[i] == ROOT]
+    return [i for i, p in enumerate(paths) if p in chosen or p in above or p == ROOT]
 
 
 def _assembled(paths: list[bytes], columns: dict[str, Array], device: int) -> Walk:
