@@ -14,7 +14,8 @@ import pytest
 
 from undivided.cli.app import COMMANDS, NOUNS, application
 
-PAGE = (Path(__file__).parents[2] / "docs" / "commands.md").read_text()
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = (DOCS / "commands.md").read_text()
 
 
 MAPS = {"components": "NAME", "objects": "KIND"}
@@ -98,6 +99,15 @@ def test_a_noun_alone_lists_its_commands(path, program):
     for command in COMMANDS:
         if command.startswith(f"{path} "):
             assert command.removeprefix(f"{path} ").split()[0] in said
+
+
+def test_every_command_on_the_operations_page_is_understood():
+    page = (DOCS / "operations.md").read_text()
+    calls = re.findall(r"^ {4,}(?:mkdir \S+ && )?(undivided [^#\n]+)", page, re.M)
+    assert len(calls) > 10
+    for call in calls:
+        words = shlex.split(call)[1:]
+        application().parse_args(words, exit_on_error=False, print_error=False)
 
 
 ANSWERS = {

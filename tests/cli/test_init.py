@@ -55,6 +55,17 @@ def test_an_interrupted_init_is_finished_by_the_next_one(program):
     assert program("init")["id"] == whole["id"]
 
 
+def test_a_vault_that_was_only_begun_is_made_by_the_next_init(program):
+    program("init")
+    vault = program.config / "vault"
+    shutil.copytree(vault / "keys", program.home / "begun" / "keys")
+    shutil.copy(vault / "README", program.home / "begun" / "README")
+    shutil.rmtree(program.config)
+    program("init", "--vault", program.home / "begun")
+    assert len(program("vault", "key", "list")["keys"]) == 1
+    assert program("find", "*")["versions"] == []
+
+
 def test_a_directory_that_holds_something_else_is_left_alone(program):
     place = program.home / "photos"
     place.mkdir()

@@ -91,10 +91,20 @@ class Context:
     def _open_vault(self, head: tuple[int, str]) -> Vault:
         from ..vault.stores.registry import open_store
         from ..vault.vault import Head, Vault
-        from .passphrase import passphrase
 
         store = open_store(self.config.vaults[NEAR])
-        return Vault.open(store, keys=self._keys, passphrase=passphrase, head=Head(*head))
+        return Vault.open(store, keys=self._keys, passphrase=lambda: self._passphrase, head=Head(*head))
+
+    @cached_property
+    def _passphrase(self) -> str:
+        from .passphrase import passphrase
+
+        return passphrase()
+
+    def ask_passphrase(self) -> None:
+        """Asks for it now, if somebody is there to ask: later a progress bar would cover the prompt."""
+        if sys.stdin.isatty() and sys.stderr.isatty():
+            _ = self._passphrase
 
     @cached_property
     def _keys(self) -> WriterKeys:

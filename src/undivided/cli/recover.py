@@ -123,6 +123,7 @@ def _target(path: Path | None, service: Service) -> dict[str, dict[str, Any]] | 
 def _execute(context: Context, plan: Plan, before: Callable[[], RecoveryPoint] | None) -> Result:
     from ..recovery.execute import execute
 
+    context.ask_passphrase()
     with progress(f"recover {plan.service.name}") as tell:
         result = execute(plan, context.vault, state=context.state, protect_first=before, progress=tell)
     context.catalog.follow(context.vault)

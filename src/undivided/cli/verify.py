@@ -46,6 +46,7 @@ def verify(*, read_data: Annotated[bool, Parameter(negative=())] = False, common
         # A log that was rolled back or is torn at its end still has entries that can be checked.
         found = _untrusted(context, error)
         vault = context.vault_as_it_is()
+    context.ask_passphrase()
     with progress("verify") as tell:
         watch = (lambda done, total: tell("bytes", done, total)) if tell and read_data else None
         report = vault.verify(read_data=read_data, progress=watch)

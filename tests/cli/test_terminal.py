@@ -1,0 +1,79 @@
+"""What only happens on a terminal: the passphrase is asked for, progress is shown."""
+
+from __future__ import annotations
+
+import os
+import pty
+import select
+import sys
+from collections.abc import Sequence
+
+import pytest
+
+from undivided.testing.program import Program, describe
+
+
+def talk(program: Program, words: Sequence[str], answers: Sequence[tuple[str, str]] = ()) -> tuple[int, str]:
+    """Runs it on a terminal and answers (question, answer). Returns the exit code and all it said."""
+    environment = {k: v for k, v in program.environment.items() if k != "UNDIVIDED_PASSPHRASE"}
+    environment["TERM"] = "xterm"
+    child, terminal = pty.fork()
+    if child == 0:
+        os.chdir(program.home)
+        os.execve(sys.executable, [sys.executable, "-m", "undivided", *words], environment)
+    said, waiting = b"", list(answers)
+    try:
+        while select.select([terminal], [], [], 60)[0]:
+            try:
+                piece = os.read(terminal, 4096)
+            except OSError:
+                break  # a terminal whose other end is gone says so by an error
+            if not piece:
+                break
+            said += piece
+            if waiting and waiting[0][0].encode() in said:
+                os.write(terminal, waiting.pop(0)[1].encode() + b"\n")
+    finally:
+        os.close(terminal)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), said.decode(errors="replace")
+
+
+@pytest.fixture
+def shop(program: Program) -> Program:
+    describe(program.home)
+    answers = [("New passphrase", "one two"), ("The same again", "one two")]
+    assert talk(program, ["init"], answers)[0] == 0
+    assert talk(program, ["service", "apply", "shop.yaml"])[0] == 0
+    return program
+
+
+def test_the_passphrase_is_asked_for_when_content_is_read(shop):
+    assert talk(shop, ["protect", "shop"])[0] == 0
+    code, said = talk(shop, ["recover", "shop", "--to", "back"], [("Passphrase", "one two")])
+    assert code == 0
+    assert "one two" not in said
+    assert (shop.home / "back" / "site" / "about.html").exists()
+    assert talk(shop, ["find", "*"], [("Passphrase", "two one")])[0] == 12
+
+
+def test_progress_is_shown_on_a_terminal_and_not_in_a_pipe(shop):
+    code, said = talk(shop, ["protect", "shop"])
+    assert code == 0
+    assert "\x1b[" in said
+    done = shop.run("protect", "shop")
+    assert "\x1b" not in done.stdout + done.stderr
+    assert not done.stderr
+
+
+def test_two_passphrases_that_differ_make_no_vault(program):
+    answers = [("New passphrase", "one"), ("The same again", "two")]
+    assert talk(program, ["init"], answers)[0] == 2
+    assert not (program.config / "vault").exists()
+
+
+def test_a_passphrase_is_made_for_who_types_none(program):
+    code, said = talk(program, ["init"], [("New passphrase", "")])
+    assert code == 0
+    made = said.partition("Your passphrase: ")[2].splitlines()[0].strip()
+    assert program("vault", "key", "list")["keys"]
+    program("find", "*", UNDIVIDED_PASSPHRASE=made)
