@@ -157,6 +157,27 @@ except SourceError as error:
 """
 
 
+def test_all_processes_of_a_user_are_stopped() -> None:
+    if os.geteuid() != 0:
+        pytest.skip("needs root to start processes of another user")
+    sleepers = [subprocess.Popen(["sleep", "60"], user="games") for _ in range(3)]
+    try:
+        hold = hold_for({"user": "games", "freeze": "stop"})
+        hold.stop(NoGuard(), time.monotonic() + 5)
+        assert set(hold.pids()) >= {p.pid for p in sleepers}
+        assert {state_of(p.pid) for p in sleepers} == {"T"}
+        hold.resume()
+        assert "T" not in {state_of(p.pid) for p in sleepers}
+    finally:
+        for sleeper in sleepers:
+            sleeper.kill()
+            sleeper.wait()
+
+
+def state_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
 @pytest.mark.parametrize(
     "writers",
     [

@@ -146,6 +146,29 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 
+def test_files_of_others_are_read_where_access_times_may_not_be_spared(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("needs root to become somebody who is not")
+    for name in "ab":
+        (tmp_path / name).write_text(name)
+        (tmp_path / name).chmod(0o644)
+    tmp_path.chmod(0o755)
+    with Beneath(tmp_path) as root:
+        rows = walk(root)
+        pid = os.fork()
+        if pid == 0:
+            code = 1
+            try:
+                os.setgroups([])
+                os.setgid(65534)
+                os.setuid(65534)
+                pieces = [bytes(piece) for _, piece, _ in Reading(root, rows).pieces()]
+                code = 0 if pieces == [b"a", b"b"] and root.has_openat2 else 2
+            finally:
+                os._exit(code)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
 def test_extents_are_the_data_of_a_file(tmp_path: Path) -> None:
     with open(tmp_path / "file", "w+b") as file:
         assert data_extents(file.fileno(), 0) == []

@@ -111,5 +111,14 @@ def test_an_unreadable_directory_is_told_not_taken_for_empty(tmp_path: Path) -> 
     assert done.stdout.strip() == "[(b'closed', 'permission denied')]"
 
 
+def test_large_trees_are_walked_in_batches_and_come_out_as_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = make_tree(tmp_path / "tree")
+    whole = paths_of(tree)
+    monkeypatch.setattr("undivided.tree.walk._BATCH", 2)
+    assert paths_of(tree) == whole
+
+
 def test_an_empty_walk_has_empty_columns() -> None:
     assert len(Walk.of([], [], 0)) == 0
