@@ -20,7 +20,8 @@ LIMIT = 5.0
 _EVERY = 0.5
 _WAITING = (
     "SELECT ID FROM information_schema.PROCESSLIST "
-    "WHERE ID > {0} AND INFO LIKE 'BACKUP STAGE %' AND TIME_MS > {1}"
+    "WHERE ID > {0} AND USER = SUBSTRING_INDEX(USER(), '@', 1) "
+    "AND INFO LIKE 'BACKUP STAGE %' AND TIME_MS > {1}"
 )
 
 
