@@ -56,6 +56,7 @@ class Tree:
         if self.previous is not None and self.cache is not None:
             before = recall_walk(self.cache, self.previous.state.get("walk"))
         if before is None:
+            sink.replace(ROOT)
             old = sink.entries.path
             gone = np.flatnonzero(locate(now.entries.path, old) < 0)
             return np.arange(len(now)), old.take(gone).tolist()
