@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import os
 import random
 import shutil
@@ -11,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from undivided.tree import watch
 from undivided.tree.beneath import Beneath
 from undivided.tree.diff import coarse_clock_ns
 from undivided.tree.follow import Changes, Follow
 from undivided.tree.patterns import Patterns
 from undivided.tree.walk import Walk, walk
-from undivided.tree.watch import Watch
 
 
 @pytest.fixture
@@ -129,11 +131,12 @@ def test_an_overflowing_queue_costs_a_walk_and_loses_nothing(tree: Path, follow:
         assert rows_of(follow.known.merged()) == rows_of(walk(root))
 
 
-def test_without_watches_every_question_is_a_walk(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_space(self: Watch, fd: int, path: bytes) -> None:
-        self.lost = True
-
-    monkeypatch.setattr(Watch, "entering", no_space)
+@pytest.mark.parametrize("missing", ["inotify_init1", "inotify_add_watch"])
+def test_without_watches_every_question_is_a_walk(
+    missing: str, tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch._libc, missing, lambda *arguments: -1)  # as when a limit is reached
+    ctypes.set_errno(errno.ENOSPC)
     with Beneath(tree) as root:
         follow = Follow(root, Patterns(), one_filesystem=False, began_ns=coarse_clock_ns())
         follow.start()

@@ -95,7 +95,7 @@ class Watch:
                 self._drain()
 
     def _drain(self) -> None:
-        while True:
+        while self._fd >= 0:
             try:
                 events = os.read(self._fd, _CHUNK)
             except BlockingIOError:
