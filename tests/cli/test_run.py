@@ -117,6 +117,15 @@ def test_a_bug_is_one_line_and_a_traceback_only_when_wanted(bug, capsys, monkeyp
     assert "Traceback" in capsys.readouterr().err
 
 
+def test_any_encoding_of_the_terminal_will_do(program):
+    program("init")
+    (program.home / "a.yaml").write_text(
+        "service: a\ncomponents: {x: {kind: redis}, y: {kind: redis}}\nneeds: {x: y}\n"
+    )
+    program("service", "apply", "a.yaml")
+    assert "y \\u2192 x" in program.run("service", "show", "a", PYTHONIOENCODING="ascii").stdout
+
+
 def test_a_reader_that_goes_away_is_no_traceback(program):
     shell = 'exec 3>&1; "$@" 2>&3 | true'
     done = subprocess.run(

@@ -26,14 +26,12 @@ def emit(json: bool, record: Mapping[str, Any], lines: Iterable[str]) -> None:
 def write_json(record: Mapping[str, Any]) -> None:
     import json
 
-    json.dump({"version": VERSION, **record}, sys.stdout, ensure_ascii=False, default=_plain)
+    # Plain ASCII: what a terminal's encoding cannot say must not reach a program as something else.
+    json.dump({"version": VERSION, **record}, sys.stdout, default=_plain)
     sys.stdout.write("\n")
 
 
 def _plain(value: Any) -> Any:
-    """Bytes are paths: those that are no UTF-8 keep their odd bytes as surrogates, escaped by JSON."""
-    if isinstance(value, bytes):
-        return text(value)
     if isinstance(value, Mapping):
         return dict(value)
     return str(value)

@@ -7,6 +7,7 @@ mistake.
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -21,6 +22,7 @@ def run(arguments: Sequence[str]) -> int:
     """Runs one command. Returns its exit code; raises nothing."""
     json = "--json" in arguments
     try:
+        _any_encoding()
         _interruptible()
         code = _dispatch(arguments)
         sys.stdout.flush()
@@ -36,6 +38,13 @@ def run(arguments: Sequence[str]) -> int:
         return 1
     except Exception as error:  # noqa: BLE001 - the last line of defence: whatever got here is a bug of ours
         return _bug(error, json)
+
+
+def _any_encoding() -> None:
+    """Text that the terminal's encoding lacks is escaped: a message is never lost to its own spelling."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _interruptible() -> None:
