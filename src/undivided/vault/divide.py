@@ -1,7 +1,7 @@
 """Dividing content into chunks, the units of deduplication.
 
-    CONTENT  up to 256 KiB a file is one chunk; larger ones are cut where their content says so (FastCDC: 128 KiB
-             to 1 MiB, about 256), so an insertion moves boundaries only around itself
+    CONTENT  up to 256 KiB a file is one chunk; larger ones are cut where their content says so (FastCDC,
+             128 KiB to 1 MiB, about 256), so an insertion moves boundaries only around itself
     BLOCKS   64 KiB at multiples of 64 KiB, the last one shorter: pages and disk images change in place
 
 A producer may use its buffers again, so each byte is copied once, into a lent region. There it stays until

@@ -4,8 +4,8 @@ One large chunk, or many small ones that lie next to each other, make a frame. I
 saves something, else kept as it is, and then sealed (seal.py, purpose "frame", key: the session's content
 key).
 
-The compression is zstd's fast strategy with a hash table and match length between its levels 1 and 3: on
-mixed data that is where stored size still falls and time does not yet rise (docs/decisions).
+The compression is zstd's fast strategy with a hash table small enough for the first-level cache and a short
+match length: nearly level 2's size in level 1's time (docs/decisions/chunks-and-compression.md).
 """
 
 from __future__ import annotations

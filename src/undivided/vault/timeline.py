@@ -9,6 +9,7 @@ names are content. Its digest is chained over all segments before it, so a point
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -77,4 +78,6 @@ def fold(segments: Sequence[Segment]) -> Entries:
             kept.append(segment.puts)
         decided.update(paths)
         decided.update(segment.tombstones.tolist())
-    return Entries.concat(kept[::-1]).sorted() if kept else Entries.none()
+    state = Entries.concat(kept[::-1]) if kept else Entries.none()
+    paths = state.path.tolist()
+    return state if all(a < b for a, b in itertools.pairwise(paths)) else state.sorted()

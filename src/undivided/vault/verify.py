@@ -27,7 +27,7 @@ from .frames import FrameDecoder
 from .index import Index
 from .inspection import inspect_pack
 from .keys import WriterKeys
-from .links import read_index_segment
+from .links import index_entries, read_index_segment
 from .log import Log
 from .report import Damage, Report
 from .sealed import digest_of
@@ -104,7 +104,8 @@ class Verification:
         present = dict(self._store.list("packs/"))
         self._total = sum(present.values()) if read_data else len(present)
         decoder = FrameDecoder()
-        for entry in reversed(entries):
+        checked: set[str] = set()
+        for entry in self._index_entries(entries):
             for name in entry.links.get("index", ()):
                 self._report.objects += 1
                 try:
@@ -114,7 +115,30 @@ class Verification:
                     continue
                 self._segments.append(segment)
                 for pack, size, ids in _packs_of(segment):
-                    self._pack(pack, size, ids, present, decoder if read_data else None)
+                    if pack not in checked:
+                        self._pack(pack, size, ids, present, decoder if read_data else None)
+                    checked.add(pack)
+
+    def _index_entries(self, entries: list[LogEntry]) -> list[LogEntry]:
+        """Those that the index is made of, newest first; all that can be read where links are broken."""
+        try:
+            live = list(index_entries(self._log))
+        except (DamageError, StoreError):
+            return entries[::-1]
+        numbers = {entry.number for entry in live}
+        for entry in entries:
+            if entry.number not in numbers:
+                self._superseded(entry)
+        return live
+
+    def _superseded(self, entry: LogEntry) -> None:
+        """Segments that later ones took in: nobody reads them, so what is wrong with them is worth a note."""
+        for name in entry.links.get("index", ()):
+            self._report.objects += 1
+            try:
+                read_index_segment(self._store, self._keys, name)
+            except (DamageError, StoreError) as error:
+                self._report.notes.append(f"{error.cause}; later segments hold what it held.")
 
     def _pack(
         self, name: str, size: int, ids: Array, present: dict[str, int], decoder: FrameDecoder | None

@@ -36,6 +36,7 @@ from .index import Index
 from .keys import CONTENT_KEY, KEY_BYTES, WriterKeys, seal_to
 from .links import Chain, known_index, latest_chain
 from .log import Log
+from .merging import Merged, merged
 from .pack import OpenPack, seal_footer
 from .pipeline import Pipeline
 from .seal import SESSION_BYTES, Buffer, Sealer
@@ -132,7 +133,9 @@ class Writer:
             made = body({t: c.digest for t, c in chains.items()}) if callable(body) else body
             links: dict[str, Any] = {"chains": {t: c.record() for t, c in chains.items()}}
             if index:
-                links["index"] = [index]
+                name, whole = index
+                links["index"] = [name]
+                links["before"] = whole.link(int(last.links["data"]) if last else 0)
             return {**made, "timelines": names}, links
 
         entry = self._log.append(kind, make, self._session, self._log_sealer)
@@ -174,7 +177,7 @@ class Writer:
 
     # ── pieces of a commit ──────────────────────────────────────────────────────────────────────────────────
 
-    def _store_index(self) -> str | None:
+    def _store_index(self) -> tuple[str, Merged] | None:
         with self._lock:
             uploaded, self._uploaded = self._uploaded, []
         if not uploaded:
@@ -188,10 +191,11 @@ class Writer:
             sessions=[(self._session, content.sealed)],
             table=Table.concat([table for _, _, table in uploaded]),
         )
-        data = segment.seal(content.indexes, self._session)
+        whole = merged(self._store, self._keys, self._log, segment)
+        data = whole.segment.seal(content.indexes, self._session)
         name = digest_of(data)
         self._create(indexes.name_of(name), data)
-        return name
+        return name, whole
 
     def _store_timeline(self, block: bytes) -> str:
         content = self._sealed_content()
