@@ -22,6 +22,7 @@ from ..model.columns import decode, encode
 from ..model.errors import DamageError
 from .keys import WriterKeys
 from .seal import TAG_BYTES, Opener, Sealer, damaged
+from .stores.base import Store, StoreError
 from .table import Table
 
 MAGIC = b"UDP1"
@@ -34,6 +35,15 @@ CAPACITY = 32 << 20
 def name_of(digest: str) -> str:
     """The object of the pack whose bytes have this SHA-256 (hex)."""
     return f"packs/{digest[:2]}/{digest}"
+
+
+def read_part(store: Store, digest: str, start: int, length: int) -> bytes:
+    """Bytes of a pack that must be there. Raises DamageError naming the pack when they are not."""
+    what = name_of(digest)
+    try:
+        return store.read(what, start, length)
+    except StoreError as error:
+        raise damaged(what, f"it cannot be read ({error.cause})") from error
 
 
 class OpenPack:

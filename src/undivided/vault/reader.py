@@ -20,13 +20,13 @@ from . import pack as packs
 from .contents import ContentKeys, Histories, Unlock
 from .entry import LogEntry
 from .frames import FrameDecoder
-from .index import Index, Place
+from .index import Index
 from .keys import WriterKeys
 from .links import known_index
 from .log import Log
 from .scatter import Scatter
 from .seal import damaged
-from .stores.base import MissingError, Store
+from .stores.base import Store
 from .timeline import Segment, fold
 
 _CACHED_FRAMES = 16
@@ -115,7 +115,7 @@ class Reader:
                 self._frames.move_to_end(frame)
                 return known
             place = index.place(frame)
-            sealed = read_frames(self._store, place, place.stored)
+            sealed = packs.read_part(self._store, place.pack, place.offset, place.stored)
             what = packs.name_of(place.pack)
             opener = self._contents.frames(place.session, place.sealed_key, what)
             plain = bytes(
@@ -127,15 +127,6 @@ class Reader:
             if len(self._frames) > _CACHED_FRAMES:
                 self._frames.popitem(last=False)
             return plain
-
-
-def read_frames(store: Store, first: Place, length: int) -> bytes:
-    """`length` bytes of a pack from where the frame lies. Raises DamageError when the pack is gone."""
-    what = packs.name_of(first.pack)
-    try:
-        return store.read(what, first.offset, length)
-    except MissingError as error:
-        raise damaged(what, "it is missing") from error
 
 
 def check_chunk(id_key: bytes, chunk: bytes, data: bytes | memoryview, pack: str) -> None:

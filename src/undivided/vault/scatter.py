@@ -23,7 +23,7 @@ from .contents import ContentKeys
 from .frames import FrameDecoder
 from .index import Index
 from .seal import damaged
-from .stores.base import MissingError, Store, StoreError
+from .stores.base import Store
 
 Write = Callable[[int, int, memoryview], None]
 _RUN = 4 << 20
@@ -142,12 +142,7 @@ class Scatter:
 
     def _one(self, run: _Run, wanted: _Wanted, write: Write, decoder: FrameDecoder) -> None:
         what = packs.name_of(run.pack)
-        try:
-            data = memoryview(self._store.read(what, run.start, run.end - run.start))
-        except MissingError as error:
-            raise damaged(what, "it is missing") from error
-        except StoreError as error:
-            raise damaged(what, f"it cannot be read ({error.cause})") from error
+        data = memoryview(packs.read_part(self._store, run.pack, run.start, run.end - run.start))
         for frame, first, end in run.frames:
             place = self._index.place(frame)
             opener = self._contents.frames(place.session, place.sealed_key, what)
