@@ -16,7 +16,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 import yaml
 from demo.command import Undivided
@@ -55,15 +54,16 @@ def writers_at_work(ground: Ground) -> Iterator[None]:
     here = Path(__file__).parent
     scribe = [ground.tree, ground.scribe_socket, ground.scribe_pid]
     crew = [ground.home, *map(str, ground.ports), str(THREADS)]
-    with servers.family(), subprocess.Popen([sys.executable, "-m", "rigs.torture.scribe", *scribe], cwd=here):
+    # The family ends whoever is left, so a failure inside must not wait for them.
+    with servers.family():
+        subprocess.Popen([sys.executable, "-m", "rigs.torture.scribe", *scribe], cwd=here)
         servers.until(ground.scribe_socket.exists, "the scribe")
-        with subprocess.Popen([sys.executable, "-m", "rigs.torture.writers", *crew], cwd=here) as writers:
-            servers.until(lambda: flowing(ground, THREADS * 10), "the first tokens")
-            yield
-            assert writers.poll() is None, "the writers fell"
-            writers.terminate()
-            assert writers.wait(60) == 0
-        psutil.Process(int(ground.scribe_pid.read_text())).terminate()
+        writers = subprocess.Popen([sys.executable, "-m", "rigs.torture.writers", *crew], cwd=here)
+        servers.until(lambda: flowing(ground, THREADS * 10), "the first tokens")
+        yield
+        assert writers.poll() is None, "the writers fell"
+        writers.terminate()
+        assert writers.wait(60) == 0
 
 
 def flowing(ground: Ground, count: int) -> bool:
