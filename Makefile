@@ -36,7 +36,7 @@ test: .venv/.dev  ## every test; as root it first installs the Debian packages o
 
 torture: .venv/.dev  ## a hundred points under load across all kinds of component, each recovered and checked
 	@.ci/packages
-	UNDIVIDED_TORTURE_POINTS=$${UNDIVIDED_TORTURE_POINTS:-100} $(PY) -m pytest --timeout=3600 -s tests/real/test_torture.py
+	UNDIVIDED_TORTURE_POINTS=$${UNDIVIDED_TORTURE_POINTS:-100} $(PY) -m pytest -s tests/real/test_torture.py
 
 lint: .venv/.dev  ## style, strict types, and the layers of the architecture
 	.venv/bin/ruff check .

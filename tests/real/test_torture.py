@@ -22,10 +22,10 @@ from demo.command import Undivided
 from rigs import servers, torture
 from rigs.torture import Ground
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
-
 POINTS = int(os.environ.get("UNDIVIDED_TORTURE_POINTS", "10"))
 THREADS = 8
+
+pytestmark = [pytest.mark.real, pytest.mark.timeout(300 + 30 * POINTS)]
 
 
 @pytest.fixture
