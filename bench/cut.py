@@ -40,12 +40,14 @@ def load(ground: Ground) -> Iterator[None]:
     here = ROOT / "tests" / "real"
     scribe = [ground.tree, ground.scribe_socket, ground.scribe_pid]
     crew = [ground.home, *map(str, ground.ports), str(THREADS)]
-    with servers.family(), subprocess.Popen([sys.executable, "-m", "rigs.torture.scribe", *scribe], cwd=here):
+    program = [sys.executable, "-m", "rigs.torture.scribe", *scribe]
+    with servers.family(), subprocess.Popen(program, cwd=here) as scribing:
         servers.until(ground.scribe_socket.exists, "the scribe")
         with subprocess.Popen([sys.executable, "-m", "rigs.torture.writers", *crew], cwd=here) as writers:
             servers.until(ground.journal.exists, "the first tokens")
             yield
             writers.terminate()
+        scribing.terminate()
 
 
 def service(ground: Ground, names: Sequence[str]) -> dict[str, Any]:

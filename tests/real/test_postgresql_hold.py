@@ -124,6 +124,7 @@ def test_a_hold_that_is_given_up_lets_commits_go(server: TestServer) -> None:
     with Load(server) as load:
         session = PostgreSQLDriver(server.component()).session(None, must_hold=True)
         session.prepare(MemorySink())
+        session.arm(NoGuard(), time.monotonic() + 10)
         session.hold(NoGuard(), time.monotonic() + 5)
         session.close()
         load.await_commits()
@@ -134,6 +135,7 @@ def test_a_hold_not_reached_by_its_deadline_raises_and_leaves_nothing(server: Te
     session = PostgreSQLDriver(server.component()).session(None, must_hold=True)
     session.prepare(MemorySink())
     with pytest.raises(SourceError, match="in time"):
+        session.arm(NoGuard(), time.monotonic() + 10)
         session.hold(NoGuard(), time.monotonic() - 1)
     session.release()
     session.close()
@@ -171,6 +173,7 @@ session = PostgreSQLDriver(component).session(None, must_hold=True)
 session.prepare(MemorySink())
 with Guardian() as guardian:
     guardian.arm(60)
+    session.arm(guardian, time.monotonic() + 10)
     session.hold(guardian, time.monotonic() + 5)
     print("held", flush=True)
     time.sleep(60)
@@ -181,6 +184,7 @@ def test_release_works_when_its_connection_is_gone(server: TestServer) -> None:
     with Load(server) as load:
         session = PostgreSQLDriver(server.component()).session(None, must_hold=True)
         session.prepare(MemorySink())
+        session.arm(NoGuard(), time.monotonic() + 10)
         session.hold(NoGuard(), time.monotonic() + 5)
         server.sql(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'undivided%'"
@@ -197,6 +201,7 @@ def test_the_standbys_there_were_are_waited_for_during_the_hold_and_put_back(ser
     eventually(lambda: standbys(server) == "a, b")
     session = PostgreSQLDriver(server.component()).session(None, must_hold=True)
     session.prepare(MemorySink())
+    session.arm(NoGuard(), time.monotonic() + 10)
     session.hold(NoGuard(), time.monotonic() + 5)
     assert re.fullmatch(r"FIRST 2 \(undivided_\w+, a, b\)", standbys(server))
     session.release()

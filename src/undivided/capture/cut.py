@@ -1,8 +1,8 @@
 """The consistent cut: hold all, read every position, release all.
 
-    guard ──▶ hold, dependents first ──▶ mark, all held ──▶ release in reverse
-              └──────────────── the pause ─────────────────────────────────┘
-                                         └ the spread ┘
+    guard ──▶ arm ──▶ hold, dependents first ──▶ mark, all held ──▶ release in reverse
+                      └──────────────── the pause ─────────────────────────────────┘
+                                                 └ the spread ┘
 
 Who is held by being asked comes before who is stopped from outside: a process that is stopped in the middle
 of a transaction keeps its locks, and whoever is asked after that would wait for them in vain.
@@ -39,6 +39,7 @@ from .guard import Guardian
 MILLISECOND = 1e-3
 UNHURRIED = 3600.0
 """Seconds for a cut in which nobody is held, so nobody waits."""
+ARMING_SECONDS = 10.0
 RELEASE_SECONDS = 5.0
 SLOW = "See what blocks it, or raise `pause` in the policy if a longer one is acceptable."
 T = TypeVar("T")
@@ -83,12 +84,14 @@ def cut(
     with guardian() if held else nullcontext() as guard, _attention(), _pool(len(sessions)) as pool:
         crashpoint("cut.guarded")
         took: Took = {name: {} for name in sessions}
-        begun = time.monotonic()
-        deadline = begun + (cap if held else UNHURRIED)
-        if guard:
-            guard.arm(cap)
         try:
             if guard:
+                guard.arm(cap + ARMING_SECONDS)
+                _arm(sessions, held, guard, pool)
+            begun = time.monotonic()
+            deadline = begun + (cap if held else UNHURRIED)
+            if guard:
+                guard.arm(cap)
                 _hold(sessions, reversed(holding), guard, deadline, pool, took)
             crashpoint("cut.held")
             time_ns = time.time_ns()
@@ -127,6 +130,15 @@ def judge(coherence: Mapping[str, Coherence], held: Sequence[str]) -> tuple[Cohe
         names = ", ".join(unheld)
         return Coherence.ORDERED, (f"not held at one moment: {names}; read in reference order",)
     return overall, ()
+
+
+def _arm(
+    sessions: Mapping[str, Session], held: Sequence[str], guard: Guard, pool: ThreadPoolExecutor
+) -> None:
+    deadline = time.monotonic() + ARMING_SECONDS
+    futures = {name: pool.submit(sessions[name].arm, guard, deadline) for name in held}
+    for name, future in futures.items():
+        _await(name, "arm", future, deadline, late=sessions[name].release)
 
 
 def _hold(

@@ -44,7 +44,7 @@ class Guardian:
 
     def do(self, request: dict[str, Any]) -> dict[str, Any]:
         match request["do"]:
-            case "arm":
+            case "arm":  # again: the newest deadline counts
                 self.deadline = time.monotonic() + request["seconds"]
             case "resume":
                 processes = [os.pidfd_open(pid) for pid in request["pids"]]

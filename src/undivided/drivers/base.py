@@ -4,9 +4,9 @@ A driver knows one application and nothing of vaults. For capture it opens a `Se
 one consistent cut; for recovery it turns a tree of files and its own recorded state back into a data
 directory that starts at exactly the mark.
 
-    capture:   prepare ──▶ hold ──▶ mark ──▶ release ──▶ finish ──▶ close
-               slow,       writers  position  at once     moves      always
-               image       blocked  read                  the logs
+    capture:   prepare ──▶ arm ──▶ hold ──▶ mark ──▶ release ──▶ finish ──▶ close
+               slow,       last    writers  position at once     moves      always
+               image       steps   blocked  read                 the logs
 
 A component's state in the vault is a tree of entries (model/entries.py). A driver is free in its layout: by
 custom the image lies under `data/`, a log that grows between points under `log/`, configuration that lives
@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from ..model.entries import Entries, Entry, Layout
 from ..model.point import Coherence, ComponentPoint, Position
@@ -142,6 +142,11 @@ class Session(Protocol):
         """All slow work: connections, checkpoint, and the image when the previous point cannot be continued.
         Raises SourceError when the component cannot be captured."""
         ...
+
+    def arm(self, guard: Guard, deadline: float) -> None:
+        """Right before the holds, while nobody waits yet: tells the guardian how to undo the hold, and takes
+        the steps that must come close to it but need not be part of the pause. `release` always follows."""
+        return
 
     def hold(self, guard: Guard, deadline: float) -> None:
         """Blocks the writers before `deadline` (time.monotonic) or raises SourceError. A hold that may have
@@ -272,3 +277,12 @@ class Driver(Protocol):
     def stop(self) -> None:
         """Stops it cleanly and waits. Nothing to do if it is down."""
         ...
+
+
+@runtime_checkable
+class TreeDriver(Protocol):
+    """A driver that captures a tree of files: capture gives it what the filesystem beneath offers."""
+
+    snapshotter: Snapshotter | None
+
+    def directory(self) -> Path: ...

@@ -98,6 +98,10 @@ class HeldSession:
             raise _unsettled(changes)
         self._waiting = cost / self._rate + len(changes) * PER_FILE
 
+    def arm(self, guard: Guard, deadline: float) -> None:
+        if self._hold:
+            self._hold.arm(guard)
+
     def hold(self, guard: Guard, deadline: float) -> None:
         if not self._hold:
             return

@@ -46,6 +46,10 @@ class SnapshotSession:
         with self._tree.open(self._tree.path) as root:
             flush(root)  # so that the snapshot has little left to flush while everybody waits
 
+    def arm(self, guard: Guard, deadline: float) -> None:
+        if self._hold:
+            self._hold.arm(guard)
+
     def hold(self, guard: Guard, deadline: float) -> None:
         if self._hold:
             self._hold.stop(guard, deadline)

@@ -32,6 +32,10 @@ _STOPPED = frozenset(b"TtZX")
 class Hold(Protocol):
     """A way of stopping writers. `stop` may be undone by `resume` at any time, also when it failed."""
 
+    def arm(self, guard: Guard) -> None:
+        """Tells the guardian of all that is known before the stop, so that the stop is short."""
+        ...
+
     def stop(self, guard: Guard, deadline: float) -> None:
         """Returns when no writer runs any more. Raises SourceError at `deadline` (time.monotonic)."""
         ...
@@ -62,6 +66,7 @@ class CgroupHold:
     def __init__(self, group: Path) -> None:
         self._group = group
         self._freeze = group / "cgroup.freeze"
+        self._armed = False
         self._frozen = False
 
     def pids(self) -> list[int]:
@@ -72,10 +77,15 @@ class CgroupHold:
                     found += [int(n) for n in Path(folder, "cgroup.procs").read_text().split()]
         return found
 
-    def stop(self, guard: Guard, deadline: float) -> None:
+    def arm(self, guard: Guard) -> None:
         _spare_ourselves(self.pids(), str(self._group))
+        guard.write(str(self._freeze), b"0")
+        self._armed = True
+
+    def stop(self, guard: Guard, deadline: float) -> None:
+        if not self._armed:
+            self.arm(guard)
         try:
-            guard.write(str(self._freeze), b"0")
             with open(self._group / "cgroup.events", "rb", buffering=0) as events:
                 self._frozen = True
                 self._freeze.write_bytes(b"1")
@@ -102,6 +112,7 @@ class StopHold:
 
     def __init__(self, writers: Mapping[str, Any]) -> None:
         self._writers = writers
+        self._told: set[int] = set()
         self._stopped: set[int] = set()
 
     def pids(self) -> list[int]:
@@ -111,13 +122,15 @@ class StopHold:
             return list(_of_user(self._writers["user"]))
         return CgroupHold(_group_of(self._writers)).pids()
 
+    def arm(self, guard: Guard) -> None:
+        self._tell(guard, self.pids())
+
     def stop(self, guard: Guard, deadline: float) -> None:
         while True:
             pids = self.pids()
             new = [pid for pid in pids if pid not in self._stopped]
             if new:
-                _spare_ourselves(new, "the writers")
-                guard.resume(new)
+                self._tell(guard, new)
                 self._stopped.update(new)
                 for pid in new:
                     self._signal(pid)
@@ -130,6 +143,13 @@ class StopHold:
                 running = ", ".join(str(pid) for pid in pids if _state(pid) not in _STOPPED)
                 raise _refused(f"processes did not stop in time: {running}", "They wait for a disk.")
             time.sleep(_POLL)
+
+    def _tell(self, guard: Guard, pids: list[int]) -> None:
+        new = [pid for pid in pids if pid not in self._told]
+        if new:
+            _spare_ourselves(new, "the writers")
+            guard.resume(new)
+            self._told.update(new)
 
     def resume(self) -> None:
         for pid in self._stopped:

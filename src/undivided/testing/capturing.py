@@ -28,6 +28,7 @@ def capture(
     try:
         session.prepare(sink)
         prepared()
+        session.arm(NoGuard(), time.monotonic() + 10)
         session.hold(NoGuard(), time.monotonic() + PAUSE)
         held()
         position = session.mark("point")

@@ -142,6 +142,7 @@ class DriverSuite:
         try:
             session.prepare(MemorySink())
             assert session.holds
+            session.arm(NoGuard(), time.monotonic() + 10)
             session.hold(NoGuard(), time.monotonic() + 20)
             write.start()
             write.join(_MOMENT)
@@ -163,6 +164,7 @@ class DriverSuite:
             if steps > 0:
                 session.prepare(MemorySink())
             if steps > 1:
+                session.arm(NoGuard(), time.monotonic() + 10)
                 session.hold(NoGuard(), time.monotonic() + 20)
             for _ in range(2):
                 session.release()

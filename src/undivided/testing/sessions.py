@@ -83,6 +83,9 @@ class StoppedSession:
     def prepare(self, sink: Sink) -> None:
         self.seen.append("prepare")
 
+    def arm(self, guard: Guard, deadline: float) -> None:
+        self.seen.append("arm")
+
     def hold(self, guard: Guard, deadline: float) -> None:
         self.seen.append("hold")
         guard.resume([self.counter.pid])

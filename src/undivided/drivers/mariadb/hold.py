@@ -5,10 +5,11 @@
     ends     flushed   transactional  in every
                        writes wait    engine waits
 
-Each stage costs less than a millisecond when nothing stands in its way. What stands in the way of one is
-named: LOCK TABLES … WRITE or running DDL holds up START, a running MyISAM or Aria statement holds up
-BLOCK_DDL. While our request waits, the application's own queue behind it; so it waits a second at most, and
-then goes for good.
+The first two make nobody's commits or writes wait, so they are entered right before the pause (`approach`),
+the last two within it (`enter`). Each stage costs less than a millisecond when nothing stands in its way.
+What stands in the way of one is named: LOCK TABLES … WRITE or running DDL holds up START, a running MyISAM or
+Aria statement holds up BLOCK_DDL. While our request waits, the application's own queue behind it; so it waits
+a second at most, and then goes for good.
 
 The session is its own guard: the server ends it when it says nothing until the deadline (`wait_timeout`), and
 at once when we die; with the session the hold goes. Whether the hold lasted until it was given back is known
@@ -50,6 +51,7 @@ class Hold:
         self._session: Connection | None = None
         self._other: Connection | None = None
         self._entered = False
+        self._ahead = list(_STAGES)
         self.lost = False
 
     @property
@@ -77,17 +79,24 @@ class Hold:
             self._drop()
             raise
 
+    def approach(self, deadline: float) -> None:
+        """The stages that hold up no writes. Raises as `enter` does."""
+        self._go_on_to("FLUSH", deadline)
+
     def enter(self, deadline: float) -> None:
         """Holds the server before `deadline` (time.monotonic). Raises SourceError otherwise, and nothing of
         us waits in the server any more."""
+        self._go_on_to("BLOCK_COMMIT", deadline)
+
+    def _go_on_to(self, last: str, deadline: float) -> None:
         remaining = deadline - time.monotonic()
         if remaining <= 0:
             raise SourceError("there was no time left to hold it", doing=self._doing)
         try:
             self._entered = True
             self._limit(min(PATIENCE, remaining), max(1, math.ceil(remaining)))
-            for stage in _STAGES:
-                self._enter(stage)
+            while last in self._ahead:
+                self._enter(self._ahead.pop(0))
                 self._in_time(deadline)
         except SourceError:
             self._drop()
@@ -97,7 +106,7 @@ class Hold:
         """Lets the writers go. Idempotent; never raises. Sets `lost` when the hold was gone already."""
         if not self._entered:
             return
-        self._entered = False
+        self._entered, self._ahead = False, list(_STAGES)
         if self._session is None:
             self.lost = True
             return

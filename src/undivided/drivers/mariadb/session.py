@@ -78,6 +78,10 @@ class MariaDBSession:
         self._hold.open()
         self._hold.rehearse()
 
+    def arm(self, guard: Guard, deadline: float) -> None:
+        assert self._hold is not None
+        self._hold.approach(deadline)
+
     def hold(self, guard: Guard, deadline: float) -> None:
         # No recipe for the guardian: the hold ends with our connection, and by itself when we fall silent.
         assert self._hold is not None

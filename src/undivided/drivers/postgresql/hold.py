@@ -6,8 +6,8 @@ for durability, while reading goes on. To release, it reads on. A transaction th
 hold began is in the log before the mark, unseen by anybody: in the point, like one whose answer got lost.
 
 Being synchronous is dangerous when we die, for commits would wait for ever. So the guardian is told how to
-undo it before it begins, and it lasts only from `hold` to `release`. What stays of it is nothing: the setting
-is put back.
+undo it before it begins, and it lasts only from `arm`, right before the pause, to `release`. What stays of it
+is nothing: the setting is put back.
 
 Three things must be true, and are checked and not assumed:
 - nobody is configured to commit without waiting (synchronous_commit off or local);
@@ -44,7 +44,7 @@ _LEFT = "Run this by hand: ALTER SYSTEM RESET synchronous_standby_names; SELECT 
 
 
 class Withholding:
-    """prepare → hold → check → release → close; the last two any number of times."""
+    """prepare → arm → hold → check → release → close; the last two any number of times."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
@@ -117,8 +117,10 @@ class Withholding:
             before = f"ALTER SYSTEM SET synchronous_standby_names = {literal(setting)}"
         self._undo = [before, "SELECT pg_reload_conf()"]
 
-    def hold(self, guard: Guard, deadline: float) -> None:
-        assert self._admin is not None and self._standby is not None, "prepared"
+    def arm(self, guard: Guard, deadline: float) -> None:
+        """Makes our receiver a synchronous standby that acknowledges at once: commits pass through it, and
+        the reload, which takes its time, is over when the pause begins."""
+        assert self._admin is not None, "prepared"
         guard.postgresql(self._server.dsn(self._name + "_guard"), self._undo)
         with translated(self._doing):
             with self._admin.cursor() as cursor:
@@ -126,6 +128,10 @@ class Withholding:
                 cursor.execute(self._do)
                 cursor.execute("SELECT pg_reload_conf()")
             self._await_synchronous(deadline)
+
+    def hold(self, deadline: float) -> None:
+        assert self._standby is not None, "prepared"
+        with translated(self._doing):
             self._standby.withhold(deadline, self._doing)
             self._await_waiting(deadline)
             self._settle(deadline)

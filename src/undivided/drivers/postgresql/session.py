@@ -135,9 +135,13 @@ class PostgreSQLSession:
             sink.replace(b"config")
             configuration.put(sink)
 
+    def arm(self, guard: Guard, deadline: float) -> None:
+        if self._withholding:
+            self._withholding.arm(guard, deadline)
+
     def hold(self, guard: Guard, deadline: float) -> None:
         if self._withholding:
-            self._withholding.hold(guard, deadline)
+            self._withholding.hold(deadline)
 
     def mark(self, point: str) -> Position:
         assert self._control is not None, "prepared"
