@@ -4,7 +4,7 @@
 
 All or nothing. Until the commit's one log entry exists there is no point, whatever was uploaded; if a
 component cannot be captured, everything is released, the error names it, and the vault's points are what they
-were.
+were. A vault that cannot be written to is its own failure, and never taken for a component's.
 """
 
 from __future__ import annotations
@@ -27,15 +27,18 @@ from ..drivers.machine import MACHINE, this_machine
 from ..drivers.registry import driver_for
 from ..model.crashpoints import crashpoint
 from ..model.entries import Entries, merge
-from ..model.errors import SourceError, UndividedError
+from ..model.errors import DamageError, SourceError, UndividedError
 from ..model.point import ComponentPoint, RecoveryPoint
 from ..model.service import Component, Service
-from ..vault.vault import LogEntry, Segment, Vault, Writer
+from ..vault.stores.base import StoreError
+from ..vault.vault import Segment, Vault, Writer
 from .cut import Cut, cut
 from .sink import Abandoned, ComponentSink, Progress
-from .state import Remembered, recall, remember
+from .state import Remembered, lay_down, recall, settle
 
 T = TypeVar("T")
+OF_THE_VAULT = (StoreError, DamageError)
+"""What is not a component's failure, though it is met while one is captured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,9 @@ def protect(
     """Takes a point and commits it. last: the service's newest point, to go on from. state: a private
     directory that survives between points.
 
-    Raises SourceError when a component could not be captured: then there is no point.
+    Raises SourceError when a component could not be captured, StoreError when the vault could not be written
+    to: then there is no point. Another UndividedError says so when the point was made and only what the next
+    one goes on from could not be kept.
     """
     begun = time.monotonic()
     point_id = new_point_id()
@@ -84,6 +89,7 @@ def protect(
             raise _no_point(error, doing) from error
         added = {name: part.sink.segment() for name, part in parts.items()}
         tables = {name: merge(part.previous, *added[name]) for name, part in parts.items()}
+        laid: dict[str, str] = {}
 
         def record(digests: Mapping[str, str]) -> dict[str, Any]:
             number = vault.head.number + 1
@@ -91,6 +97,7 @@ def protect(
                 name: _component_point(part, number, digests, instant, states[name], tables[name])
                 for name, part in parts.items()
             }
+            _lay_down(parts, components, tables, laid)
             point = RecoveryPoint(
                 id=point_id,
                 service=service.name,
@@ -110,9 +117,12 @@ def protect(
 
         # Unchanged components are named too: their empty segments add nothing, but link the commit to them.
         segments = {parts[name].timeline: Segment(*segment) for name, segment in added.items()}
-        entry = writer.commit("point", segments, record)
+        try:
+            entry = writer.commit("point", segments, record)
+        except StoreError as error:
+            raise StoreError(_story(error), doing=doing, hint=error.hint) from error
         point = RecoveryPoint.from_record(entry.body["point"])
-        _remember(parts, point, tables, entry)
+        _remember(parts, laid, point, doing)
         return point
 
 
@@ -179,16 +189,22 @@ def _named(name: str, work: Callable[[Part], T], part: Part) -> T:
     try:
         return work(part)
     except UndividedError as error:
-        if not isinstance(error, Abandoned):
-            error.cause = f"component {name}: {error.doing + ': ' if error.doing else ''}{error.cause}"
+        if not isinstance(error, (Abandoned, *OF_THE_VAULT)):
+            error.cause = f"component {name}: {_story(error)}"
             error.doing = ""
         raise
 
 
 def _no_point(error: UndividedError, doing: str) -> UndividedError:
     """What failed, said of the whole service."""
+    if isinstance(error, OF_THE_VAULT):
+        return type(error)(f"no point was made: {_story(error)}", doing=doing, hint=error.hint)
     kind = type(error) if error.exit_code != 1 else SourceError
     return kind(f"no point was made: {error.cause}", doing=doing, hint=error.hint)
+
+
+def _story(error: UndividedError) -> str:
+    return f"{error.doing}: {error.cause}" if error.doing else error.cause
 
 
 def _component_point(
@@ -221,15 +237,37 @@ def _component_point(
     )
 
 
-def _remember(
-    parts: Mapping[str, Part], point: RecoveryPoint, tables: Mapping[str, Entries], entry: LogEntry
+def _lay_down(
+    parts: Mapping[str, Part],
+    components: Mapping[str, ComponentPoint],
+    tables: Mapping[str, Entries],
+    laid: dict[str, str],
 ) -> None:
-    """Keeps what the next point goes on from, for the components that this one changed."""
+    """What the next point goes on from, for the components that this one changes. laid: component → digest
+    of what was laid down; the commit asks again when another was quicker."""
     for name, part in parts.items():
-        component = point.components[name]
-        if component.sequence == entry.number or part.remembered is None:
-            remember(part.directory, component, tables[name])
-        part.session.committed()
+        digest = components[name].digest
+        before = part.remembered.point.digest if part.remembered else None
+        if digest not in (before, laid.get(name)):
+            lay_down(part.directory, components[name], tables[name])
+            laid[name] = digest
+    crashpoint("protect.laid-down")
+
+
+def _remember(parts: Mapping[str, Part], laid: Mapping[str, str], point: RecoveryPoint, doing: str) -> None:
+    """Lets the next point go on from this one. Raises UndividedError: the point is there all the same."""
+    try:
+        for name, part in parts.items():
+            if name in laid:
+                settle(part.directory)
+            part.session.committed()
+    except (OSError, UndividedError) as error:
+        cause = _story(error) if isinstance(error, UndividedError) else str(error)
+        raise UndividedError(
+            f"point {point.id} was made, but not all that the next one goes on from was kept: {cause}",
+            doing=doing,
+            hint="The point is good. Mend the cause: without it the next point may read everything again.",
+        ) from error
     crashpoint("protect.state-saved")
 
 

@@ -5,20 +5,30 @@ A source cannot read the vault back (its keys only write), so what it needs to g
 vault, as a raw column block that opens by mapping. It is a cache with a stamp: when it does not carry the
 digest of the component's last point it is as good as none, and the component starts a new timeline with a
 full read whose content the vault already has.
+
+    lay_down ──▶ entries.udc.next     before the commit, on disk
+    the commit
+    settle   ──▶ entries.udc          a rename
+
+Whoever is killed between the commit and the rename leaves both, and the digest says which one the last point
+is: so the next point goes on all the same.
 """
 
 from __future__ import annotations
 
 import mmap
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..model.entries import Entries
-from ..model.errors import DamageError
+from ..model.errors import DamageError, UndividedError
 from ..model.point import ComponentPoint
 
 FILE = "entries.udc"
+NEXT = "entries.udc.next"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,25 +43,57 @@ def recall(directory: Path, point: ComponentPoint | None) -> Remembered | None:
     """The entries of `point`, or None when they are not here."""
     if point is None:
         return None
+    for name in (FILE, NEXT):
+        entries = _stamped(directory / name, point)
+        if entries is None:
+            continue
+        if name == NEXT:
+            settle(directory)
+        return Remembered(point, entries)
+    return None
+
+
+def lay_down(directory: Path, point: ComponentPoint, entries: Entries) -> None:
+    """Keeps the entries of a point that is about to be, beside those of the last one. On disk when it
+    returns. Raises UndividedError when it cannot."""
+    stamp = {"timeline": point.timeline, "sequence": point.sequence, "digest": point.digest}
+    block = entries.encode(stamp, level=None)
+    path = directory / NEXT
+    with _translated(path):
+        path.unlink(missing_ok=True)  # never written over: somebody may have it mapped
+        with open(path, "xb") as file:
+            file.write(block)
+            file.flush()
+            os.fsync(file.fileno())  # a stamp without its rows would be believed after a power loss
+
+
+def settle(directory: Path) -> None:
+    """The point that was laid down exists: it is the one to go on from."""
+    with _translated(directory / FILE):
+        os.replace(directory / NEXT, directory / FILE)
+
+
+def _stamped(path: Path, point: ComponentPoint) -> Entries | None:
+    """What is in the file, if it is of this point. Its digest says so: it is chained over all of the
+    timeline, whatever the number of the commit turned out to be."""
     try:
-        with open(directory / FILE, "rb") as file:
+        with open(path, "rb") as file:
             block = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
         entries, _, header = Entries.decode(block)
     except (OSError, ValueError, DamageError, KeyError):
         return None
-    stamp = (header.get("timeline"), header.get("sequence"), header.get("digest"))
-    if stamp != (point.timeline, point.sequence, point.digest):
+    if (header.get("timeline"), header.get("digest")) != (point.timeline, point.digest):
         return None
-    return Remembered(point, entries)
+    return entries
 
 
-def remember(directory: Path, point: ComponentPoint, entries: Entries) -> None:
-    """Keeps entries for the next point. Old or new after a crash, never half."""
-    stamp = {"timeline": point.timeline, "sequence": point.sequence, "digest": point.digest}
-    block = entries.encode(stamp, level=None)
-    scratch = directory / f"{FILE}.{os.getpid()}"
-    with open(scratch, "wb") as file:
-        file.write(block)
-        file.flush()
-        os.fsync(file.fileno())  # a stamp without its rows would be believed after a power loss
-    os.replace(scratch, directory / FILE)
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UndividedError(
+            (error.strerror or str(error)).lower(),
+            doing=f"write {path}",
+            hint="The next point goes on from what is kept there: make room for it and let us write.",
+        ) from error

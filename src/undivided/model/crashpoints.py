@@ -21,6 +21,7 @@ PROTECT = (
     "vault.pack-stored",
     "vault.packs-stored",
     "vault.segments-stored",
+    "protect.laid-down",
     "vault.committed",
     "protect.state-saved",
     "protect.cataloged",

@@ -1,0 +1,145 @@
+"""A shop with an application at work, protected by the command line: for faults of the product as a whole.
+
+The application is a process of its own. Each order is a row, and then a file that names it; so a state with a
+file that has no row, or with more than one row that has no file, was never there. It works when told, rests
+when told, and is held by being stopped.
+"""
+
+from __future__ import annotations
+
+import select
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+from undivided.vault.keys import WriterKeys
+from undivided.vault.stores.directory import DirectoryStore
+from undivided.vault.vault import Vault
+
+from .program import PASSPHRASE, Program
+
+_PATIENCE = 20.0
+_APPLICATION = """
+import os, select, sqlite3, sys
+site, database = sys.argv[1:]
+orders = sqlite3.connect(database, timeout=60, isolation_level=None)
+number, working = 0, False
+while True:
+    told = select.select([0], [], [], 0.005 if working else None)[0]
+    word = os.read(0, 1) if told else b""
+    if told and not word:
+        break
+    working = {b"w": True, b"r": False}.get(word, working)
+    if word == b"o" or not told:
+        number += 1
+        orders.execute("INSERT INTO orders VALUES (?)", (number,))
+        with open(f"{site}/orders/{number}.txt", "w") as file:
+            file.write("order %d\\n" % number * 20)
+    if told:
+        os.write(1, b"%d\\n" % number)
+"""
+
+
+class Kiosk(Program):
+    """service: its name; everything lies in `home`. A context manager: ends the application."""
+
+    def __init__(self, home: Path, service: str = "kiosk") -> None:
+        super().__init__(home)
+        self.service = service
+        self.site = home / service / "site"
+        self.database = home / service / "orders.db"
+        self.file = home / f"{service}.yaml"
+        (self.site / "orders").mkdir(parents=True)
+        with closing(sqlite3.connect(self.database)) as database, database:
+            database.execute("PRAGMA journal_mode = WAL")
+            database.execute("CREATE TABLE orders (number INTEGER PRIMARY KEY)")
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", "-S", "-c", _APPLICATION, str(self.site), str(self.database)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            bufsize=0,
+        )
+        pid = home / service / "pid"
+        pid.write_text(str(self._process.pid))
+        self.file.write_text(
+            f"service: {service}\n"
+            "components:\n"
+            f"  db:   {{kind: sqlite, path: {self.database}}}\n"
+            f"  site: {{kind: files, path: {self.site}, writers: {{pidfile: {pid}, freeze: stop}}}}\n"
+            "needs: {site: [db]}\n"
+        )
+
+    def protected(self) -> Kiosk:
+        """With a configuration, a vault, and one point of one order."""
+        self("init")
+        self("service", "apply", self.file)
+        self.order()
+        self.protect()
+        return self
+
+    def order(self) -> int:
+        """Returns its number once it is in both. Fails the test when the application does not answer."""
+        return self._say(b"o")
+
+    def work(self) -> None:
+        self._say(b"w")
+
+    def rest(self) -> int:
+        """Returns how many orders there are now: no more come."""
+        return self._say(b"r")
+
+    def protect(self) -> str:
+        """Returns the point's id."""
+        return str(self("protect", self.service)["point"])
+
+    def points(self) -> list[str]:
+        return [point["id"] for point in self("points", self.service)["points"]]
+
+    def histories(self, component: str) -> set[str]:
+        """The timelines that the component has in the catalog: one, unless it had to begin anew."""
+        with closing(sqlite3.connect(self.config / "state" / "catalog.db")) as catalog:
+            found = catalog.execute("SELECT DISTINCT timeline FROM components WHERE name = ?", (component,))
+            return {timeline for (timeline,) in found}
+
+    def orders(self, directory: Path | None = None) -> set[int]:
+        """The orders here, or in a recovered directory. Raises AssertionError for a state that never was."""
+        site, database = (directory / "site", directory / "db") if directory else (self.site, self.database)
+        files = {int(file.stem) for file in (site / "orders").glob("*.txt")}
+        found = next(iter(sorted(database.glob("*.db"))), database) if database.is_dir() else database
+        with closing(sqlite3.connect(found)) as connection:
+            rows = {number for (number,) in connection.execute("SELECT number FROM orders")}
+        assert files <= rows and len(rows - files) <= 1, (files, rows)
+        for number in files:
+            assert (site / "orders" / f"{number}.txt").read_text() == f"order {number}\n" * 20
+        return rows
+
+    def recovered(self, point: str) -> set[int]:
+        """The orders in a point, by recovering it to a directory of its own."""
+        into = self.home / f"recovered-{point}"
+        self("recover", self.service, "--at", point, "--to", into)
+        return self.orders(into)
+
+    @property
+    def vault(self) -> Path:
+        return self.config / "vault"
+
+    def damaged(self) -> list[object]:
+        """What a verification of every byte finds."""
+        keys = WriterKeys.decode((self.config / "keys" / "near.key").read_bytes())
+        opened = Vault.open(DirectoryStore(self.vault), keys=keys, passphrase=lambda: PASSPHRASE)
+        return list(opened.verify(read_data=True).damaged)
+
+    def _say(self, word: bytes) -> int:
+        assert self._process.stdin and self._process.stdout
+        self._process.stdin.write(word)
+        assert select.select([self._process.stdout], [], [], _PATIENCE)[0], "the application is held"
+        return int(self._process.stdout.readline())
+
+    def __enter__(self) -> Kiosk:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        with self._process:
+            self._process.kill()

@@ -1,0 +1,51 @@
+"""Fault: the protecting process is killed. At every step the application goes on, the vault holds the old
+points or these and the new one, and the next protection works."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from undivided.model.crashpoints import PROTECT
+from undivided.testing.kiosk import Kiosk
+
+SIGKILLED = -9
+COMMITTED = PROTECT[PROTECT.index("vault.committed") :]
+
+
+@pytest.fixture(scope="module")
+def kiosk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kiosk]:
+    with Kiosk(tmp_path_factory.mktemp("kiosk")) as made:
+        yield made.protected()
+
+
+@pytest.mark.parametrize("name", PROTECT)
+def test_killed_at_any_step_there_are_only_whole_points_and_the_next_one_works(
+    name: str, kiosk: Kiosk
+) -> None:
+    before = kiosk.points()
+    kiosk.work()
+    kiosk.run("protect", kiosk.service, code=SIGKILLED, UNDIVIDED_CRASH_AT=name)
+    kiosk.rest()
+    kiosk.order()  # is acknowledged: nobody is held
+    after = kiosk.points()
+    new = after[len(before) :]
+    assert after == [*before, *new]
+    assert len(new) == (name in COMMITTED)
+    for point in new:
+        kiosk.recovered(point)
+    last = kiosk.protect()
+    assert kiosk.recovered(last) == kiosk.orders()
+    assert kiosk.damaged() == []
+
+
+@pytest.mark.parametrize("name", ["protect.laid-down", *COMMITTED])
+def test_killed_around_the_commit_the_next_point_goes_on_from_the_last(name: str, kiosk: Kiosk) -> None:
+    """No new image and no new history, also when the death was between the commit and what we remember."""
+    kiosk.order()
+    kiosk.run("protect", kiosk.service, code=SIGKILLED, UNDIVIDED_CRASH_AT=name)
+    kiosk.order()
+    next_one = kiosk("protect", kiosk.service)
+    assert next_one["components"]["db"]["image"] == "continued"
+    assert len(kiosk.histories("db")) == len(kiosk.histories("site")) == 1
