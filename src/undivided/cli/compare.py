@@ -9,12 +9,12 @@ import numpy as np
 
 from ..model.columns import Array, Ragged
 from ..model.entries import Entries
-from ..model.errors import UndividedError
 from ..model.service import Component
 from ..tree.beneath import Beneath
 from ..tree.diff import locate
 from ..tree.patterns import Patterns
 from ..tree.walk import walk
+from .places import refused
 
 _SEEN = ("kind", "mode", "uid", "gid", "size", "mtime_ns", "rdev")
 """What a walk tells without opening a file. A file's size and time change with its content."""
@@ -71,4 +71,4 @@ def live_tree(component: Component) -> Entries:
                 root, patterns=patterns, one_filesystem=component.get("one_filesystem", False)
             ).entries
     except OSError as error:
-        raise UndividedError(error.strerror or str(error), doing=f"look at {path}") from error
+        raise refused(error, f"look at {path}") from error

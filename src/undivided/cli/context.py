@@ -19,10 +19,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..model.errors import DamageError, NoVaultError, UndividedError, UsageError
+from ..model.errors import DamageError, NoVaultError, UsageError, WrongKeyError
 from .config import NEAR, Config, read_config
 from .parsed import keep, kept, service_from
-from .places import places
+from .places import places, refused
 
 if TYPE_CHECKING:
     from ..catalog.catalog import Catalog
@@ -58,7 +58,7 @@ class Context:
                 hint="Run `undivided init`, or say where it is with --config DIR or UNDIVIDED_CONFIG.",
             ) from None
         except (OSError, UnicodeDecodeError) as error:
-            raise UndividedError(str(error), doing=f"read {path}") from error
+            raise refused(error, f"read {path}") from error
         known = kept(self.parsed_file("config"), text)
         return Config.of(known) if known else read_config(text, str(path))
 
@@ -118,8 +118,14 @@ class Context:
                 f"the keys of the near vault are missing: {self.key_file()}",
                 hint="Run `undivided init`: it finishes what was begun, and asks for the passphrase.",
             ) from None
+        except WrongKeyError as error:
+            raise WrongKeyError(
+                error.cause,
+                doing=f"read {self.key_file()}",
+                hint="Move it away and run `undivided init`: it gets the keys again by the passphrase.",
+            ) from None
         except OSError as error:
-            raise UndividedError(error.strerror or str(error), doing=f"read {self.key_file()}") from error
+            raise refused(error, f"read {self.key_file()}") from error
 
     @cached_property
     def catalog(self) -> Catalog:
@@ -181,7 +187,7 @@ class Context:
         except FileNotFoundError:
             raise self._unknown(name) from None
         except (OSError, UnicodeDecodeError) as error:
-            raise UndividedError(str(error), doing=f"read {path}") from error
+            raise refused(error, f"read {path}") from error
         known = kept(self.parsed_file(f"service-{name}"), text)
         if known:
             return service_from(known)

@@ -9,11 +9,21 @@ A file here is old or new, never half of either: written aside, synced, then ren
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import NamedTuple
 
 from ..model.errors import UndividedError
+
+_HINTS = {
+    errno.EACCES: "Run it as the user whose configuration this is, or as root.",
+    errno.EPERM: "Run it as the user whose configuration this is, or as root.",
+    errno.ENOSPC: "Free some space there, then run it again.",
+    errno.EDQUOT: "The quota is used up. Raise it or free some space, then run it again.",
+    errno.EROFS: "The filesystem is mounted read-only.",
+    errno.EIO: "The disk reports errors: look at the kernel log.",
+}
 
 
 class Places(NamedTuple):
@@ -43,6 +53,14 @@ def _xdg(variable: str, fallback: str) -> Path:
     return Path(told) if told.startswith("/") else Path.home() / fallback
 
 
+def refused(error: OSError | UnicodeDecodeError, doing: str) -> UndividedError:
+    """What the operating system did not do for us, or a file that is not what it should be."""
+    if isinstance(error, UnicodeDecodeError):
+        return UndividedError("it is not text", doing=doing, hint="It was damaged, or is another file.")
+    cause = (error.strerror or str(error)).lower()
+    return UndividedError(cause, doing=doing, hint=_HINTS.get(error.errno or 0, ""))
+
+
 def make_directory(path: Path) -> bool:
     """A directory for us alone. Returns whether it had to be made."""
     try:
@@ -54,7 +72,7 @@ def make_directory(path: Path) -> bool:
             "there is a file of that name", doing=f"make directory {path}", hint="Move it away."
         ) from None
     except OSError as error:
-        raise UndividedError(error.strerror or str(error), doing=f"make directory {path}") from error
+        raise refused(error, f"make directory {path}") from error
     return True
 
 
@@ -110,4 +128,4 @@ class _translated:
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         if isinstance(error, OSError):
-            raise UndividedError(error.strerror or str(error), doing=f"write {self.path}") from error
+            raise refused(error, f"write {self.path}") from error

@@ -116,8 +116,8 @@ def _target(path: Path | None, service: Service) -> dict[str, dict[str, Any]] | 
     try:
         return parse_target(path.read_text(), str(path), service)
     except (OSError, UnicodeDecodeError) as error:
-        cause = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise UsageError(str(cause), doing=f"read {path}", hint="Give the path of a target file.") from None
+        cause = (error.strerror or str(error)).lower() if isinstance(error, OSError) else "it is not text"
+        raise UsageError(cause, doing=f"read {path}", hint="Give the path of a target file.") from None
 
 
 def _execute(context: Context, plan: Plan, before: Callable[[], RecoveryPoint] | None) -> Result:

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from ..model.durations import format_duration
-from ..model.errors import UndividedError, UsageError
+from ..model.errors import UsageError
 from ..model.parse import parse_service
 from ..model.service import Service
 from .options import COMMON, Common
 from .output import emit, plural, table
 from .parsed import keep, service_record
-from .places import make_directory, save
+from .places import make_directory, refused, save
 
 
 def apply(*files: Path, common: Common = COMMON) -> int:
@@ -60,8 +60,8 @@ def _read(path: Path) -> tuple[str, Service]:
     try:
         text = path.read_text()
     except (OSError, UnicodeDecodeError) as error:
-        cause = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise UsageError(str(cause), doing=f"read {path}", hint="Give the path of a service file.") from None
+        cause = (error.strerror or str(error)).lower() if isinstance(error, OSError) else "it is not text"
+        raise UsageError(cause, doing=f"read {path}", hint="Give the path of a service file.") from None
     service = parse_service(text, str(path))
     here = ("localhost", "127.0.0.1", socket.gethostname())
     for component in service.components.values():
@@ -145,7 +145,7 @@ def remove(service: str, /, *, common: Common = COMMON) -> int:
         os.unlink(path)
         context.parsed_file(f"service-{service}").unlink(missing_ok=True)
     except OSError as error:
-        raise UndividedError(error.strerror or str(error), doing=f"remove {path}") from error
+        raise refused(error, f"remove {path}") from error
     emit(common.json, {"service": service, "result": "removed"}, [f"{service}: forgotten; its points stay"])
     return 0
 

@@ -236,7 +236,8 @@ def _read_config(store: Store) -> _Config:
         raw = store.read(CONFIG)
     except MissingError as error:
         raise NoVaultError(
-            f"there is no vault in {store.url}", hint="Make one with `undivided init --vault DIR`."
+            f"there is no vault in {store.url}",
+            hint="Is its disk mounted? If there never was one, `undivided init --vault DIR` makes one.",
         ) from error
     try:
         record = json.loads(raw)
@@ -278,7 +279,11 @@ def _unlock(store: Store, config: _Config, passphrase: Passphrase | None) -> X25
             if private.public_key().public_bytes_raw() != config.public:
                 raise damaged(CONFIG, "its public key is not the vault's")
             return private
-    raise broken or WrongKeyError("the passphrase does not open this vault", doing=f"unlock {store.url}")
+    raise broken or WrongKeyError(
+        "the passphrase does not open this vault",
+        doing=f"unlock {store.url}",
+        hint="Is it of another vault? `undivided vault key list` names the passphrases that open this one.",
+    )
 
 
 def _once(make: Callable[[], X25519PrivateKey]) -> Callable[[], X25519PrivateKey]:

@@ -249,6 +249,7 @@ def _unlink(path: str) -> None:
 
 
 _HINTS = {
+    errno.ENOTDIR: "A file is where a directory should be: choose another place.",
     errno.ENOSPC: "Free some space there. What is stored already is intact; then run it again.",
     errno.EDQUOT: "The quota is used up. What is stored already is intact; raise it, then run it again.",
     errno.EROFS: "The filesystem is mounted read-only.",
