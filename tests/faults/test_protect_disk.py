@@ -20,9 +20,9 @@ from undivided.testing.kiosk import Kiosk
 FAILED = 1
 
 
-@pytest.fixture
-def kiosk(tmp_path: Path) -> Iterator[Kiosk]:
-    with Kiosk(tmp_path) as made:
+@pytest.fixture(scope="module")
+def kiosk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kiosk]:
+    with Kiosk(tmp_path_factory.mktemp("kiosk")) as made:
         yield made.protected()
 
 

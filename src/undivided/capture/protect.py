@@ -34,7 +34,7 @@ from ..vault.stores.base import StoreError
 from ..vault.vault import Segment, Vault, Writer
 from .cut import Cut, cut
 from .sink import Abandoned, ComponentSink, Progress
-from .state import Remembered, lay_down, recall, settle
+from .state import Remembered, lay_down, make_private, recall, settle
 
 T = TypeVar("T")
 OF_THE_VAULT = (StoreError, DamageError)
@@ -145,7 +145,7 @@ def _open(
     parts: dict[str, Part] = {}
     for name, component in service.components.items():
         directory = home / name
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(directory)
         before = last.components.get(name) if last else None
         remembered = recall(directory, before if before and before.kind == component.kind else None)
         driver = drivers[name]
@@ -274,7 +274,8 @@ def _remember(parts: Mapping[str, Part], laid: Mapping[str, str], point: Recover
 @contextmanager
 def _alone(home: Path, doing: str) -> Iterator[None]:
     """One point of a service at a time on this source; ends with the process, however it ends."""
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private(home.parent)
+    make_private(home)
     lock = os.open(home / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:

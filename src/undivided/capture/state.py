@@ -39,6 +39,12 @@ class Remembered:
     entries: Entries
 
 
+def make_private(directory: Path) -> None:
+    """A directory for us alone, if it is not there. Raises UndividedError when it cannot be."""
+    with _translated(directory):
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
 def recall(directory: Path, point: ComponentPoint | None) -> Remembered | None:
     """The entries of `point`, or None when they are not here."""
     if point is None:

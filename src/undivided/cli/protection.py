@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..model.crashpoints import crashpoint
+from ..model.errors import UndividedError
 from ..model.times import iso_utc
 from .context import Context
 from .output import emit, size
@@ -36,7 +37,11 @@ def take_point(context: Context, name: str) -> RecoveryPoint:
     last = context.catalog.newest(name)
     with progress(f"protect {name}") as tell:
         point = protect(service, context.vault, context.state, last=last, progress=tell)
-    context.catalog.follow(context.vault)
+    try:
+        context.catalog.follow(context.vault)
+    except UndividedError as error:
+        cause = f"point {point.id} was made, but not listed: {error.doing}: {error.cause}"
+        raise UndividedError(cause, doing=f"protect {name}", hint=error.hint) from error
     crashpoint("protect.cataloged")
     return point
 
