@@ -56,6 +56,27 @@ def test_a_full_vault_is_named_as_such_and_goes_on_when_there_is_space_again(tmp
         assert kiosk("verify", "--read-data")["damaged"] == []
 
 
+@pytest.mark.real
+def test_a_full_disk_under_the_state_makes_a_whole_point_or_none_and_says_which(tmp_path: Path) -> None:
+    with loop_filesystem("ext4", tmp_path, megabytes=16) as disk, Kiosk(tmp_path) as kiosk:
+        kiosk("init")
+        file = kiosk.config / "config.yaml"
+        file.write_text(file.read_text() + f"state: {disk}/state\n")
+        kiosk("service", "apply", kiosk.file)
+        kiosk.order()
+        before = [kiosk.protect()]
+        for number in range(2000):
+            (kiosk.site / f"{number} with a name that needs some room to be remembered").touch()
+        fill(disk / "ballast")
+        said = kiosk.fails("protect", kiosk.service, code=FAILED)
+        assert str(disk / "state") in said
+        assert said.splitlines()[1].startswith("HINT: ")
+        (disk / "ballast").unlink()
+        assert len(kiosk.points()) == len(before) + ("was made" in said)
+        assert kiosk.recovered(kiosk.protect()) == kiosk.orders()
+        assert kiosk.damaged() == []
+
+
 def injected(kiosk: Kiosk, fault: str) -> subprocess.CompletedProcess[str]:
     """A protection during which that system call fails."""
     if not shutil.which("strace"):

@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,10 +20,35 @@ from undivided.testing.redis import RedisServer
 NO_POINT = 3
 
 
-@pytest.fixture
-def kiosk(tmp_path: Path) -> Iterator[Kiosk]:
-    with Kiosk(tmp_path) as made:
+@pytest.fixture(scope="module")
+def kiosk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kiosk]:
+    """Each fault is taken away again: what was there goes on."""
+    with Kiosk(tmp_path_factory.mktemp("kiosk")) as made:
         yield made.protected()
+
+
+@contextmanager
+def away(path: Path) -> Iterator[None]:
+    """While it lasts, nothing is there."""
+    moved = path.with_name("moved")
+    path.rename(moved)
+    try:
+        yield
+    finally:
+        moved.rename(path)
+
+
+@contextmanager
+def applied(kiosk: Kiosk, old: str, new: str) -> Iterator[None]:
+    """While it lasts, the service file says something else."""
+    before = kiosk.file.read_text()
+    kiosk.file.write_text(before.replace(old, new))
+    try:
+        kiosk("service", "apply", kiosk.file)
+        yield
+    finally:
+        kiosk.file.write_text(before)
+        kiosk("service", "apply", kiosk.file)
 
 
 def refused(kiosk: Kiosk, component: str) -> str:
@@ -38,15 +63,15 @@ def refused(kiosk: Kiosk, component: str) -> str:
 
 
 def test_a_tree_that_is_gone_makes_no_point(kiosk: Kiosk) -> None:
-    kiosk.site.rename(kiosk.site.with_name("moved"))
-    assert str(kiosk.site) in kiosk.fails("protect", kiosk.service, code=NO_POINT)
-    kiosk.site.with_name("moved").rename(kiosk.site)
+    with away(kiosk.site):
+        assert str(kiosk.site) in kiosk.fails("protect", kiosk.service, code=NO_POINT)
     assert kiosk.recovered(kiosk.protect()) == kiosk.orders()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody who may not read")
 def test_a_file_that_may_not_be_read_makes_no_point(kiosk: Kiosk) -> None:
     """Not even root reads everything; whoever has given up that right reads nothing of others."""
+    before = kiosk.points()
     secret = kiosk.site / "orders" / "1.txt"
     secret.chmod(0)
     os.chown(secret, 12345, 12345)
@@ -57,50 +82,50 @@ def test_a_file_that_may_not_be_read_makes_no_point(kiosk: Kiosk) -> None:
     assert "component site: " in done.stderr
     assert "orders/1.txt" in done.stderr
     assert "HINT: " in done.stderr
-    assert len(kiosk.points()) == 1
+    assert kiosk.points() == before
+    secret.chmod(0o644)
+    os.chown(secret, 0, 0)
     kiosk.order()
 
 
 def test_a_database_that_is_gone_makes_no_point(kiosk: Kiosk) -> None:
-    kiosk.database.rename(kiosk.database.with_name("moved"))
-    assert "orders.db" in refused(kiosk, "db")
+    with away(kiosk.database):
+        assert "orders.db" in refused(kiosk, "db")
 
 
 def test_a_file_that_is_no_database_makes_no_point(kiosk: Kiosk) -> None:
     other = kiosk.home / "other.db"
     other.write_bytes(b"not a database at all" * 400)
-    kiosk.file.write_text(kiosk.file.read_text().replace(str(kiosk.database), str(other)))
-    kiosk("service", "apply", kiosk.file)
-    refused(kiosk, "db")
+    with applied(kiosk, str(kiosk.database), str(other)):
+        refused(kiosk, "db")
 
 
 def test_a_database_that_stays_locked_makes_no_point(kiosk: Kiosk) -> None:
-    kiosk.file.write_text(kiosk.file.read_text() + "policy: {pause: 500ms}\n")
-    kiosk("service", "apply", kiosk.file)
-    with closing(sqlite3.connect(kiosk.database)) as other:
+    before = kiosk.points()
+    short = applied(kiosk, "needs:", "policy: {pause: 500ms}\nneeds:")
+    with short, closing(sqlite3.connect(kiosk.database)) as other:
         other.execute("BEGIN IMMEDIATE")
         said = kiosk.fails("protect", kiosk.service, code=NO_POINT)
         assert "component db" in said
         assert "HINT: " in said
         other.rollback()
     kiosk.order()
-    assert len(kiosk.points()) == 1
+    assert kiosk.points() == before
 
 
 def test_writers_that_are_not_there_make_no_point(kiosk: Kiosk) -> None:
-    (kiosk.home / kiosk.service / "pid").unlink()
-    refused(kiosk, "site")
+    with away(kiosk.home / kiosk.service / "pid"):
+        refused(kiosk, "site")
 
 
 @pytest.mark.real
 def test_a_server_that_is_down_makes_no_point(kiosk: Kiosk) -> None:
     if not shutil.which("redis-server"):
         pytest.skip("needs redis-server")
-    with RedisServer() as redis:
-        file = kiosk.file.read_text()
-        cache = f"  cache: {{kind: redis, socket: {redis.socket}}}\n"
-        kiosk.file.write_text(file.replace("needs:", cache + "needs:"))
-        kiosk("service", "apply", kiosk.file)
+    with (
+        RedisServer() as redis,
+        applied(kiosk, "needs:", f"  cache: {{kind: redis, socket: {redis.socket}}}\nneeds:"),
+    ):
         kiosk.protect()
         redis.kill()
         refused(kiosk, "cache")

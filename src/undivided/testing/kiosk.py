@@ -95,6 +95,7 @@ class Kiosk(Program):
         return str(self("protect", self.service)["point"])
 
     def points(self) -> list[str]:
+        """Ids, as they are listed."""
         return [point["id"] for point in self("points", self.service)["points"]]
 
     def histories(self, component: str) -> set[str]:
