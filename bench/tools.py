@@ -154,7 +154,9 @@ class Rustic(Tool):
 
 class Undivided(Tool):
     def __init__(self, home: Path) -> None:
-        config = {"UNDIVIDED_CONFIG": str(home / "config"), "UNDIVIDED_PASSPHRASE": PASSPHRASE}
+        # As installed: with the bytecode of its modules kept, whatever the caller's environment says.
+        config = {"PYTHONDONTWRITEBYTECODE": "", "UNDIVIDED_CONFIG": str(home / "config")}
+        config["UNDIVIDED_PASSPHRASE"] = PASSPHRASE
         super().__init__(home, "undivided", config)
         self.program = str(Path(sys.executable).with_name("undivided"))
 
