@@ -24,7 +24,7 @@ def kiosk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kiosk]:
 def test_killed_at_any_step_there_are_only_whole_points_and_the_next_one_goes_on(
     name: str, kiosk: Kiosk
 ) -> None:
-    before = kiosk.points()
+    before = kiosk.cataloged()
     kiosk.work()
     kiosk.run("protect", kiosk.service, code=SIGKILLED, UNDIVIDED_CRASH_AT=name)
     kiosk.rest()

@@ -93,7 +93,7 @@ def injected(kiosk: Kiosk, fault: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_write_that_fails_is_the_vaults_failure_and_not_the_sources(kiosk: Kiosk) -> None:
-    before = kiosk.points()
+    before = kiosk.cataloged()
     kiosk.order()
     done = injected(kiosk, "writev:error=EIO:when=1+")  # what only the vault's store uses
     assert done.returncode == FAILED, done.stderr
@@ -106,9 +106,9 @@ def test_a_write_that_fails_is_the_vaults_failure_and_not_the_sources(kiosk: Kio
     assert kiosk.damaged() == []
 
 
-@pytest.mark.parametrize("when", ["1", "4", "1+", "5+", "10+"])
+@pytest.mark.parametrize("when", ["1", "4", "1+", "8+"])
 def test_a_sync_that_fails_makes_a_whole_point_or_none_and_the_next_works(when: str, kiosk: Kiosk) -> None:
-    before = kiosk.points()
+    before = kiosk.cataloged()
     kiosk.order()
     done = injected(kiosk, f"fsync,fdatasync:error=EIO:when={when}")
     if done.returncode:

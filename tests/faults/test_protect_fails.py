@@ -53,7 +53,7 @@ def applied(kiosk: Kiosk, old: str, new: str) -> Iterator[None]:
 
 def refused(kiosk: Kiosk, component: str) -> str:
     """What a protection says that makes no point because of that component; nothing else has changed."""
-    before = kiosk.points()
+    before = kiosk.cataloged()
     said = kiosk.fails("protect", kiosk.service, code=NO_POINT)
     assert f"component {component}: " in said
     assert len(said.splitlines()) == 2 and said.splitlines()[1].startswith("HINT: "), said
@@ -71,7 +71,7 @@ def test_a_tree_that_is_gone_makes_no_point(kiosk: Kiosk) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody who may not read")
 def test_a_file_that_may_not_be_read_makes_no_point(kiosk: Kiosk) -> None:
     """Not even root reads everything; whoever has given up that right reads nothing of others."""
-    before = kiosk.points()
+    before = kiosk.cataloged()
     secret = kiosk.site / "orders" / "1.txt"
     secret.chmod(0)
     os.chown(secret, 12345, 12345)
@@ -101,7 +101,7 @@ def test_a_file_that_is_no_database_makes_no_point(kiosk: Kiosk) -> None:
 
 
 def test_a_database_that_stays_locked_makes_no_point(kiosk: Kiosk) -> None:
-    before = kiosk.points()
+    before = kiosk.cataloged()
     short = applied(kiosk, "needs:", "policy: {pause: 500ms}\nneeds:")
     with short, closing(sqlite3.connect(kiosk.database)) as other:
         other.execute("BEGIN IMMEDIATE")

@@ -41,7 +41,7 @@ class Shoulder:
                         self.looks += 1
                     except OSError:
                         continue  # it has ended
-            time.sleep(0.002)
+            time.sleep(0.01)
 
     def __enter__(self) -> Shoulder:
         self._thread.start()

@@ -14,7 +14,11 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
-from undivided.vault.keys import WriterKeys
+from undivided.cli.config import read_config
+from undivided.model.parse import parse_definition
+from undivided.model.point import RecoveryPoint
+from undivided.recovery.execute import execute
+from undivided.recovery.plan import make_plan
 from undivided.vault.stores.directory import DirectoryStore
 from undivided.vault.vault import Vault
 
@@ -98,6 +102,11 @@ class Kiosk(Program):
         """Ids, as they are listed."""
         return [point["id"] for point in self("points", self.service)["points"]]
 
+    def cataloged(self) -> list[str]:
+        """Ids of the points that the catalog has had so far."""
+        with closing(sqlite3.connect(self.config / "state" / "catalog.db")) as catalog:
+            return [point for (point,) in catalog.execute("SELECT id FROM points ORDER BY number")]
+
     def histories(self, component: str) -> set[str]:
         """The timelines that the component has in the catalog: one, unless it had to begin anew."""
         with closing(sqlite3.connect(self.config / "state" / "catalog.db")) as catalog:
@@ -117,9 +126,12 @@ class Kiosk(Program):
         return rows
 
     def recovered(self, point: str) -> set[int]:
-        """The orders in a point, by recovering it to a directory of its own."""
-        into = self.home / f"recovered-{point}"
-        self("recover", self.service, "--at", point, "--to", into)
+        """The orders in a point, by recovering it to a directory of its own, in this process."""
+        vault, into = self._opened(), self.home / f"recovered-{point}"
+        records = [entry.body["point"] for entry in vault.log() if entry.kind == "point"]
+        (found,) = (RecoveryPoint.from_record(record) for record in records if record["id"] == point)
+        plan = make_plan(parse_definition(found.definition, self.service), found, to=into)
+        assert execute(plan, vault, state=self.home / "recoveries").ok
         return self.orders(into)
 
     @property
@@ -128,9 +140,11 @@ class Kiosk(Program):
 
     def damaged(self) -> list[object]:
         """What a verification of every byte finds."""
-        keys = WriterKeys.decode((self.config / "keys" / "near.key").read_bytes())
-        opened = Vault.open(DirectoryStore(self.vault), keys=keys, passphrase=lambda: PASSPHRASE)
-        return list(opened.verify(read_data=True).damaged)
+        return list(self._opened().verify(read_data=True).damaged)
+
+    def _opened(self) -> Vault:
+        (url,) = read_config((self.config / "config.yaml").read_text(), "config.yaml").vaults.values()
+        return Vault.open(DirectoryStore(url), passphrase=lambda: PASSPHRASE)
 
     def _say(self, word: bytes) -> int:
         assert self._process.stdin and self._process.stdout
