@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..drivers.base import Driver, Session
+from ..drivers.base import Driver, Session, TreeDriver
 from ..drivers.machine import MACHINE, this_machine
 from ..drivers.registry import driver_for
 from ..model.crashpoints import crashpoint
@@ -30,6 +30,7 @@ from ..model.entries import Entries, merge
 from ..model.errors import DamageError, SourceError, UndividedError
 from ..model.point import ComponentPoint, RecoveryPoint
 from ..model.service import Component, Service
+from ..snapshotters.registry import snapshotter_for
 from ..vault.stores.base import StoreError
 from ..vault.vault import Segment, Vault, Writer
 from .cut import Cut, cut
@@ -150,6 +151,8 @@ def _open(
         remembered = recall(directory, before if before and before.kind == component.kind else None)
         driver = drivers[name]
         driver.cache = directory
+        if isinstance(driver, TreeDriver):
+            driver.snapshotter = snapshotter_for(driver.directory())
         session = driver.session(remembered.point if remembered else None, must_hold=name != unheld)
         closing.callback(session.close)
         entries = remembered.entries if remembered else Entries.none()
