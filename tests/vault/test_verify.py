@@ -111,9 +111,10 @@ def test_condemned_packs_heal_with_the_next_protection(store: MemoryStore, vault
     (pack,) = _names(store, "packs/")
     _flip(store, pack, 5)
     report = vault.verify(read_data=True)
-    assert not vault.wounded
+    assert not vault.wounded()
     vault.condemn(report.packs)
-    assert vault.wounded
+    assert vault.wounded()
+    assert not vault.wounded(since=vault.head.number)
     protect(vault, "p2", files)
     healed = vault.verify(read_data=True)
     assert healed.damaged == []

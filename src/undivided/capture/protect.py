@@ -34,6 +34,7 @@ from ..snapshotters.registry import snapshotter_for
 from ..vault.stores.base import StoreError
 from ..vault.vault import Segment, Vault, Writer
 from .cut import Cut, cut
+from .heal import SEEN, note_of, without_state, wounds
 from .sink import Abandoned, ComponentSink, Progress
 from .state import Remembered, lay_down, make_private, recall, settle
 
@@ -79,7 +80,8 @@ def protect(
     home = state / vault.id / service.name
     with _alone(home, doing), vault.writer() as writer, ExitStack() as closing:
         crashpoint("protect.begun")
-        parts = _open(service, home, writer, last, progress, closing)
+        seen = vault.head.number
+        parts = _open(service, home, vault, writer, last, progress, closing)
         sessions = {name: part.session for name, part in parts.items()}
         try:
             _everywhere(parts, lambda part: part.session.prepare(part.sink))
@@ -91,11 +93,12 @@ def protect(
         added = {name: part.sink.segment() for name, part in parts.items()}
         tables = {name: merge(part.previous, *added[name]) for name, part in parts.items()}
         laid: dict[str, str] = {}
+        here = {MACHINE: this_machine(), SEEN: seen}
 
         def record(digests: Mapping[str, str]) -> dict[str, Any]:
             number = vault.head.number + 1
             components = {
-                name: _component_point(part, number, digests, instant, states[name], tables[name])
+                name: _component_point(part, number, digests, instant, {**states[name], **here}, tables[name])
                 for name, part in parts.items()
             }
             _lay_down(parts, components, tables, laid)
@@ -135,6 +138,7 @@ def new_point_id() -> str:
 def _open(
     service: Service,
     home: Path,
+    vault: Vault,
     writer: Writer,
     last: RecoveryPoint | None,
     progress: Progress | None,
@@ -153,16 +157,22 @@ def _open(
         driver.cache = directory
         if isinstance(driver, TreeDriver):
             driver.snapshotter = snapshotter_for(driver.directory())
-        session = driver.session(remembered.point if remembered else None, must_hold=name != unheld)
+        damaged = wounds(remembered, vault, writer)
+        known = remembered.point if remembered else None
+        previous = without_state(known) if known and damaged else known
+        session = driver.session(previous, must_hold=name != unheld)
         closing.callback(session.close)
         entries = remembered.entries if remembered else Entries.none()
+        sink = ComponentSink(name, writer, entries, abandoned, progress)
+        if damaged:
+            sink.note(note_of(damaged))
         parts[name] = Part(
             component,
             directory,
             remembered.point.timeline if remembered else secrets.token_hex(16),
             remembered,
             session,
-            ComponentSink(name, writer, entries, abandoned, progress),
+            sink,
         )
     return parts
 
@@ -230,7 +240,7 @@ def _component_point(
         digest=digest,
         coherence=instant.coherence[name],
         position=instant.positions[name],
-        state={**state, MACHINE: this_machine()},
+        state=state,
         took_ms=instant.took_ms[name],
         files=len(table),
         bytes_seen=int(table.size.sum()),

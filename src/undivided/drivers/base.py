@@ -251,8 +251,8 @@ class Driver(Protocol):
         ...
 
     def session(self, previous: ComponentPoint | None, *, must_hold: bool) -> Session:
-        """A part in a cut. previous: the component's part in the last point, to go on from. must_hold:
-        another component is already the one left unheld."""
+        """A part in a cut. previous: the component's part in the last point, to go on from; with an empty
+        state everything is read anew. must_hold: another component is already the one left unheld."""
         ...
 
     def directory(self) -> Path:

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -191,6 +192,19 @@ class DriverSuite:
         assert 0 < sink.settle() < min(_SMALL, whole // 2)
         # A tree of files has no log and so no order of its own.
         assert not second.position.order or second.position.order > first.position.order
+        with self.recovered(instance, sink, second) as component:
+            assert token in instance.read_all(component)
+
+    def test_without_the_state_of_the_last_point_everything_is_read_anew(
+        self, instance: Instance, driver: Driver
+    ) -> None:
+        sink, token = MemorySink(), next(_NAMES)
+        instance.write(token)
+        first = capture(driver, sink)
+        whole = sink.settle()
+        second = capture(driver, sink, replace(first, state={}))
+        assert sink.settle() > whole // 2
+        assert second.position.order >= first.position.order
         with self.recovered(instance, sink, second) as component:
             assert token in instance.read_all(component)
 

@@ -71,11 +71,11 @@ def history_of(log: Log, timeline: str, at: int | None = None) -> list[tuple[Log
     return found[::-1]
 
 
-def index_entries(log: Log) -> Iterator[LogEntry]:
-    """The entries that changed what chunks are known, newest first."""
+def index_entries(log: Log, after: int = 0) -> Iterator[LogEntry]:
+    """The entries after entry `after` that changed what chunks are known, newest first."""
     last = log.last
     number = int(last.links["data"]) if last else 0
-    while number:
+    while number > after:
         entry = log.entry(number)
         yield entry
         before = int(entry.links["before"])

@@ -179,10 +179,10 @@ class Vault:
         stored, so that the next protection that reads them stores them anew."""
         return self._log.append("damage", lambda _: ({"packs": list(packs)}, {"bad": list(packs)}))
 
-    @property
-    def wounded(self) -> bool:
-        """Whether packs were condemned: then `Writer.missing` tells which files to read again."""
-        return any(entry.links.get("bad") for entry in index_entries(self._log))
+    def wounded(self, since: int = 0) -> bool:
+        """Whether packs were condemned after entry `since`: then `Writer.missing` tells which files to read
+        again."""
+        return any(entry.links.get("bad") for entry in index_entries(self._log, since))
 
     def recipients(self) -> list[dict[str, Any]]:
         """Who can open the vault: id, kind, label, created_ns. Nothing secret."""

@@ -28,7 +28,7 @@ class SQLiteSession:
 
     def __init__(self, path: Path, previous: ComponentPoint | None) -> None:
         self._path = path
-        self._previous = dict(previous.state) if previous else {}
+        self._previous = {"generation": previous.position.order[0], **previous.state} if previous else {}
         self._capture: WalCapture | JournalCapture | None = None
         self._held = False
 
