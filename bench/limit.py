@@ -18,11 +18,11 @@ from pathlib import Path
 
 import blake3
 import pyfastcdc
-import zstandard
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from undivided.vault.frames import compress
+
 BUFFER = 16 << 20
-LEVEL = 1
 
 
 def backup_seconds(path: Path) -> float:
@@ -32,7 +32,6 @@ def backup_seconds(path: Path) -> float:
     pieces, seen, mutex = _pieces(path), set[bytes](), threading.Lock()
 
     def flat_out(number: int) -> None:
-        compressor = zstandard.ZstdCompressor(level=LEVEL)
         chunker = pyfastcdc.FastCDC(1 << 20, min_size=256 << 10, max_size=4 << 20)
         cipher, count = AESGCM(bytes(32)), 0
         buffer, sealed = memoryview(bytearray(BUFFER)), memoryview(bytearray(8 << 20))
@@ -49,7 +48,7 @@ def backup_seconds(path: Path) -> float:
                     if key in seen:
                         continue
                     seen.add(key)
-                packed = compressor.compress(plain)
+                _, packed = compress(plain)
                 count += 1
                 nonce = number.to_bytes(4, "big") + count.to_bytes(8, "big")
                 cipher.encrypt_into(nonce, packed, None, sealed[: len(packed) + 16])

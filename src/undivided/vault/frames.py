@@ -4,8 +4,8 @@ One large chunk, or many small ones that lie next to each other, make a frame. I
 saves something, else kept as it is, and then sealed (seal.py, purpose "frame", key: the session's content
 key).
 
-The compression is zstd's fast strategy with a hash table small enough for the first-level cache and a short
-match length: nearly level 2's size in level 1's time (docs/decisions/chunks-and-compression.md).
+The compression is zstd's double-fast strategy with small tables and a short match length: smaller than level
+2's result in little more than level 1's time (docs/decisions/chunks-and-compression.md).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ LARGEST = 4 << 20
 RAW, ZSTD = 0, 1
 _WORTH = 0.97  # a frame that shrinks by less is stored raw: reading it back is then only decryption
 _PARAMETERS: dict[str, Any] = {
-    "strategy": zstandard.STRATEGY_FAST, "window_log": 22, "hash_log": 14, "min_match": 5,
+    "strategy": zstandard.STRATEGY_DFAST, "window_log": 22, "hash_log": 16, "chain_log": 15, "min_match": 5,
 }  # fmt: skip
 _own = threading.local()
 
