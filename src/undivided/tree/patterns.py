@@ -96,7 +96,9 @@ def _glob(body: bytes) -> bytes:
             out.append(b".+")
             i += 2
         elif rest[:1] == b"*":
-            out.append(b"[^/]*")
+            # All of a name has a character at least: `a/*` is what is in `a/`, not `a/` itself.
+            whole = body[i - 1 : i] in (b"", b"/") and rest[1:2] in (b"", b"/")
+            out.append(b"[^/]+" if whole else b"[^/]*")
             i += 1
         elif rest[:1] == b"?":
             out.append(b"[^/]")
