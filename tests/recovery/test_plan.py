@@ -15,6 +15,7 @@ from undivided.model.errors import UsageError
 from undivided.model.parse import parse_definition
 from undivided.model.point import Coherence, ComponentPoint, Position, RecoveryPoint
 from undivided.model.service import Service
+from undivided.recovery.places import endpoints
 from undivided.recovery.plan import Action, Mode, Plan, make_plan
 from undivided.recovery.staging import First, Record, Staging
 
@@ -179,6 +180,30 @@ def test_a_port_or_socket_where_something_answers_is_refused(tmp_path: Path, lis
         with pytest.raises(UsageError, match="something answers on the socket"):
             make_plan(whole, cache, target={"cache": to})
     make_plan(whole, cache, target={"cache": to})  # a socket that nobody is behind any more
+
+
+@pytest.mark.parametrize(
+    ("kind", "target", "settings", "ports"),
+    [
+        ("redis", {"socket": "/run/copy"}, {"port": "6379", "unixsocket": "/run/original"}, []),
+        ("redis", {"socket": "/run/copy", "port": 7000}, {"unixsocket": "/run/original"}, [7000]),
+        ("redis", {"socket": "/run/original"}, {"port": "7001", "unixsocket": "/run/original"}, [7001]),
+        ("redis", {"socket": "/run/original"}, {"port": "0", "unixsocket": "/run/original"}, []),
+        ("redis", {}, {"port": "7001"}, [6379]),
+        ("mariadb", {"socket": "/run/copy"}, {"port": "3307"}, [3307]),
+        ("mariadb", {"socket": "/run/copy", "port": 7000}, {"port": "3307"}, [7000]),
+        ("mariadb", {"socket": "/run/copy"}, {"port": "3306", "skip_networking": "ON"}, []),
+        ("postgresql", {"socket": "/run"}, {"port": "5433"}, [5432]),
+    ],
+)
+def test_only_a_port_that_the_copy_will_have_is_looked_at(
+    kind: str, target: dict[str, Any], settings: dict[str, str], ports: list[int]
+) -> None:
+    definition = {"service": "portal", "components": {"it": {"kind": kind, **target}}}
+    part = point(("it", kind), state={"settings": settings}).components["it"]
+    found = endpoints(parse_definition(definition, "portal.yaml").components["it"], part)
+    assert [where[1] for _, where in found if isinstance(where, tuple)] == ports
+    assert len(found) - len(ports) == ("socket" in target)
 
 
 def test_targets_that_collide_are_refused(live: Path, tmp_path: Path) -> None:

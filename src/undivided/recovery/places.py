@@ -11,9 +11,11 @@ import os
 import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ..drivers.registry import driver_for
 from ..model.errors import SourceError, UsageError
+from ..model.kinds import KINDS
 from ..model.point import ComponentPoint
 from ..model.service import Component
 from .failure import doing
@@ -83,18 +85,33 @@ def occupied(place: Path) -> bool:
         return bool(names)
 
 
-def endpoints(component: Component) -> list[tuple[str, str | tuple[str, int]]]:
-    """The addresses a server of this component answers on: (how to call it, what to connect to)."""
+def endpoints(component: Component, part: ComponentPoint) -> list[tuple[str, str | tuple[str, int]]]:
+    """The addresses a server of this component, recovered from `part`, answers on: (how to call it, what to
+    connect to)."""
     found: list[tuple[str, str | tuple[str, int]]] = []
-    port, path = component.get("port"), component.get("socket")
-    if port is not None:
+    port, path = _port(component, part.state.get("settings", {})), component.get("socket")
+    if port:
         address = str(component.get("address", "127.0.0.1"))
-        found.append((f"port {port} of {address}", (address, int(port))))
+        found.append((f"port {port} of {address}", (address, port)))
     if path is not None:
         # A PostgreSQL socket option names the directory; the port names the file in it.
         file = f"{path}/.s.PGSQL.{port}" if component.kind == "postgresql" else str(path)
         found.append((f"the socket {file}", file))
     return found
+
+
+def _port(component: Component, settings: Mapping[str, Any]) -> int:
+    """The TCP port it will have; 0 for none. settings: the original's. The usual port of a kind is what a
+    component has that names none; what the drivers make of that is described in docs/drivers."""
+    port = int(component.get("port", 0))
+    if component.kind == "mariadb" and settings.get("skip_networking") == "ON":
+        return 0
+    if component.kind not in ("mariadb", "redis") or port != KINDS[component.kind]["port"].default:
+        return port
+    path = component.get("socket")
+    if component.kind == "redis" and path is not None and path != settings.get("unixsocket"):
+        return 0
+    return int(settings.get("port", port)) if component.kind == "mariadb" or path else port
 
 
 def answers(endpoint: str | tuple[str, int]) -> bool:
@@ -111,11 +128,11 @@ def answers(endpoint: str | tuple[str, int]) -> bool:
     return True
 
 
-def refuse_collisions(components: Sequence[Component], places: Mapping[str, Path]) -> None:
+def refuse_collisions(each: Sequence[tuple[Component, ComponentPoint, Path]]) -> None:
     """Raises UsageError when two components would be in each other's way."""
     taken: dict[object, str] = {}
-    for component in components:
-        for says, key in [(str(places[component.name]), places[component.name]), *endpoints(component)]:
+    for component, part, place in each:
+        for says, key in [(str(place), place), *endpoints(component, part)]:
             other = taken.setdefault(key, component.name)
             if other != component.name:
                 raise UsageError(
@@ -124,7 +141,9 @@ def refuse_collisions(components: Sequence[Component], places: Mapping[str, Path
                 )
 
 
-def refuse_occupied(component: Component, place: Path, original: Path | None, *, endpoints_too: bool) -> None:
+def refuse_occupied(
+    component: Component, part: ComponentPoint, place: Path, original: Path | None, *, endpoints_too: bool
+) -> None:
     """Raises UsageError unless nothing is at the component's target. original: where it was protected.
     endpoints_too: neither may anything answer where its server would."""
     if occupied(place):
@@ -138,7 +157,7 @@ def refuse_occupied(component: Component, place: Path, original: Path | None, *,
             f"{place} {'is not empty' if place.is_dir() else 'is there already'}",
             hint=f"Recover {component.name} to an empty directory or one that is not there.",
         )
-    for says, endpoint in endpoints(component) if endpoints_too else ():
+    for says, endpoint in endpoints(component, part) if endpoints_too else ():
         if answers(endpoint):
             raise UsageError(
                 f"something answers on {says}, which {component.name} would get",

@@ -194,13 +194,14 @@ def _at(
 def _refuse(mode: Mode, each: Sequence[Placement], originals: Sequence[Component]) -> None:
     """Fault: recovery onto the wrong host, or over live data."""
     if mode is not Mode.DIRECTORY:
-        refuse_collisions([p.component for p in each], {p.name: p.place for p in each})
+        refuse_collisions([(p.component, p.part, p.place) for p in each])
     home = {c.name: Path(os.path.realpath(c.get("path"))) for c in originals if c.get("path")}
     for p in each:
         if mode is Mode.IN_PLACE:
             refuse_stranger(p.component, p.part)
         elif p.stage is not Stage.TAKING:
-            refuse_occupied(p.component, p.place, home.get(p.name), endpoints_too=mode is Mode.TARGET)
+            too = mode is Mode.TARGET
+            refuse_occupied(p.component, p.part, p.place, home.get(p.name), endpoints_too=too)
 
 
 def _warnings(
