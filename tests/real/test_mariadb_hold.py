@@ -209,6 +209,26 @@ def test_a_hold_that_has_no_time_left_is_not_begun(server: MariaDBServer, hold: 
     assert writes(server)
 
 
+@pytest.mark.parametrize("end", ["release", "close"])
+def test_a_cut_abandoned_between_arming_and_the_hold_leaves_no_stage_behind(
+    server: MariaDBServer, end: str
+) -> None:
+    session = MariaDBDriver(server.component()).session(None, must_hold=True)
+    try:
+        session.prepare(MemorySink())
+        session.arm(NoGuard(), soon())
+        with server.connect() as other, other.cursor() as cursor:
+            cursor.execute("SET SESSION lock_wait_timeout = 1")
+            with pytest.raises(pymysql.OperationalError):
+                cursor.execute("CREATE TABLE shop.fresh (n INT)")
+            getattr(session, end)()
+            cursor.execute("CREATE TABLE shop.fresh (n INT)")
+            cursor.execute("DROP TABLE shop.fresh")
+        assert writes(server)
+    finally:
+        session.close()
+
+
 def test_releasing_twice_and_closing_after_a_failure_are_harmless(server: MariaDBServer) -> None:
     session = MariaDBDriver(server.component()).session(None, must_hold=True)
     session.release()

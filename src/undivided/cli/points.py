@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..model.times import iso_utc, local
+from ..model.times import local
 from .options import COMMON, Common
 from .output import emit, size, table
-from .protection import part_record
+from .protection import point_record
 
 if TYPE_CHECKING:
     from ..model.point import RecoveryPoint
@@ -56,16 +56,5 @@ def points(service: str | None = None, /, *, last: int | None = None, common: Co
 
 def record(point: RecoveryPoint) -> dict[str, Any]:
     """A point as `points --json` lists it."""
-    return {
-        "id": point.id,
-        "service": point.service,
-        "time": iso_utc(point.time_ns),
-        "coherence": point.coherence.value,
-        "pause_ms": round(point.pause_ms, 3),
-        "spread_ms": round(point.spread_ms, 3),
-        "bytes_seen": point.bytes_seen,
-        "bytes_read": point.bytes_read,
-        "bytes_stored": point.bytes_stored,
-        "seconds": round(point.seconds, 4),
-        "components": {name: part_record(part) for name, part in point.components.items()},
-    }
+    told = point_record(point)
+    return {"id": told.pop("point"), **told}

@@ -25,6 +25,7 @@ from typing import Any, Protocol, runtime_checkable
 from ..model.entries import Entries, Entry, Layout
 from ..model.point import Coherence, ComponentPoint, Position
 from ..model.service import Component
+from ..tree.snapshotter import Snapshotter
 
 Buffer = bytes | bytearray | memoryview
 
@@ -91,36 +92,6 @@ class Guard(Protocol):
 
     def postgresql(self, dsn: str, statements: Sequence[str]) -> None:
         """Run statements on a connection opened now."""
-        ...
-
-
-class Snapshot(Protocol):
-    """A tree as it was at one instant."""
-
-    path: Path
-    id: str
-
-    def drop(self) -> None:
-        """Removes it. Idempotent, never raises."""
-        ...
-
-
-class Snapshotter(Protocol):
-    """What a filesystem offers for keeping a moment (implemented in undivided.snapshotters)."""
-
-    name: str
-    whole: bool
-    """Whether `snapshot` takes a whole tree at one instant."""
-    copies: bool
-    """Whether `clone` moves the bytes; otherwise it costs the same for any size."""
-
-    def snapshot(self, tree: Path) -> Snapshot:
-        """The tree at one instant, read-only. Raises SourceError."""
-        ...
-
-    def clone(self, file: int, directory: int) -> int:
-        """A descriptor of a private copy of an open file, of its bytes as they are now. directory: a
-        descriptor on the same filesystem; nothing is left there. Raises OSError."""
         ...
 
 

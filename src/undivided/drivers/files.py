@@ -22,8 +22,9 @@ from ..model.service import Component
 from ..tree.beneath import Beneath
 from ..tree.mounts import below, beneath
 from ..tree.patterns import Patterns
+from ..tree.snapshotter import Snapshotter
 from ..tree.walk import walk
-from .base import Description, Found, Health, Session, Snapshotter, Source
+from .base import Description, Found, Health, Session, Source
 from .files_held import HeldSession
 from .files_snapshot import SnapshotSession
 from .files_tree import Tree

@@ -24,8 +24,9 @@ from ..tree.beneath import Beneath
 from ..tree.diff import coarse_clock_ns
 from ..tree.follow import Changes, Follow
 from ..tree.paths import first_few
+from ..tree.snapshotter import Snapshotter
 from ..tree.walk import Walk
-from .base import Guard, Sink, Snapshotter
+from .base import Guard, Sink
 from .files_remainder import Remainder
 from .files_tree import Tree, new_token, paths_of, read_into, refuse_gaps, state_of
 from .writers import Hold, hold_for

@@ -18,7 +18,8 @@ from ..tree.beneath import Beneath
 from ..tree.follow import Changes
 from ..tree.paths import shown
 from ..tree.read import BUFFER, WHOLE, content, opened
-from .base import Buffer, Sink, Snapshotter
+from ..tree.snapshotter import Snapshotter
+from .base import Buffer, Sink
 
 
 @dataclass(slots=True)

@@ -13,8 +13,9 @@ from ..model.errors import SourceError
 from ..model.point import Coherence, Position
 from ..tree.diff import coarse_clock_ns
 from ..tree.paths import ROOT, first_few
+from ..tree.snapshotter import Snapshot, Snapshotter
 from ..tree.walk import Walk, walk
-from .base import Guard, Sink, Snapshot, Snapshotter
+from .base import Guard, Sink
 from .files_tree import Tree, flush, new_token, paths_of, read_into, refuse_gaps, state_of
 from .writers import Hold, hold_for
 

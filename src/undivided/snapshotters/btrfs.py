@@ -22,7 +22,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ..model.errors import SourceError
-from .base import Snapshot
+from ..tree.snapshotter import Snapshot
 from .reflink import ReflinkSnapshotter
 
 PREFIX = ".undivided-snapshot-"

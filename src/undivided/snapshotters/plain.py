@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from ..model.errors import SourceError
-from .base import Snapshot
+from ..tree.snapshotter import Snapshot
 
 _PIECE = 16 << 20
 

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from ..tree.mounts import beneath
-from .base import Snapshotter
+from ..tree.snapshotter import Snapshotter
 from .btrfs import BtrfsSnapshotter
 from .plain import PlainSnapshotter
 from .reflink import ReflinkSnapshotter, can_reflink

@@ -19,6 +19,7 @@ from typing import Any
 
 from ...model.errors import UndividedError, UsageError
 from ...model.service import Component
+from .facts import SETTINGS
 from .programs import program
 
 NAME = "my.cnf"
@@ -26,20 +27,7 @@ LOG = "mariadbd.log"
 _LONGEST_SOCKET = 107
 _USUAL_PORT = 3306
 _KEPT = (
-    "innodb_page_size",
-    "innodb_data_file_path",
-    "innodb_undo_tablespaces",
-    "innodb_file_per_table",
-    "innodb_default_row_format",
-    "innodb_strict_mode",
-    "innodb_log_file_size",
-    "lower_case_table_names",
-    "character_set_server",
-    "collation_server",
-    "default_storage_engine",
-    "sql_mode",
-    "explicit_defaults_for_timestamp",
-    "default_time_zone",
+    *SETTINGS,
     "event_scheduler",
     "server_id",
     "log_bin",
