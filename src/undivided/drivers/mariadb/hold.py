@@ -1,12 +1,12 @@
 """Holding a MariaDB server still: the stages of BACKUP STAGE, entered quickly or not at all.
 
-    START ─▶ FLUSH ─▶ BLOCK_DDL ─▶ BLOCK_COMMIT      END
-    DDL      tables    DDL and non-   every commit    all go on
-    ends     flushed   transactional  in every
-                       writes wait    engine waits
+    START ─▶ FLUSH ──────────▶ BLOCK_DDL ─▶ BLOCK_COMMIT     END
+    nobody   tables flushed;   DDL waits    every commit     all go on
+    waits    writes to MyISAM               in every
+             and Aria wait                  engine waits
 
-The first two make nobody's commits or writes wait, so they are entered right before the pause (`approach`),
-the last two within it (`enter`). Each stage costs less than a millisecond when nothing stands in its way.
+The first makes nobody wait, so it is entered right before the pause (`approach`), the others within it
+(`enter`), and count. Each stage costs less than a millisecond when nothing stands in its way.
 What stands in the way of one is named: LOCK TABLES … WRITE or running DDL holds up START, a running MyISAM or
 Aria statement holds up BLOCK_DDL. While our request waits, the application's own queue behind it; so it waits
 a second at most, and then goes for good.
@@ -80,8 +80,8 @@ class Hold:
             raise
 
     def approach(self, deadline: float) -> None:
-        """The stages that hold up no writes. Raises as `enter` does."""
-        self._go_on_to("FLUSH", deadline)
+        """The stage that holds nobody up. Raises as `enter` does."""
+        self._go_on_to("START", deadline)
 
     def enter(self, deadline: float) -> None:
         """Holds the server before `deadline` (time.monotonic). Raises SourceError otherwise, and nothing of
