@@ -13,6 +13,7 @@ import os
 import pwd
 import random
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -61,26 +62,39 @@ def family() -> Iterator[None]:
     try:
         yield
     finally:
-        for patience, act in ((10.0, psutil.Process.terminate), (5.0, psutil.Process.kill)):
+        for patience, number in ((10.0, signal.SIGTERM), (5.0, signal.SIGKILL)):
             left = [p for p in us.children(recursive=True) if p not in before]
-            for process in left:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    act(process)
-                    process.resume()
-            psutil.wait_procs(left, timeout=patience)
+            _end(left, number, patience)
 
 
 def end_below(directory: Path) -> None:
     """Ends, without ceremony, those of our descendants that work in a directory or were told of it."""
-    ended = []
+    below = []
     for process in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.NoSuchProcess):
             words = [process.cwd(), *process.cmdline()]
             if any(str(directory) in word for word in words):
-                process.kill()
-                process.resume()
-                ended.append(process)
-    psutil.wait_procs(ended, timeout=10)
+                below.append(process)
+    _end([p for p in below if _keeps_memory(p)], signal.SIGQUIT, 10)
+    _end(below, signal.SIGKILL, 10)
+
+
+def _end(processes: Sequence[psutil.Process], number: signal.Signals, patience: float) -> None:
+    """Sends each a signal, wakes it to hear it, and waits until they are gone, or `patience` is."""
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.send_signal(number)
+            process.resume()
+    psutil.wait_procs(processes, timeout=patience)
+
+
+def _keeps_memory(process: psutil.Process) -> bool:
+    """Whether it is a postmaster: killed, it would leave its segments in /dev/shm for ever. SIGQUIT ends it
+    at once as well, and those it started."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        above = process.parent()
+        return process.name() == "postgres" and (above is None or above.name() != "postgres")
+    return False
 
 
 def free_ports(count: int) -> list[int]:
