@@ -88,10 +88,10 @@ def cut(
             if guard:
                 guard.arm(cap + ARMING_SECONDS)
                 _arm(sessions, held, guard, pool)
+                guard.arm(cap)
             begun = time.monotonic()
             deadline = begun + (cap if held else UNHURRIED)
             if guard:
-                guard.arm(cap)
                 _hold(sessions, reversed(holding), guard, deadline, pool, took)
             crashpoint("cut.held")
             time_ns = time.time_ns()
