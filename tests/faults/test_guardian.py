@@ -143,3 +143,30 @@ def test_the_guardian_works_while_the_filesystem_of_its_own_program_is_frozen(tm
         process.kill()
         counter.wait_until_growing(10)
         process.wait()
+
+
+NESTED = """
+import fcntl
+guard.arm(60)
+for root in (sys.argv[2], sys.argv[1]):
+    descriptor = os.open(root, os.O_RDONLY)
+    guard.thaw(root)
+    fcntl.ioctl(descriptor, 0xC0045877, 0)
+"""
+
+
+@pytest.mark.real
+def test_nested_filesystems_frozen_child_first_are_thawed_parent_first(tmp_path: Path) -> None:
+    with (
+        loop_filesystem("xfs", tmp_path) as parent,
+        loop_filesystem("ext4", parent, megabytes=64) as child,
+        Counter(parent / "numbers") as outer,
+        Counter(child / "numbers") as inner,
+    ):
+        process = holder(NESTED, parent, child)
+        assert not outer.growing()
+        assert not inner.growing()
+        process.kill()
+        process.wait()
+        outer.wait_until_growing(10)
+        inner.wait_until_growing(10)
