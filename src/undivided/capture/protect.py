@@ -9,8 +9,6 @@ were. A vault that cannot be written to is its own failure, and never taken for 
 
 from __future__ import annotations
 
-import fcntl
-import os
 import secrets
 import threading
 import time
@@ -31,6 +29,7 @@ from ..model.errors import DamageError, SourceError, UndividedError
 from ..model.point import ComponentPoint, RecoveryPoint
 from ..model.service import Component, Service
 from ..snapshotters.registry import snapshotter_for
+from ..tree.alone import alone
 from ..vault.stores.base import StoreError
 from ..vault.vault import Segment, Vault, Writer
 from .cut import Cut, cut
@@ -286,17 +285,8 @@ def _remember(parts: Mapping[str, Part], laid: Mapping[str, str], point: Recover
 
 @contextmanager
 def _alone(home: Path, doing: str) -> Iterator[None]:
-    """One point of a service at a time on this source; ends with the process, however it ends."""
+    """One point of a service at a time on this source."""
     make_private(home.parent)
     make_private(home)
-    lock = os.open(home / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UndividedError(
-                "another point of this service is being taken", doing=doing, hint="Wait for it to end."
-            ) from None
+    with alone(home / "lock", doing, "another point of this service is being taken"):
         yield
-    finally:
-        os.close(lock)

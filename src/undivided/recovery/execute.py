@@ -13,13 +13,12 @@ recovered service; the old data is kept beside under one name through all attemp
 
 from __future__ import annotations
 
-import fcntl
 import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +26,7 @@ from ..drivers.registry import driver_for
 from ..model.crashpoints import crashpoint
 from ..model.errors import UndividedError
 from ..model.point import RecoveryPoint
+from ..tree.alone import alone
 from ..vault.vault import Reader, Vault
 from . import checks
 from .failure import doing, naming
@@ -298,20 +298,10 @@ def _placed(placement: Placement) -> Recovered:
 
 @contextmanager
 def _alone(state: Path, plan: Plan) -> Iterator[None]:
-    """One recovery of a service at a time on this host; ends with the process, however it ends."""
-    what = f"recover {plan.service.name}"
-    with doing(what):
-        state.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = os.open(
-            state / f"recover-{plan.service.name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
-        )
-    try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UndividedError(
-                "another recovery of this service is running", doing=what, hint="Wait for it to end."
-            ) from None
+    """One recovery of a service at a time on this host."""
+    what, file = f"recover {plan.service.name}", state / f"recover-{plan.service.name}.lock"
+    with ExitStack() as held:
+        with doing(what):
+            state.mkdir(mode=0o700, parents=True, exist_ok=True)
+            held.enter_context(alone(file, what, "another recovery of this service is running"))
         yield
-    finally:
-        os.close(lock)

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import Protocol
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -32,13 +31,6 @@ SESSION_BYTES = 16
 VAULT_BYTES = 16
 
 Buffer = bytes | bytearray | memoryview
-
-
-class Cipher(Protocol):
-    """What sealing needs of AESGCM."""
-
-    def encrypt_into(self, nonce: bytes, data: Buffer, associated_data: bytes, buf: Buffer) -> int: ...
-    def decrypt_into(self, nonce: bytes, data: Buffer, associated_data: bytes, buf: Buffer) -> int: ...
 
 
 def derive(key: bytes, session: bytes, purpose: str) -> bytes:
