@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from undivided.model.errors import UndividedError
-from undivided.recovery.staging import First, Record, Stage, Staging, leftovers
+from undivided.recovery.staging import First, Record, Stage, Staging, erase, leftovers
 
 RECORD = Record("portal", "p1", "site", "/srv/portal", ".before-p1")
 
@@ -53,6 +55,29 @@ def test_what_a_crashed_build_left_is_removed_whatever_its_modes(staging: Stagin
     (staging.data / "link").symlink_to(outside)
     assert list(staging.empty().iterdir()) == []
     assert (outside / "kept").read_text() == "kept"
+
+
+def test_a_build_that_a_dying_server_still_writes_to_goes_as_well(staging: Staging) -> None:
+    staging.write(RECORD)
+    busy = staging.empty()
+    ended = threading.Event()
+
+    def die_slowly() -> None:
+        for number in range(3000):
+            with contextlib.suppress(FileNotFoundError):
+                (busy / f"{number}.signal").touch()
+                (busy / f"{number - 7}.signal").unlink(missing_ok=True)
+        ended.set()
+
+    for number in range(500):
+        (busy / f"{number}.page").touch()
+    server = threading.Thread(target=die_slowly)
+    server.start()
+    erase(busy)
+    server.join()
+    assert ended.is_set()
+    erase(busy)
+    assert not busy.exists()
 
 
 def test_leftovers_are_those_of_this_component_of_this_service(staging: Staging, tmp_path: Path) -> None:

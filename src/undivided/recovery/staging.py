@@ -20,9 +20,11 @@ directory lies inside it, and stays there while its neighbours are exchanged.
 from __future__ import annotations
 
 import enum
+import errno
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -33,6 +35,7 @@ from .failure import doing
 
 PREFIX = ".undivided-"
 _RECORD = "recovery.json"
+_DYING_SECONDS = 30.0
 
 
 class Stage(enum.Enum):
@@ -166,7 +169,15 @@ def erase(path: Path) -> None:
                 inner = os.path.join(top, name)
                 if not os.path.islink(inner):
                     os.chmod(inner, 0o700)
-    shutil.rmtree(path)
+    until = time.monotonic() + _DYING_SECONDS
+    while os.path.lexists(path):
+        try:
+            shutil.rmtree(path)
+        except OSError as error:
+            # A database's private server that outlived a killed build still adds and removes files while it
+            # ends: begin again until it has.
+            if error.errno not in (errno.ENOENT, errno.ENOTEMPTY) or time.monotonic() > until:
+                raise
 
 
 def _sync_directory(path: Path) -> None:
