@@ -1,0 +1,156 @@
+"""A disk that remembers: every write and every flush, so that each moment of a power loss can be visited.
+
+A FUSE file system with one file, `disk`, keeps what is written to it in order in a log. A loop device makes a
+block device of that file and a real filesystem lives on it; what its journal promises is then tested with it.
+What the device may hold after power loss is everything up to some flush, and of what was written since, any
+part: a disk with a cache of its own keeps no order between flushes. `image` makes either.
+
+The log is records of (offset i64, length u32) and the data; a flush is a record with offset -1. Its size
+tells how far the disk is: whoever is told that something is safe notes the size then.
+
+Run as a program it serves the disk: `python -m undivided.testing.disk DIRECTORY BYTES LOG`.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+import shutil
+import stat
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from ctypes.util import find_library
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+_RECORD = struct.Struct("<qI")
+_FLUSH = -1
+_PATIENCE = 20.0
+
+
+@dataclass(frozen=True)
+class LoggedDisk:
+    """log: what was written, in order. root: where the filesystem is mounted while it is."""
+
+    log: Path
+    root: Path
+    size: int
+
+    def position(self) -> int:
+        """How much of the log there is: later writes come after it."""
+        return self.log.stat().st_size
+
+    def flushes(self) -> list[int]:
+        """Positions right after each flush."""
+        found, at = [], 0
+        with open(self.log, "rb") as log:
+            while record := log.read(_RECORD.size):
+                offset, length = _RECORD.unpack(record)
+                at = log.seek(length, os.SEEK_CUR)
+                if offset == _FLUSH:
+                    found.append(at)
+        return found
+
+    def image(self, into: Path, until: int, torn: random.Random | None = None) -> None:
+        """The disk as the power went at position `until`. torn: then it also has some of what was written
+        between there and the next flush, whichever."""
+        with open(into, "wb") as image, open(self.log, "rb") as log:
+            image.truncate(self.size)
+            while record := log.read(_RECORD.size):
+                offset, length = _RECORD.unpack(record)
+                late = log.tell() > until
+                if late and (torn is None or offset == _FLUSH):
+                    break
+                data = log.read(length)
+                if offset != _FLUSH and (not late or (torn is not None and torn.random() < 0.5)):
+                    image.seek(offset)
+                    image.write(data)
+
+
+@contextmanager
+def logged_disk(kind: str, beside: Path, megabytes: int = 96) -> Iterator[LoggedDisk]:
+    """A mounted filesystem of that kind on a disk that remembers. Skips the test where it cannot be had."""
+    if os.geteuid() != 0 or not os.path.exists("/dev/fuse"):
+        pytest.skip("needs root and /dev/fuse for a disk that remembers")
+    if not shutil.which(f"mkfs.{kind}"):
+        pytest.skip(f"needs mkfs.{kind}")
+    served, log, root = beside / "served", beside / "log", beside / "root"
+    for directory in (served, root):
+        directory.mkdir()
+    log.touch()
+    disk = LoggedDisk(log, root, megabytes << 20)
+    server = subprocess.Popen(
+        [sys.executable, "-m", "undivided.testing.disk", str(served), str(disk.size), str(log)]
+    )
+    try:
+        until = time.monotonic() + _PATIENCE
+        while not (served / "disk").exists():
+            assert time.monotonic() < until and server.poll() is None, "the disk is not served"
+            time.sleep(0.02)
+        subprocess.run([f"mkfs.{kind}", "-q", str(served / "disk")], check=True, capture_output=True)
+        with mounted(served / "disk", root):
+            yield disk
+    finally:
+        subprocess.run(["umount", "-l", str(served)], check=False, capture_output=True)
+        server.wait(_PATIENCE)
+
+
+@contextmanager
+def mounted(image: Path, at: Path) -> Iterator[Path]:
+    """What is on an image, its journal played first."""
+    at.mkdir(exist_ok=True)
+    subprocess.run(["mount", "-o", "loop", str(image), str(at)], check=True, capture_output=True)
+    try:
+        yield at
+    finally:
+        subprocess.run(["umount", str(at)], check=True, capture_output=True)
+
+
+def _serve(directory: str, size: int, path: str) -> None:
+    if library := find_library("fuse3"):
+        os.environ.setdefault("FUSE_LIBRARY_PATH", library)
+    import mfusepy as fuse
+
+    memory = bytearray(size)
+    log = open(path, "ab", buffering=0)  # noqa: SIM115  open as long as the disk is
+
+    class Disk(fuse.Operations):  # type: ignore[misc]
+        use_ns = True
+
+        def getattr(self, path: str, fh: int | None = None) -> dict[str, Any]:
+            if path == "/":
+                return {"st_mode": stat.S_IFDIR | 0o700, "st_nlink": 2}
+            if path != "/disk":
+                raise OSError(errno.ENOENT, path)
+            return {"st_mode": stat.S_IFREG | 0o600, "st_nlink": 1, "st_size": size}
+
+        def readdir(self, path: str, fh: int) -> list[str]:
+            return [".", "..", "disk"]
+
+        def read(self, path: str, count: int, offset: int, fh: int) -> bytes:
+            return bytes(memory[offset : offset + count])
+
+        def write(self, path: str, data: bytes, offset: int, fh: int) -> int:
+            memory[offset : offset + len(data)] = data
+            log.write(_RECORD.pack(offset, len(data)) + data)
+            return len(data)
+
+        def truncate(self, path: str, length: int, fh: int | None = None) -> None:
+            pass
+
+        def fsync(self, path: str, datasync: int, fh: int) -> None:
+            log.write(_RECORD.pack(_FLUSH, 0))
+
+    fuse.FUSE(Disk(), directory, foreground=True, nothreads=True, fsname="disk-that-remembers")
+
+
+if __name__ == "__main__":
+    _serve(sys.argv[1], int(sys.argv[2]), sys.argv[3])

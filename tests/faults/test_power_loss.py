@@ -1,0 +1,113 @@
+"""Fault: the power goes. Whatever the moment, the filesystem's journal is played, the vault opens, and every
+point that was acknowledged is there, whole; protection goes on.
+
+The moments are all flushes of a disk that remembers its writes (testing/disk.py), and for each of them a torn
+one: with some of what was written after it, in no order.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from undivided.model.errors import NoVaultError
+from undivided.testing.disk import LoggedDisk, logged_disk, mounted
+from undivided.testing.kiosk import Kiosk
+from undivided.testing.vaults import contents, protect
+from undivided.vault import recipients
+from undivided.vault.stores.directory import DirectoryStore
+from undivided.vault.vault import Vault
+
+pytestmark = pytest.mark.real
+PASSPHRASE = "correct horse"
+_MOST = 80
+"""Moments that are visited, spread over all there were."""
+
+
+@pytest.fixture
+def cheap_passphrases(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recipients, "_ITERATIONS", 1)
+    monkeypatch.setattr(recipients, "_LANES", 1)
+    monkeypatch.setattr(recipients, "_MEMORY_KIB", 64)
+
+
+def losses(disk: LoggedDisk, after: int, beside: Path, most: int = _MOST) -> Iterator[tuple[int, Path]]:
+    """(position, image) of power losses: at flushes after `after`, each clean and torn."""
+    moments = [at for at in disk.flushes() if at >= after]
+    chosen = moments[:: max(1, 2 * len(moments) // most)]
+    assert len(chosen) >= 10, "the test needs more moments"
+    for number, at in enumerate(chosen):
+        for torn in (None, random.Random(number)):
+            disk.image(beside / "image", at, torn)
+            yield at, beside / "image"
+
+
+@pytest.mark.parametrize("filesystem", ["ext4", "xfs"])
+def test_a_vault_opens_after_power_loss_with_every_acknowledged_point_whole(
+    filesystem: str, tmp_path: Path, cheap_passphrases: None
+) -> None:
+    made: dict[str, dict[bytes, bytes]] = {}
+    acknowledged: list[tuple[int, str]] = []
+    with logged_disk(filesystem, tmp_path, megabytes=96 if filesystem == "ext4" else 320) as disk:
+        begun = disk.position()
+        vault = Vault.create(DirectoryStore(disk.root / "vault"), PASSPHRASE)
+        ready = disk.position()
+        files: dict[bytes, bytes] = {}
+        for number in range(6):
+            new = {b"%d/%d" % (number, i): os.urandom(70_000 * (i + 1)) for i in range(3)}
+            protect(vault, f"p{number}", new)
+            files = made[f"p{number}"] = {**files, **new}
+            acknowledged.append((disk.position(), f"p{number}"))
+    for at, image in losses(disk, begun, tmp_path):
+        with mounted(image, tmp_path / "after") as root:
+            try:
+                vault = Vault.open(DirectoryStore(root / "vault"), passphrase=lambda: PASSPHRASE)
+            except NoVaultError:
+                assert at < ready
+                continue
+            points = {e.body["point"]["id"]: e.number for e in vault.log() if e.kind == "point"}
+            assert points.keys() >= {point for known, point in acknowledged if known <= at}
+            for point, number in points.items():
+                assert contents(vault, number) == made[point]
+            assert vault.verify(read_data=True).damaged == []
+            protect(vault, "next", {b"next": b"after the loss"})
+            assert vault.verify(read_data=True).damaged == []
+
+
+def test_a_store_that_does_not_sync_would_be_caught(
+    tmp_path: Path, cheap_passphrases: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with logged_disk("ext4", tmp_path) as disk:
+        vault = Vault.create(DirectoryStore(disk.root / "vault"), PASSPHRASE)
+        for name in ("fsync", "fdatasync"):
+            monkeypatch.setattr(os, name, lambda descriptor: None)
+        protect(vault, "p", {b"a": b"content"})
+        acknowledged = disk.position()
+    disk.image(tmp_path / "image", acknowledged)
+    with mounted(tmp_path / "image", tmp_path / "after") as root:
+        vault = Vault.open(DirectoryStore(root / "vault"), passphrase=lambda: PASSPHRASE)
+        assert [entry for entry in vault.log() if entry.kind == "point"] == []
+
+
+def test_a_whole_installation_goes_on_after_power_loss(tmp_path: Path) -> None:
+    """Configuration, keys, state and catalog lie on the same disk as the vault."""
+    acknowledged: list[tuple[int, str]] = []
+    with logged_disk("ext4", tmp_path) as disk, Kiosk(disk.root) as kiosk:
+        kiosk.protected()
+        begun = disk.position()
+        acknowledged.append((begun, kiosk.points()[0]))
+        for _ in range(3):
+            kiosk.order()
+            point = kiosk.protect()
+            acknowledged.append((disk.position(), point))
+    for at, image in losses(disk, begun, tmp_path, most=24):
+        with mounted(image, disk.root):
+            expected = [point for known, point in acknowledged if known <= at]
+            points = kiosk.points()
+            assert points[: len(expected)] == expected
+            assert len(kiosk.recovered(points[-1])) >= len(expected)
+            assert kiosk("verify", "--read-data")["damaged"] == []
