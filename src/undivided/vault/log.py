@@ -7,11 +7,14 @@ alike.
 
 Entries are linked so that nobody has to read the whole log:
 
-    links.data      the newest entry, up to and with this one, that changed what chunks are known links.before
-    (on those) the one of them before it links.index     (on those) the index segments it added links.bad
-    (on those) packs found damaged, out of use from here on links.chains    timeline id → {sequence, digest,
-    segment, previous}: as of this commit. sequence is the entry
-                    that last changed it, previous the one that changed it before that
+    links.data      the newest entry, up to and with this one, that changed what chunks are known
+    links.before    (on those) the one of them before it
+    links.index     (on those) the index segments it added
+    links.bad       (on those) packs found damaged, out of use from here on
+    links.healed    (on those) packs that are whole again, whatever was said of them before
+    links.verified  the newest entry, up to and with this one, that says what was verified
+    links.chains    timeline id → {sequence, digest, segment, previous}: as of this commit. sequence is the
+                    entry that last changed it, previous the one that changed it before that
 
 A client remembers the head that it saw. A log that no longer contains it was rolled back or forked.
 """
@@ -33,6 +36,10 @@ from .stores.base import ExistsError, MissingError, Store, StoreError
 
 Make = Callable[[LogEntry | None], tuple[Any, Mapping[str, Any]]]
 """From the last entry to the body and the links (other than data) of the one after it."""
+VERIFIED = "verified"
+"""The kind of entry that says what was looked at: verified.py."""
+_CHANGES = {"index", "bad", "healed"}
+"""Links that change what chunks are known."""
 _ATTEMPTS = 1000
 
 
@@ -105,9 +112,12 @@ class Log:
                 self.refresh()
                 body, links = make(self.last)
                 number = self.head.number + 1
-                changes = "index" in links or "bad" in links
+                changes = not _CHANGES.isdisjoint(links)
                 before = self.last.links["data"] if self.last else 0
                 linked = {**links, "data": number if changes else before}
+                linked["verified"] = (
+                    number if kind == VERIFIED else self.last.links["verified"] if self.last else 0
+                )
                 if changes and "before" not in links:
                     linked["before"] = before
                 data = encode_entry(sealer, session, self.head, kind, time.time_ns(), body, linked)
