@@ -90,8 +90,10 @@ def known_index(store: Store, keys: WriterKeys, log: Log, present: Mapping[str, 
     found damaged, are left out. For readers the damaged ones are the last choice."""
     segments: list[indexes.Segment] = []
     bad: set[str] = set()
+    healed: set[str] = set()
     for entry in index_entries(log):
-        bad.update(entry.links.get("bad", ()))
+        bad.update(name for name in entry.links.get("bad", ()) if name not in healed)
+        healed.update(entry.links.get("healed", ()))
         for name in entry.links.get("index", ()):
             segments.append(read_index_segment(store, keys, name))
     if present is None:
