@@ -176,6 +176,18 @@ def test_status_is_breached_when_the_newest_point_is_too_old(shop):
     assert "BREACHED" in shop.run("status", code=4).stdout
 
 
+def test_a_broken_service_file_keeps_no_other_service_out_of_the_status(shop):
+    shop("protect", "shop")
+    broken = shop.config / "services" / "broken.yaml"
+    broken.write_text("")
+    done = shop.run("status", code=2)
+    assert "its file cannot be read" in done.stdout and "shop" in done.stdout
+    assert "the file is empty" in done.stderr and "HINT: " in done.stderr
+    records = {record["service"]: record for record in shop("status", code=2)["services"]}
+    assert "the file is empty" in records["broken"]["error"] and records["shop"]["point"]
+    broken.unlink()
+
+
 def test_verify_names_what_is_damaged_down_to_files(shop):
     shop("protect", "shop")
     assert shop("verify", "--read-data")["damaged"] == []

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import Any
 
 from ..model.durations import format_duration
-from ..model.errors import ObjectiveError
+from ..model.errors import ObjectiveError, UndividedError
 from ..model.point import RecoveryPoint
 from ..model.service import Service
 from ..model.times import iso_utc, local
@@ -20,7 +21,8 @@ def status(service: str | None = None, /, *, common: Common = COMMON) -> int:
     """Say whether services meet their objectives.
 
     For each, the newest point and its age against the RPO, and the last
-    recovery. Exit code 4 says that an objective is breached.
+    recovery. Exit code 4 says that an objective is breached. A service whose
+    file cannot be read is told of and keeps none of the others out.
 
     Example: undivided status
 
@@ -33,19 +35,34 @@ def status(service: str | None = None, /, *, common: Common = COMMON) -> int:
     catalog = context.catalog
     names = context.services() if service is None else [service]
     now = time.time_ns()
-    rows, records = [], []
+    rows: list[list[str]] = []
+    records: list[dict[str, Any]] = []
+    broken: list[UndividedError] = []
+    breached = False
     for name in names:
-        described = context.service(name)
+        try:
+            described = context.service(name)
+        except UndividedError as error:
+            if service:
+                raise
+            broken.append(error)
+            rows.append([name, "its file cannot be read", "", "", "", "", ""])
+            records.append({"service": name, "error": str(error).partition("\nHINT: ")[0]})
+            continue
         newest = catalog.newest(name)
         judged = verdict(described.objectives, newest.time_ns if newest else None, now)
+        breached |= judged.met is False
         recovery = _last_recovery(context, name)
         rows.append(_row(name, newest, judged, recovery))
         records.append(_record(described, newest, judged, recovery))
     head = ["SERVICE", "NEWEST POINT", "AGE ", "RPO", "COHERENCE", "PAUSE ", "LAST RECOVERY"]
     nothing = ["No service is applied here. `undivided service apply FILE` takes one over."]
     emit(common.json, {"services": records}, table(head, rows) if rows else nothing)
-    breached = any(r["rpo"]["met"] is False for r in records)
-    return ObjectiveError.exit_code if breached else 0
+    for failure in broken:
+        sys.stderr.write(f"undivided: {failure}\n")
+    if breached:
+        return ObjectiveError.exit_code
+    return broken[0].exit_code if broken else 0
 
 
 def _last_recovery(context: Context, name: str) -> dict[str, Any] | None:

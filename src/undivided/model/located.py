@@ -95,7 +95,8 @@ def from_yaml(text: str, complaints: Complaints) -> Node:
     try:
         root = loader.get_single_node()
         if root is None:
-            complaints.add(Node(None, 1, 1), "the file is empty")
+            hint = "Was its writing cut short? Restore it, or write it anew."
+            complaints.add(Node(None, 1, 1), "the file is empty", hint)
             complaints.settle()
         return _Converter(loader, complaints).convert(root, 0)
     except yaml.MarkedYAMLError as error:
