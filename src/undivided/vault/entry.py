@@ -5,6 +5,7 @@
 Integers are big-endian. The body is JSON, zstd-compressed, sealed for purpose "log" with the header as
 associated data, so an entry cannot be moved to another number, another vault or behind another predecessor.
 The digest of an entry is the SHA-256 of its stored bytes; the first entry's predecessor is 32 zero bytes.
+Entries that destroy, or say who may open the vault, count only with the authority's signature (authority.py).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any
 
 import zstandard
 
+from .authority import Signed, check, must_be_signed
 from .keys import WriterKeys
 from .seal import Opener, Sealer, damaged
 
@@ -70,7 +72,8 @@ def encode_entry(
 
 
 def decode_entry(keys: WriterKeys, number: int, data: bytes) -> LogEntry:
-    """The entry in `data`. Raises DamageError unless a writer of this vault made it as `number`."""
+    """The entry in `data`. Raises DamageError unless a writer of this vault made it as `number`, and its
+    authority signed it where that is called for."""
     what = name_of(number)
     if len(data) < HEADER.size:
         raise damaged(what, "it is too short")
@@ -84,15 +87,20 @@ def decode_entry(keys: WriterKeys, number: int, data: bytes) -> LogEntry:
         record = json.loads(
             zstandard.ZstdDecompressor().decompress(bytes(plain), max_output_size=_LARGEST_BODY)
         )
-        return LogEntry(
+        entry = LogEntry(
             number=number,
             digest=hashlib.sha256(data).hexdigest(),
             kind=record["kind"],
             time_ns=record["time_ns"],
             session=session.hex(),
-            body=record["body"],
+            body=dict(record["body"]),
             previous=previous.hex() if any(previous) else "",
             links=record["links"],
         )
     except (ValueError, KeyError, TypeError, zstandard.ZstdError) as error:
         raise damaged(what, f"its body is no record ({error})") from error
+    kind, body = entry.kind, entry.body
+    signed = Signed(kind, keys.vault, number, entry.previous, entry.time_ns, body, entry.links)
+    if must_be_signed(kind, body) and not check(keys.authority, signed):
+        raise damaged(what, f"its kind is {kind!r}, and the vault's authority did not sign it")
+    return entry

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives import hpke
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
 from ..model.errors import WrongKeyError
+from .authority import Authority
 from .seal import PREFIX, damaged
 
 KEY_BYTES = 32
@@ -33,12 +34,14 @@ _SUITE = hpke.Suite(hpke.KEM.X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM
 
 @dataclass(frozen=True)
 class WriterKeys:
-    """What a source holds. vault: 32 hex digits; the keys 32 bytes each; public is the vault's X25519 key."""
+    """What a source holds. vault: 32 hex digits; the keys 32 bytes each; public is the vault's X25519 key,
+    authority the Ed25519 key by which it knows entries that destroy (authority.py)."""
 
     vault: str
     structure: bytes = field(repr=False)
     id: bytes = field(repr=False)
     public: bytes = field(repr=False)
+    authority: bytes = field(repr=False)
 
     @property
     def vault_bytes(self) -> bytes:
@@ -51,6 +54,7 @@ class WriterKeys:
             ("structure", self.structure),
             ("id", self.id),
             ("public", self.public),
+            ("authority", self.authority),
         ]
         return "\n".join([_TITLE, *(f"{name} {value.hex()}" for name, value in rows), ""]).encode()
 
@@ -60,10 +64,11 @@ class WriterKeys:
         try:
             title, *lines = data.decode("ascii").splitlines()
             rows = {name: bytes.fromhex(value) for name, value in (line.split() for line in lines)}
-            keys = WriterKeys(rows["vault"].hex(), rows["structure"], rows["id"], rows["public"])
+            vault, names = rows["vault"].hex(), ("structure", "id", "public", "authority")
+            keys = WriterKeys(vault, *(rows[name] for name in names))
         except (ValueError, KeyError) as error:
             raise _not_keys() from error
-        lengths = {len(keys.structure), len(keys.id), len(keys.public)}
+        lengths = {len(keys.structure), len(keys.id), len(keys.public), len(keys.authority)}
         if title != _TITLE or lengths != {KEY_BYTES} or len(rows["vault"]) != KEY_BYTES // 2:
             raise _not_keys()
         return keys
@@ -80,8 +85,8 @@ def new_keys() -> tuple[WriterKeys, X25519PrivateKey]:
     """Keys of a new vault, and the private one that only recipients will hold."""
     private = X25519PrivateKey.generate()
     public = private.public_key().public_bytes_raw()
-    keys = WriterKeys(os.urandom(16).hex(), os.urandom(KEY_BYTES), os.urandom(KEY_BYTES), public)
-    return keys, private
+    vault, structure, id = os.urandom(16).hex(), os.urandom(KEY_BYTES), os.urandom(KEY_BYTES)
+    return WriterKeys(vault, structure, id, public, Authority(private).public), private
 
 
 def seal_to(public: bytes, secret: bytes, purpose: str, context: bytes) -> bytes:

@@ -29,6 +29,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ..model.errors import DamageError
+from .authority import Authority, Signed, with_signature
 from .entry import PURPOSE, Head, LogEntry, decode_entry, encode_entry, name_of
 from .keys import WriterKeys
 from .seal import SESSION_BYTES, Sealer
@@ -100,10 +101,15 @@ class Log:
             yield entry
 
     def append(
-        self, kind: str, make: Make, session: bytes | None = None, sealer: Sealer | None = None
+        self,
+        kind: str,
+        make: Make,
+        session: bytes | None = None,
+        sealer: Sealer | None = None,
+        authority: Authority | None = None,
     ) -> LogEntry:
         """Commits one entry. `make` is asked again after every conflict. Returns the entry once it is
-        durable.
+        durable. authority: signs it, where its kind calls for that.
         """
         session = session or os.urandom(SESSION_BYTES)
         sealer = sealer or Sealer(self._keys.structure, self._keys.vault_bytes, session, PURPOSE)
@@ -120,7 +126,10 @@ class Log:
                 )
                 if changes and "before" not in links:
                     linked["before"] = before
-                data = encode_entry(sealer, session, self.head, kind, time.time_ns(), body, linked)
+                now, head = time.time_ns(), self.head
+                entry = Signed(kind, self._keys.vault, number, head.digest, now, body, linked)
+                body = with_signature(authority, entry)
+                data = encode_entry(sealer, session, head, kind, now, body, linked)
                 if self._create(number, data):
                     self._advance(decode_entry(self._keys, number, data))
                     assert self.last is not None

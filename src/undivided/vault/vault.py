@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from ..model.errors import DamageError, NoVaultError, UsageError, WrongKeyError
 from . import recipients as wrapping
+from .authority import Authority, must_be_signed
 from .entry import Head, LogEntry
 from .keys import WRITER_KEYS, WriterKeys, new_keys, seal_to, unseal
 from .links import index_entries
@@ -51,13 +52,14 @@ class _Config:
     vault: str
     created_ns: int
     public: bytes
+    authority: bytes
     sealed_keys: bytes
     needs: Mapping[str, list[str]]
 
     @property
     def binding(self) -> bytes:
         """What a recipient's wrapping vouches for."""
-        return bytes.fromhex(self.vault) + self.public + self.sealed_keys
+        return bytes.fromhex(self.vault) + self.public + self.authority + self.sealed_keys
 
     def encode(self) -> bytes:
         record = {
@@ -66,6 +68,7 @@ class _Config:
             "created_ns": self.created_ns,
             "needs": self.needs,
             "public": self.public.hex(),
+            "authority": self.authority.hex(),
             "writer_keys": self.sealed_keys.hex(),
         }
         return json.dumps(record, indent=1).encode() + b"\n"
@@ -95,7 +98,9 @@ class Vault:
         UsageError when there is one already, or anything else."""
         keys, private = new_keys()
         sealed = seal_to(keys.public, keys.encode(), WRITER_KEYS, keys.vault_bytes)
-        config = _Config(keys.vault, time.time_ns(), keys.public, sealed, {"read": [], "write": []})
+        config = _Config(
+            keys.vault, time.time_ns(), keys.public, keys.authority, sealed, {"read": [], "write": []}
+        )
         recipient = wrapping.wrap(private, passphrase, "first", config.binding)
         unfinished: list[str] = []
         for name, _ in store.list():
@@ -138,7 +143,7 @@ class Vault:
         if keys is None:
             raw = unseal(unlock(), config.sealed_keys, WRITER_KEYS, bytes.fromhex(config.vault), CONFIG)
             keys = WriterKeys.decode(raw)
-        if keys.vault != config.vault or keys.public != config.public:
+        if (keys.vault, keys.public, keys.authority) != (config.vault, config.public, config.authority):
             raise WrongKeyError(
                 f"the writer keys are of another vault than {store.url}",
                 hint="Check which vault and which configuration are used.",
@@ -164,8 +169,13 @@ class Vault:
         return Reader(self.store, self.keys, self._log, self._unlock)
 
     def append(self, kind: str, body: Mapping[str, Any]) -> LogEntry:
-        """A record without data."""
-        return self._log.append(kind, lambda _: (dict(body), {}))
+        """A record without data. Kinds that the vault's authority must sign need the passphrase."""
+        authority = self.authority() if must_be_signed(kind, body) else None
+        return self._log.append(kind, lambda _: (dict(body), {}), authority=authority)
+
+    def authority(self) -> Authority:
+        """What signs entries that destroy. The passphrase is asked for, as `reader` does."""
+        return Authority(self._unlock())
 
     def verify(self, *, read_data: bool, progress: Progress | None = None) -> Report:
         """Checks that everything the log commits to is there and opens: see verify.py. read_data: every
@@ -250,6 +260,7 @@ def _read_config(store: Store) -> _Config:
             vault=bytes.fromhex(record["vault"]).hex(),
             created_ns=int(record["created_ns"]),
             public=bytes.fromhex(record["public"]),
+            authority=bytes.fromhex(record["authority"]),
             sealed_keys=bytes.fromhex(record["writer_keys"]),
             needs=record["needs"],
         )
