@@ -15,7 +15,7 @@ PORTAL = dedent("""\
     objectives: {rpo: 15s, rto: 5m, proof: 7d}
     policy:
       mark: 5s
-      keep: {last: 20, hourly: 48}
+      keep: {last: 20, hourly: 48, within: 2d}
       copies:
         - {vault: far, within: 1h}
         - {vault: tape, every: 7d, keep: {yearly: 7}}
@@ -42,7 +42,7 @@ def test_a_service_is_read_with_everything_a_file_may_say():
     assert service.ranks() == [["db", "cache"], ["site"]]
     assert (service.objectives.rpo, service.objectives.rto, service.objectives.proof) == (15, 300, 604800)
     assert service.policy.mark == 5
-    assert service.policy.keep == {"last": 20, "hourly": 48}
+    assert service.policy.keep == {"last": 20, "hourly": 48, "within": 2 * 86400.0}
     assert [(c.vault, c.within, c.every) for c in service.policy.copies] == [
         ("far", 3600, None),
         ("tape", None, 604800),
@@ -107,6 +107,9 @@ def test_the_message_names_file_line_column_and_hint():
         ("objectives: {rpo: soon}", "not a duration: 'soon'", "15s"),
         ("policy: {keep: {hurly: 3}}", "unknown rule 'hurly'", "'hourly'"),
         ("policy: {keep: {last: 0}}", "must keep at least 1", "Leave the rule out"),
+        ("policy: {keep: {last: 20d}}", "must be a number of points, not a text (20d)", "`within: 2d`"),
+        ("policy: {keep: {within: 2}}", "not a number without a unit (2)", "15s, 5m"),
+        ("policy: {keep: {}}", "has no rule", "Leave it out to keep every point"),
         ("policy: {kep: {}}", "unknown key 'kep'", "'keep'"),
         ("policy: {copies: [{within: 1h}]}", "key 'vault' is missing", "name of the vault"),
         ("policy: {copies: [{vault: far}]}", "exactly one of within, every", "1h"),

@@ -32,7 +32,7 @@ class Type(enum.StrEnum):
     URL = "url"
     """An http or https address, without a password in it."""
     KEEP = "keep"
-    """{rule: count}: how many points each rule keeps (model/sections.py has the rules)."""
+    """{rule: count}, and {within: duration}: which points stay (model/sections.py has the rules)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,8 @@ def _one_of(names: tuple[str, ...], more: Mapping[str, Any] | None = None) -> di
     }
 
 
+_DURATION: dict[str, Any] = {"type": "string", "pattern": PATTERN}
+_AMOUNT = {Type.INTEGER: {"type": "integer", "minimum": 1}, Type.DURATION: _DURATION}
 _SHAPES: Mapping[Type, dict[str, Any]] = {
     Type.TEXT: _TEXT,
     Type.PORT: {"type": "integer", "minimum": 1, "maximum": 65535},
@@ -38,12 +40,15 @@ _SHAPES: Mapping[Type, dict[str, Any]] = {
     Type.COMMAND: _COMMAND,
     Type.SECRET: _one_of(SECRET_SOURCES),
     Type.WRITERS: _one_of(WRITERS, {"freeze": {"enum": list(FREEZES)}}),
-    Type.DURATION: {"type": "string", "pattern": PATTERN},
+    Type.DURATION: _DURATION,
     Type.INTEGER: {"type": "integer"},
     Type.URL: {"type": "string", "pattern": "^https?://[^@/\\s]+(/\\S*)?$"},
     Type.KEEP: {
         "type": "object",
-        "properties": {rule: {"type": "integer", "minimum": 1} for rule in KEEP_RULES},
+        "properties": {
+            rule: {"description": key.says, **_AMOUNT[key.type]} for rule, key in KEEP_RULES.items()
+        },
+        "minProperties": 1,
         "additionalProperties": False,
     },
 }

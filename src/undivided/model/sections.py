@@ -12,7 +12,16 @@ from .kinds import Key, Type
 NAME = r"^[a-z0-9][a-z0-9._-]{0,62}$"
 """Names of services and components: they become file and directory names."""
 
-KEEP_RULES = ("last", "hourly", "daily", "weekly", "monthly", "yearly")
+KEEP_RULES: Mapping[str, Key] = {
+    "last": Key(Type.INTEGER, "the newest so many points"),
+    "hourly": Key(Type.INTEGER, "the first point of each of the newest so many hours (UTC) that have any"),
+    "daily": Key(Type.INTEGER, "the same of days"),
+    "weekly": Key(Type.INTEGER, "the same of weeks, from Monday on"),
+    "monthly": Key(Type.INTEGER, "the same of months"),
+    "yearly": Key(Type.INTEGER, "the same of years"),
+    "within": Key(Type.DURATION, "every point that is at most so much older than the newest"),
+}
+"""What makes a point stay (policy/keep.py). Without any rule, nothing is ever forgotten."""
 
 TOP: Mapping[str, str] = {
     "service": "name of the service",
@@ -35,14 +44,14 @@ OBJECTIVES: Mapping[str, Key] = {
 POLICY: Mapping[str, Key] = {
     "mark": Key(Type.DURATION, "time between points when the service is followed"),
     "pause": Key(Type.DURATION, "hard cap of a hold", default=5.0),
-    "keep": Key(Type.KEEP, "how many points to keep, by rule"),
+    "keep": Key(Type.KEEP, "which points stay, by rule; without it all do"),
 }
 
 COPY: Mapping[str, Key] = {
     "vault": Key(Type.TEXT, "name of the vault that gets the copy", required=True),
     "within": Key(Type.DURATION, "every point goes there within this time"),
     "every": Key(Type.DURATION, "one point goes there this often"),
-    "keep": Key(Type.KEEP, "how many points to keep there, by rule"),
+    "keep": Key(Type.KEEP, "which points stay there, by rule; without it all do"),
 }
 
 CHECK: Mapping[str, Key] = {

@@ -49,16 +49,17 @@ class CopyRule:
     vault: str
     within: float | None = None
     every: float | None = None
-    keep: Mapping[str, int] = field(default_factory=dict)
+    keep: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """mark: seconds between points when followed. pause: hard cap of a hold, seconds. keep: rule → count."""
+    """mark: seconds between points when followed. pause: hard cap of a hold, seconds. keep: rule → count, of
+    `within` seconds; empty: everything stays."""
 
     mark: float | None = None
     pause: float = 5.0
-    keep: Mapping[str, int] = field(default_factory=dict)
+    keep: Mapping[str, float] = field(default_factory=dict)
     copies: tuple[CopyRule, ...] = ()
 
 

@@ -200,18 +200,41 @@ def _url(node: Node, what: str, notes: Complaints) -> str | None:
     return url
 
 
-def _keep(node: Node, what: str, notes: Complaints) -> dict[str, int] | None:
-    rules: dict[str, int] = {}
-    for name, (place, value) in members(node, what, notes).items():
+def _keep(node: Node, what: str, notes: Complaints) -> dict[str, float] | None:
+    given = members(node, what, notes)
+    if isinstance(node.value, dict) and not given:
+        notes.add(
+            node, f"{what} has no rule", "Leave it out to keep every point, or write {last: 20, daily: 30}."
+        )
+    rules: dict[str, float] = {}
+    for name, (place, value) in given.items():
         if name not in KEEP_RULES:
             unknown(place, name, KEEP_RULES, f"{what}: unknown rule", notes)
             continue
-        count = _integer(value, f"{what}: {name}", notes)
-        if count is not None and count < 1:
-            notes.add(value, f"{what}: {name} must keep at least 1", "Leave the rule out to keep none by it.")
-        elif count is not None:
-            rules[name] = count
+        amount = keep_amount(value, name, f"{what}: {name}", notes)
+        if amount is not None:
+            rules[name] = amount
     return rules
+
+
+def keep_amount(node: Node, rule: str, what: str, notes: Complaints) -> float | None:
+    """How many points a rule of KEEP_RULES keeps; for a duration, seconds."""
+    if KEEP_RULES[rule].type is Type.DURATION:
+        return _duration(node, what, notes)
+    if isinstance(node.value, bool) or not isinstance(node.value, int):
+        said = (
+            f"{kind_name(node.value)} ({node.value})"
+            if isinstance(node.value, str)
+            else kind_name(node.value)
+        )
+        notes.add(
+            node, f"{what} must be a number of points, not {said}", "For a duration there is `within: 2d`."
+        )
+        return None
+    if node.value < 1:
+        notes.add(node, f"{what} must keep at least 1", "Leave the rule out to keep none by it.")
+        return None
+    return node.value
 
 
 _READERS: Mapping[Type, Callable[[Node, str, Complaints], Any]] = {
