@@ -61,6 +61,15 @@ def commit(vault: Vault, *points: RecoveryPoint) -> None:
         vault.append("point", {"point": each.as_record(), "timelines": {}})
 
 
+def pin(vault: Vault, id: str, pinned: bool = True) -> None:
+    vault.append("pin", {"point": id, "pinned": pinned})
+
+
+def prune(vault: Vault, *forgotten: str) -> None:
+    """As far as a catalog looks at it."""
+    vault.append("prune", {"forgotten": list(forgotten)})
+
+
 def test_a_point_comes_back_as_it_was_committed(vault, catalog):
     committed = point("aaaa1", 0, note="a note")
     commit(vault, committed)
@@ -84,7 +93,14 @@ def test_a_rebuilt_catalog_is_identical_to_one_that_followed(vault, catalog, tmp
     commit(vault, point("aaaa1", 0))
     catalog.follow(vault)
     vault.append("recovery", {"service": "portal", "point": "aaaa1", "ok": True, "seconds": 1.5})
-    commit(vault, point("bbbb1", 5, "blog"), point("aaaa2", 6))
+    commit(vault, point("bbbb1", 5, "blog"), point("aaaa2", 6), point("aaaa3", 7), point("aaaa4", 8))
+    catalog.follow(vault)
+    pin(vault, "aaaa2")
+    pin(vault, "aaaa3")
+    prune(vault, "aaaa1")
+    catalog.follow(vault)
+    pin(vault, "aaaa3", False)
+    prune(vault, "aaaa3", "bbbb1")
     catalog.follow(vault)
     followed = catalog.dump()
     again = rebuild(tmp_path / "other.db", vault)
@@ -197,6 +213,45 @@ def test_each_timeline_lists_the_points_it_is_part_of(vault, catalog):
         ("site", "sitesitesitesite"): ["aaaa1", "aaaa2"],
         ("db", "dbdbdbdb"): ["aaaa1", "aaaa2"],
     }
+
+
+def test_forgotten_points_vanish_from_every_list(vault, catalog):
+    commit(vault, point("aaaa1", 0), point("bbbb2", 5), point("cccc3", 10), point("dddd4", 1, "blog"))
+    prune(vault, "aaaa1", "bbbb2", "dddd4")
+    catalog.follow(vault)
+    assert [p.id for p in catalog.points()] == ["cccc3"]
+    assert catalog.services() == ["portal"]
+    assert [m.point for marks in catalog.timelines("portal").values() for m in marks] == ["cccc3", "cccc3"]
+    assert catalog.newest("blog") is None
+
+
+@pytest.mark.parametrize("at", ["abcdef1", "abcdef"])
+def test_a_forgotten_point_is_refused_as_such_by_id_and_its_beginning(vault, catalog, at):
+    commit(vault, point("abcdef1", 0), point("ffffff3", 20))
+    prune(vault, "abcdef1")
+    catalog.follow(vault)
+    with pytest.raises(UsageError, match="point abcdef1 was forgotten by the prune of 2") as caught:
+        catalog.point("portal", at)
+    assert "undivided points portal" in caught.value.hint
+
+
+def test_a_time_means_the_last_point_that_is_left(vault, catalog):
+    commit(vault, point("aaaa1", 0), point("bbbb2", 5), point("cccc3", 10))
+    prune(vault, "bbbb2")
+    catalog.follow(vault)
+    assert catalog.point("portal", "2027-01-15T08:00:07Z").id == "aaaa1"
+
+
+def test_pinned_points_are_known_until_they_are_unpinned_or_forgotten(vault, catalog):
+    commit(vault, point("aaaa1", 0), point("bbbb2", 5), point("cccc3", 10))
+    for id in ("aaaa1", "aaaa1", "bbbb2", "cccc3"):
+        pin(vault, id)
+    catalog.follow(vault)
+    assert catalog.pinned() == {"aaaa1", "bbbb2", "cccc3"}
+    pin(vault, "bbbb2", False)
+    prune(vault, "cccc3")
+    catalog.follow(vault)
+    assert catalog.pinned() == {"aaaa1"}
 
 
 def test_kinds_of_entries_it_does_not_know_only_move_its_head(vault, catalog):

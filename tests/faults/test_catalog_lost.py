@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from undivided.catalog.tables import VERSION
 from undivided.testing.kiosk import Kiosk
 
 DAMAGED = 5
@@ -109,7 +110,7 @@ def test_a_broken_catalog_is_replaced_from_the_vault(damage: str, kiosk: Kiosk) 
     else:
         with closing(sqlite3.connect(file)) as other:
             other.execute("CREATE TABLE theirs (x)")
-            version = 1 if damage == "without its tables" else 4711
+            version = VERSION if damage == "without its tables" else 4711
             other.execute(f"PRAGMA user_version = {version}")
     kiosk("catalog", "rebuild")
     assert dump(kiosk) == before

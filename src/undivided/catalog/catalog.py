@@ -106,7 +106,7 @@ class Catalog:
 
     def services(self) -> list[str]:
         """The services that have points, by name."""
-        return [row[0] for row in self._rows("SELECT DISTINCT service FROM points ORDER BY service")]
+        return [row[0] for row in self.rows("SELECT DISTINCT service FROM points ORDER BY service")]
 
     def points(self, service: str | None = None, limit: int | None = None) -> list[RecoveryPoint]:
         """Points of a service, or of all; the newest `limit` of them; oldest first."""
@@ -135,6 +135,7 @@ class Catalog:
             raise UsageError(f"several ids begin with {at}", doing=doing, hint="Give more of the id.")
         if named:
             return named[0]
+        self._refuse_forgotten(service, at)
         try:
             wanted = parse_time(at, now_ns)
         except UsageError:
@@ -147,10 +148,33 @@ class Catalog:
             raise UsageError(cause, doing=doing, hint=f"The first is of {first}.")
         return before[0]
 
+    def _refuse_forgotten(self, service: str, at: str) -> None:
+        """Raises UsageError when `at` is a point that there was once, or the beginning of its id."""
+        rows = self.rows(
+            "SELECT f.id, e.time_ns FROM forgotten f JOIN entries e ON e.number = f.pruned"
+            " WHERE f.service = ?1 AND (f.id = ?2 OR length(?2) >= ?3 AND substr(f.id, 1, length(?2)) = ?2)"
+            " LIMIT 2",
+            (service, at, PREFIX),
+        )
+        if rows:
+            point, when = rows[0]
+            raise UsageError(
+                f"point {point} was forgotten by the prune of {local(when)}"
+                if len(rows) == 1
+                else f"the points whose ids begin with {at} were forgotten",
+                doing=f"find a point of {service}",
+                hint=f"`undivided points {service}` lists those that are left. A time takes the last of them "
+                "that is not after it.",
+            )
+
+    def pinned(self) -> set[str]:
+        """Ids of the pinned points."""
+        return {point for (point,) in self.rows("SELECT point FROM pins")}
+
     def timelines(self, service: str) -> dict[tuple[str, str], list[Mark]]:
         """(component, timeline) → the points it is part of, in the order of the log."""
         found: dict[tuple[str, str], list[Mark]] = {}
-        rows = self._rows(
+        rows = self.rows(
             "SELECT name, timeline, number, id, time_ns FROM components JOIN points ON point = number"
             " WHERE service = ? ORDER BY number, place",
             (service,),
@@ -162,8 +186,15 @@ class Catalog:
     def recoveries(self, service: str | None = None) -> list[dict[str, Any]]:
         """Records of recoveries with their `number` and `time_ns`, oldest first."""
         where, given = ("WHERE service = ?", (service,)) if service is not None else ("", ())
-        rows = self._rows(f"SELECT number, time_ns, record FROM recoveries {where} ORDER BY number", given)  # noqa: S608
+        rows = self.rows(f"SELECT number, time_ns, record FROM recoveries {where} ORDER BY number", given)  # noqa: S608
         return [{**json.loads(record), "number": n, "time_ns": t} for n, t, record in rows]
+
+    def rows(self, query: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+        """What a query of our own finds; its text is never input."""
+        try:
+            return self._database.execute(query, values).fetchall()
+        except sqlite3.Error as error:
+            raise _unreadable(self.path, error) from error
 
     def dump(self) -> list[str]:
         """Everything in it, as SQL: two catalogs of one vault are equal when their dumps are."""
@@ -178,7 +209,7 @@ class Catalog:
         self, where: str, values: tuple[Any, ...], order: str, limit: int | None
     ) -> list[RecoveryPoint]:
         """where, order: our own text, never input."""
-        rows = self._rows(
+        rows = self.rows(
             "SELECT number, record, d.definition FROM points"  # noqa: S608
             " JOIN definitions d ON digest = points.definition"
             f" WHERE {where} ORDER BY {order} LIMIT ?",
@@ -187,14 +218,8 @@ class Catalog:
         return [point_of(self._database, *row) for row in rows]
 
     def _meta(self, key: str, default: Any) -> Any:
-        rows = self._rows("SELECT value FROM meta WHERE key = ?", (key,))
+        rows = self.rows("SELECT value FROM meta WHERE key = ?", (key,))
         return rows[0][0] if rows else default
-
-    def _rows(self, query: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-        try:
-            return self._database.execute(query, values).fetchall()
-        except sqlite3.Error as error:
-            raise _unreadable(self.path, error) from error
 
 
 def rebuild(path: Path, vault: Log) -> Catalog:

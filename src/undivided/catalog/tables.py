@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from ..model.errors import DamageError
 from ..model.point import RecoveryPoint
 
-VERSION = 1
+VERSION = 2
 
 SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
@@ -35,8 +35,18 @@ CREATE TABLE recoveries (
     record TEXT NOT NULL
 );
 CREATE INDEX recoveries_of_service ON recoveries (service, number);
+CREATE TABLE pins (point TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE forgotten (
+    number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, service TEXT NOT NULL, time_ns INTEGER NOT NULL,
+    pruned INTEGER NOT NULL
+);
+CREATE INDEX forgotten_of_service ON forgotten (service, pruned);
+CREATE TABLE entries (number INTEGER PRIMARY KEY, kind TEXT NOT NULL, time_ns INTEGER NOT NULL);
 CREATE TABLE sessions (number INTEGER PRIMARY KEY, session TEXT NOT NULL, time_ns INTEGER NOT NULL);
 """
+
+
+_UNPIN = "DELETE FROM pins WHERE point = ?"
 
 
 class Entry(Protocol):
@@ -72,11 +82,17 @@ def insert(database: sqlite3.Connection, entry: Entry) -> None:
 
 
 def _insert(database: sqlite3.Connection, entry: Entry) -> None:
+    database.execute("INSERT INTO entries VALUES (?, ?, ?)", (entry.number, entry.kind, entry.time_ns))
     if entry.kind == "session":
         row = (entry.number, entry.session, entry.time_ns)
         database.execute("INSERT INTO sessions VALUES (?, ?, ?)", row)
     elif entry.kind == "point":
         _insert_point(database, entry)
+    elif entry.kind == "prune":
+        _forget(database, entry)
+    elif entry.kind == "pin":
+        change = "INSERT OR IGNORE INTO pins VALUES (?)" if entry.body["pinned"] else _UNPIN
+        database.execute(change, (entry.body["point"],))
     elif entry.kind == "recovery":
         body = entry.body
         recovered = (entry.number, body.get("service", ""), body.get("point", ""), entry.time_ns, _text(body))
@@ -108,6 +124,20 @@ def _insert_point(database: sqlite3.Connection, entry: Entry) -> None:
             for place, (name, part) in enumerate(components.items())
         ],
     )
+
+
+def _forget(database: sqlite3.Connection, entry: Entry) -> None:
+    """The points that a prune forgot vanish; that there were such points, and when, stays known."""
+    forgotten = [(id,) for id in entry.body["forgotten"]]
+    database.executemany(
+        "INSERT INTO forgotten SELECT number, id, service, time_ns, ? FROM points WHERE id = ?",
+        [(entry.number, id) for (id,) in forgotten],
+    )
+    database.executemany(
+        "DELETE FROM components WHERE point = (SELECT number FROM points WHERE id = ?)", forgotten
+    )
+    database.executemany("DELETE FROM points WHERE id = ?", forgotten)
+    database.executemany(_UNPIN, forgotten)
 
 
 def point_of(database: sqlite3.Connection, number: int, record: str, definition: str) -> RecoveryPoint:

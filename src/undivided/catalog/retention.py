@@ -1,0 +1,68 @@
+"""What retention looks at, as columns: which points there are and ever were, and the times in the log.
+
+A service may have a million points; a decision about them must not need a million objects.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ..model.columns import Array
+from .catalog import Catalog
+
+
+class Lives(NamedTuple):
+    """The points of one service. ids: of those that are left, in the order of the log.
+
+    ever_ns i8[m]: the instants of all there ever were, in the order of the log. live i8[n]: the rows of them
+    that are left. pinned ?[n]. settled: how many of the m came before the last prune that forgot any.
+    """
+
+    ids: list[str]
+    ever_ns: Array
+    live: Array
+    pinned: Array
+    settled: int
+
+    @property
+    def time_ns(self) -> Array:
+        """i8[n]"""
+        return np.asarray(self.ever_ns[self.live])
+
+
+def lives(catalog: Catalog, service: str) -> Lives:
+    """Of a service; empty when it has no points."""
+    left = catalog.rows(
+        "SELECT number, id, EXISTS (SELECT 1 FROM pins WHERE point = id) FROM points WHERE service = ?"
+        " ORDER BY number",
+        (service,),
+    )
+    ever = _columns(
+        catalog.rows(
+            "SELECT number, time_ns FROM points WHERE service = ?1"
+            " UNION ALL SELECT number, time_ns FROM forgotten WHERE service = ?1 ORDER BY number",
+            (service,),
+        )
+    )
+    (last,) = catalog.rows("SELECT max(pruned) FROM forgotten WHERE service = ?", (service,))[0]
+    return Lives(
+        ids=[id for _, id, _ in left],
+        ever_ns=ever[1],
+        live=np.searchsorted(ever[0], np.fromiter((number for number, _, _ in left), np.int64, len(left))),
+        pinned=np.fromiter((bool(pinned) for _, _, pinned in left), np.bool_, len(left)),
+        settled=int(np.searchsorted(ever[0], last or 0)),
+    )
+
+
+def times_of_log(catalog: Catalog) -> tuple[Array, int]:
+    """The times of all entries, in their order, and how many of them end with the last prune."""
+    numbers, times = _columns(catalog.rows("SELECT number, time_ns FROM entries ORDER BY number"))
+    (last,) = catalog.rows("SELECT max(number) FROM entries WHERE kind = 'prune'")[0]
+    return times, int(np.searchsorted(numbers, last or 0, side="right"))
+
+
+def _columns(rows: list[tuple[int, int]]) -> Array:
+    """Pairs of numbers as two columns, i8[2, n]."""
+    return np.array(rows, np.int64).reshape(-1, 2).T
