@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import mmap
+import os
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from undivided.vault.stores.base import ExistsError, MissingError, Store, StoreError
+from undivided.vault.stores.probe import probe
 
 
 class StoreSuite:
-    """Subclasses give a fixture `store`: empty, a fresh one per test."""
+    """Subclasses give a fixture `store`: empty, a fresh one per test. many: objects of a long listing."""
+
+    many = 2500
 
     @pytest.fixture
     def store(self) -> Iterator[Store]:
@@ -90,6 +96,43 @@ class StoreSuite:
         assert [n for n, _ in store.list("a/1")] == ["a/1", "a/10"]
         assert [n for n, _ in store.list("a")] == ["a-x", "a/1", "a/10", "a/2", "ab/1"]
         assert list(store.list("none/")) == []
+
+    def test_a_long_listing_is_complete_and_in_order(self, store: Store) -> None:
+        """Servers give a thousand names at a time."""
+        names = [f"packs/{i % 7:02x}/{i:04d}" for i in range(self.many)]
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda name: store.create(name, [name.encode()]), names))
+        assert list(store.list("packs/")) == [(name, len(name)) for name in sorted(names)]
+        assert list(store.list("packs/03/")) == [(n, len(n)) for n in sorted(names) if n[6:8] == "03"]
+
+    def test_what_was_created_is_listed_at_once_and_what_was_deleted_is_not(self, store: Store) -> None:
+        for i in range(20):
+            store.create(f"a/{i:02}", [b"x"])
+            assert [n for n, _ in store.list("a/")] == [f"a/{i:02}"]
+            store.delete(f"a/{i:02}")
+            assert list(store.list("a/")) == []
+
+    def test_creators_of_different_names_do_not_disturb_each_other(self, store: Store) -> None:
+        objects = {f"packs/{i:02x}/{i}": bytes([i]) * (i * 50_000) for i in range(24)}
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda item: store.create(item[0], [item[1]]), objects.items()))
+            assert list(pool.map(store.read, objects)) == list(objects.values())
+
+    def test_a_pack_in_memory_pages_is_stored_whole_and_read_in_pieces(self, store: Store) -> None:
+        with mmap.mmap(-1, 32 << 20) as pages:
+            pages[:] = os.urandom(1 << 20) * 32
+            view = memoryview(pages)[: (32 << 20) - 1234]
+            store.create("packs/ab/pack", [view, b"footer"])
+            view.release()
+            assert store.size("packs/ab/pack") == (32 << 20) - 1234 + 6
+            for start, length in ((0, 1), (5, 4 << 20), (20_000_001, 999), ((32 << 20) - 1240, 6)):
+                assert store.read("packs/ab/pack", start, length) == pages[start : start + length]
+            assert store.read("packs/ab/pack", (32 << 20) - 1234) == b"footer"
+
+    def test_the_probe_finds_nothing_wrong_and_leaves_nothing_behind(self, store: Store) -> None:
+        store.create("probe/of-someone-who-was-killed/1", [b"x"])
+        probe(store)
+        assert list(store.list()) == []
 
     def test_a_deleted_object_is_gone_and_its_name_is_free(self, store: Store) -> None:
         store.create("x/y", [b"1"])

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import random
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
-from undivided.vault.stores.base import Buffer, Store, StoreError
+from undivided.vault.stores.base import Buffer, Store, StoreError, TransientError
+
+T = TypeVar("T")
 
 
 class Wrapper:
@@ -67,6 +72,75 @@ class LostAnswer(Wrapper):
         super().create(name, parts)
         if name.startswith(self.prefix):
             raise StoreError("the connection was lost", doing=f"create {name}")
+
+
+class Flaky(Wrapper):
+    """Each answer is lost with the probability `share`: half of these before the deed, half after it."""
+
+    def __init__(self, beneath: Store, chance: random.Random, share: float) -> None:
+        super().__init__(beneath)
+        self._chance, self._share = chance, share
+        self._lock = threading.Lock()
+
+    def create(self, name: str, parts: Sequence[Buffer]) -> None:
+        self._tried(lambda: self.beneath.create(name, parts), f"create {name}")
+
+    def read(self, name: str, start: int = 0, length: int | None = None) -> bytes:
+        return self._tried(lambda: self.beneath.read(name, start, length), f"read {name}")
+
+    def size(self, name: str) -> int:
+        return self._tried(lambda: self.beneath.size(name), f"look at {name}")
+
+    def list(self, prefix: str = "") -> Iterator[tuple[str, int]]:
+        """Breaks off in the middle."""
+        found = list(self.beneath.list(prefix))
+        yield from found[: len(found) // 2]
+        self._tried(lambda: None, f"list {prefix}")
+        yield from found[len(found) // 2 :]
+
+    def delete(self, name: str) -> None:
+        self._tried(lambda: self.beneath.delete(name), f"delete {name}")
+
+    def _tried(self, deed: Callable[[], T], doing: str) -> T:
+        with self._lock:
+            drawn = self._chance.random()
+        if drawn < self._share / 2:
+            raise TransientError("the connection was refused", doing=doing)
+        done = deed()
+        if drawn < self._share:
+            raise TransientError("the connection was lost", doing=doing)
+        return done
+
+
+class Slow(Wrapper):
+    """Answers `delay` seconds late, as a distant server does."""
+
+    def __init__(self, beneath: Store, delay: float, parallel: int = 6) -> None:
+        super().__init__(beneath)
+        self.parallel = parallel
+        self._delay = delay
+
+    def create(self, name: str, parts: Sequence[Buffer]) -> None:
+        time.sleep(self._delay)
+        super().create(name, parts)
+
+    def read(self, name: str, start: int = 0, length: int | None = None) -> bytes:
+        time.sleep(self._delay)
+        return super().read(name, start, length)
+
+    def size(self, name: str) -> int:
+        time.sleep(self._delay)
+        return super().size(name)
+
+    def list(self, prefix: str = "") -> Iterator[tuple[str, int]]:
+        for count, found in enumerate(super().list(prefix)):
+            if count % 1000 == 0:
+                time.sleep(self._delay)
+            yield found
+
+    def delete(self, name: str) -> None:
+        time.sleep(self._delay)
+        super().delete(name)
 
 
 class Rival(Wrapper):

@@ -31,6 +31,10 @@ class ExistsError(StoreError):
     """An object of that name is there already. It is left as it was."""
 
 
+class TransientError(StoreError):
+    """It may pass by itself: the network, a timeout, an overloaded server. Asking again is worth it."""
+
+
 class Store(Protocol):
     """Thread-safe. Any call may raise StoreError."""
 
@@ -44,8 +48,7 @@ class Store(Protocol):
 
     def read(self, name: str, start: int = 0, length: int | None = None) -> bytes:
         """Bytes from `start`, `length` of them or to the end. Raises MissingError; StoreError when the range
-        is
-        not wholly there."""
+        is not wholly there."""
         ...
 
     def size(self, name: str) -> int:
@@ -54,10 +57,25 @@ class Store(Protocol):
 
     def list(self, prefix: str = "") -> Iterator[tuple[str, int]]:
         """(name, size) of the objects whose name starts with prefix, in order of name. Complete: a listing
-        that
-        fails half-way raises, it never just ends."""
+        that fails half-way raises, it never just ends."""
         ...
 
     def delete(self, name: str) -> None:
         """Removes it. A missing object is no error."""
         ...
+
+
+# What a store may say of itself beyond the contract, each with an answer that is right for all that do not.
+
+
+def parallel(store: Store) -> int:
+    """How many large creates at once keep it busy (`parallel`): two for a disk, more where each of them waits
+    for a network."""
+    return int(getattr(store, "parallel", 2))
+
+
+def uncached(store: Store) -> Store:
+    """The store that answers from the place itself (`uncached`): who checks what is stored must ask it, not a
+    copy kept here."""
+    beneath: Store = getattr(store, "uncached", store)
+    return beneath

@@ -1,39 +1,95 @@
-"""The list of stores: which address means which implementation. One explicit list, no side effects."""
+"""The list of stores: which address means which implementation, and what is put around it.
+
+    Cached( Retrying( Limited( store )))
+
+Limits where the address asks for them; patience and a cache for stores that lie behind a network.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable
-from urllib.parse import unquote, urlsplit
+from pathlib import Path
+from typing import NamedTuple
 
 from ...model.errors import UsageError
+from .address import Address
 from .base import Store
 
+LIMITS = frozenset({"upload", "download", "requests"})
 
-def _directory(url: str) -> Store:
+
+class _Kind(NamedTuple):
+    open: Callable[[Address], Store]
+    options: frozenset[str] = frozenset()
+    distant: bool = False
+
+
+def _directory(address: Address) -> Store:
     from .directory import DirectoryStore
 
-    return DirectoryStore(unquote(urlsplit(url).path))
+    return DirectoryStore(address.path)
 
 
-def _memory(_url: str) -> Store:
+def _memory(_address: Address) -> Store:
     from .memory import MemoryStore
 
     return MemoryStore()
 
 
-STORES: dict[str, Callable[[str], Store]] = {"file": _directory, "memory": _memory}
+def _s3(address: Address) -> Store:
+    from .s3 import S3Store
+
+    if not address.host:
+        raise UsageError(f"{address.text} names no bucket", hint="Write s3://BUCKET/PREFIX.")
+    return S3Store(address.text, address.host, address.path, address.options)
 
 
-def open_store(where: str | os.PathLike[str]) -> Store:
-    """The store at a path or URL. Nothing is read or made yet. Raises UsageError for an unknown scheme."""
-    text = os.fspath(where)
-    scheme, colon, _ = text.partition(":")
-    if not colon or "/" in scheme:
-        from .directory import DirectoryStore
+_S3 = frozenset({"endpoint", "region", "style", "credentials", "profile", "ca"})
+STORES = {
+    "": _Kind(_directory),
+    "file": _Kind(_directory),
+    "memory": _Kind(_memory),
+    "s3": _Kind(_s3, _S3, distant=True),
+}
 
-        return DirectoryStore(text)
-    if scheme not in STORES:
-        known = ", ".join(sorted(STORES))
-        raise UsageError(f"no store is known for {text!r}", hint=f"Give a path, or a URL of: {known}.")
-    return STORES[scheme](text)
+
+def open_store(where: str | os.PathLike[str], cache: Path | None = None) -> Store:
+    """The store at a path or URL. Nothing is read or made yet. Raises UsageError for an address that means
+    nothing. cache: a directory for copies of what a distant store is asked for often; None for no copies."""
+    address = Address.of(os.fspath(where))
+    kind = STORES.get(address.scheme)
+    if kind is None:
+        known = ", ".join(sorted(scheme for scheme in STORES if scheme))
+        raise UsageError(
+            f"no store is known for {address.scheme}:", hint=f"Give a path, or a URL of: {known}."
+        )
+    address.check(kind.options | LIMITS | ({"cache"} if kind.distant else set()))
+    store = _limited(kind.open(address), address)
+    if not kind.distant:
+        return store
+    from .retry import Retrying
+
+    store = Retrying(store)
+    return _cached(store, address, cache) if cache else store
+
+
+def _limited(store: Store, address: Address) -> Store:
+    rates = {name: rate for name in LIMITS if (rate := address.size(name))}
+    if not rates:
+        return store
+    from .limit import Limited, Tokens
+
+    return Limited(store, **{name: Tokens(rate) for name, rate in rates.items()})
+
+
+def _cached(store: Store, address: Address, cache: Path) -> Store:
+    from .cache import ROOM, Cached
+
+    room = address.size("cache")
+    if room == 0:
+        return store
+    place = f"{address.scheme}://{address.user}@{address.host}:{address.port}/{address.path.strip('/')}"
+    name = hashlib.sha256(place.encode()).hexdigest()[:16]
+    return Cached(store, cache / name, ROOM if room is None else room)

@@ -1,0 +1,80 @@
+"""The address of a store: a path or a URL, with options after the question mark, so that one line of a
+configuration says all there is to say. It never holds a secret.
+
+    /mnt/backup/undivided
+    file:///mnt/backup/undivided?upload=20M
+    s3://bucket/prefix?endpoint=https://s3.example.org&region=eu-central-1&cache=4G
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from typing import NamedTuple
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from ...model.errors import UsageError
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)([KMGT]?)")
+
+
+class Address(NamedTuple):
+    """scheme: "" for a path. host: the bucket or the server. text: the address as messages may show it."""
+
+    scheme: str
+    host: str
+    path: str
+    options: dict[str, str]
+    text: str
+    user: str = ""
+    port: int | None = None
+
+    @staticmethod
+    def of(text: str) -> Address:
+        """Raises UsageError when it cannot be read, or holds a password."""
+        scheme, colon, _ = text.partition(":")
+        if not colon or "/" in scheme:
+            return Address("", "", text, {}, text)
+        try:
+            parts = urlsplit(text)
+            options = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
+            port = parts.port
+        except ValueError:
+            raise UsageError(f"the address of the {scheme} store cannot be read", hint=_FORM) from None
+        if parts.password is not None or (parts.username and scheme == "s3"):
+            raise UsageError(
+                f"the address of the {scheme} store holds a password",
+                hint="Take it out: addresses are shown and kept. docs/operations.md says where keys belong.",
+            )
+        if len({name for name, _ in options}) < len(options):
+            raise UsageError("an option is given twice", doing=f"open {text}", hint=_FORM)
+        path = unquote(parts.path)
+        return Address(scheme, parts.hostname or "", path, dict(options), text, parts.username or "", port)
+
+    def check(self, known: Collection[str]) -> None:
+        """Raises UsageError for an option that is not among `known`."""
+        for name in self.options:
+            if name not in known:
+                raise UsageError(
+                    f"{name!r} is no option of this address",
+                    doing=f"open {self.text}",
+                    hint=f"There are: {', '.join(sorted(known))}.",
+                )
+
+    def size(self, option: str) -> float | None:
+        """A number such as 500K, 20M or 4G (of 1024) from an option; None when it is not given. Raises
+        UsageError for anything else."""
+        said = self.options.get(option)
+        if said is None:
+            return None
+        match = _SIZE.fullmatch(said)
+        if not match:
+            raise UsageError(
+                f"{option}={said} is not a number",
+                doing=f"open {self.text}",
+                hint="Write it as 500K, 20M or 4G.",
+            )
+        return float(float(match[1]) * 1024 ** " KMGT".index(match[2] or " "))
+
+
+_FORM = "It looks like s3://bucket/prefix?endpoint=URL&region=NAME, or is a path."

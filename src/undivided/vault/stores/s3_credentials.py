@@ -1,0 +1,110 @@
+"""Who asks a bucket: keys from where the AWS tools keep them, never from the address, an argument or a log.
+
+In this order: the file and the profile that the address names; AWS_ACCESS_KEY_ID and its companions; the
+shared credentials file (AWS_SHARED_CREDENTIALS_FILE, else ~/.aws/credentials) with AWS_PROFILE; what the
+machine is given by its cloud (web identity, container, instance), which the client asks for by itself.
+
+    [default]
+    aws_access_key_id = …               either the keys
+    aws_secret_access_key = …
+    credential_process = program …      or a program that prints them, as JSON
+"""
+
+from __future__ import annotations
+
+import configparser
+import json
+import os
+import shlex
+import subprocess
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from ...model.errors import UsageError
+from .base import StoreError
+
+Keys = dict[str, Any]
+"""access_key_id, secret_access_key, token or None, expires_at (aware) or None."""
+_PATIENCE = 30.0
+
+
+def provider(file: str | None, profile: str | None) -> Callable[[], Keys] | None:
+    """What gives the keys when they are needed, and again when they have expired; None when the client shall
+    look in the environment and in the cloud. Raises UsageError when the address names what is not there."""
+    if not (file or profile) and os.environ.get("AWS_ACCESS_KEY_ID"):
+        return None
+    path = file or os.environ.get("AWS_SHARED_CREDENTIALS_FILE") or os.path.expanduser("~/.aws/credentials")
+    section = profile or os.environ.get("AWS_PROFILE") or "default"
+    said = _section(path, section)
+    if said is None:
+        if file or profile:
+            raise UsageError(
+                f"there is no profile {section!r} in {path}",
+                doing="read the keys of the bucket",
+                hint="It is a file as the AWS tools have it: [profile], aws_access_key_id, "
+                "aws_secret_access_key.",
+            )
+        return None
+    if program := said.get("credential_process"):
+        return lambda: _from_program(program, path)
+    try:
+        keys = {
+            "access_key_id": said["aws_access_key_id"],
+            "secret_access_key": said["aws_secret_access_key"],
+            "token": said.get("aws_session_token"),
+            "expires_at": None,
+        }
+    except KeyError as missing:
+        raise UsageError(
+            f"profile {section!r} in {path} lacks {missing.args[0]}", doing="read the keys of the bucket"
+        ) from None
+    return lambda: keys
+
+
+def _section(path: str, name: str) -> Mapping[str, str] | None:
+    parser = configparser.RawConfigParser()
+    try:
+        with open(path, encoding="utf-8") as file:
+            parser.read_file(file)
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError, configparser.Error) as error:
+        # A parser's message quotes the line, which may hold a key.
+        cause = error.strerror if isinstance(error, OSError) else "it is not a credentials file"
+        raise UsageError(f"{cause}", doing=f"read {path}") from None
+    return parser[name] if parser.has_section(name) else None
+
+
+def _from_program(command: str, path: str) -> Keys:
+    """The answer of a `credential_process`. No message quotes what it printed."""
+    doing = f"run the credential_process of {path}"
+    try:
+        done = subprocess.run(
+            shlex.split(command),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            timeout=_PATIENCE,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise StoreError(f"it gave nothing within {_PATIENCE:g} s", doing=doing) from None
+    except (OSError, ValueError) as error:
+        raise StoreError(getattr(error, "strerror", None) or "it cannot be run", doing=doing) from None
+    if done.returncode:
+        raise StoreError(f"it ended with {done.returncode}", doing=doing, hint="Run it by hand to see why.")
+    try:
+        answer = json.loads(done.stdout)
+        until = answer.get("Expiration")
+        return {
+            "access_key_id": answer["AccessKeyId"],
+            "secret_access_key": answer["SecretAccessKey"],
+            "token": answer.get("SessionToken"),
+            "expires_at": datetime.fromisoformat(until).astimezone(UTC) if until else None,
+        }
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise StoreError(
+            "what it printed is not an answer",
+            doing=doing,
+            hint="It prints JSON: Version, AccessKeyId, SecretAccessKey, and where they expire Expiration.",
+        ) from None
