@@ -102,16 +102,19 @@ def encode(
             flat += [(name, column.blob), (name + ":offsets", column.offsets)]
         else:
             flat.append((name, column))
-    described, buffers = [], []
+    described: list[dict[str, str | int]] = []
+    buffers: list[bytes | memoryview] = []
     compressor = zstandard.ZstdCompressor(level=level) if level is not None else None
     for name, array in flat:
         dtype = array.dtype.newbyteorder("<").str[1:]
         if dtype not in _DTYPES:
             raise TypeError(f"column {name}: no such element type in the format: {array.dtype}")
-        raw = np.ascontiguousarray(array, dtype="<" + dtype).tobytes()
-        stored = compressor.compress(raw) if compressor else raw + b"\0" * (-len(raw) % 8)
-        described.append({"name": name, "type": dtype, "count": array.size, "bytes": len(stored)})
-        buffers.append(stored)
+        raw: memoryview = np.ascontiguousarray(array, dtype="<" + dtype).ravel().view(np.uint8).data
+        parts: list[bytes | memoryview] = (
+            [compressor.compress(raw)] if compressor else [raw, b"\0" * (-len(raw) % 8)]
+        )
+        described.append({"name": name, "type": dtype, "count": array.size, "bytes": sum(map(len, parts))})
+        buffers += parts
     meta = {"columns": described, "zstd": compressor is not None, **(header or {})}
     head = json.dumps(meta, separators=(",", ":")).encode()
     head += b" " * (-(len(MAGIC) + 4 + len(head)) % 8)

@@ -8,6 +8,9 @@ import numpy as np
 
 from undivided.model.columns import Ragged
 from undivided.model.entries import Entries, Entry, Layout
+from undivided.vault.seal import TAG_BYTES
+from undivided.vault.segment import StoredPack
+from undivided.vault.table import Table
 from undivided.vault.vault import LogEntry, Segment, Vault, Writer
 
 Files = Mapping[bytes, bytes]
@@ -68,3 +71,21 @@ def contents_one_by_one(vault: Vault, at: int, timeline: str = TIMELINE) -> dict
     state = reader.state(timeline, at)
     paths = enumerate(state.path.tolist())
     return {path: b"".join(reader.read(state.chunks(row))) for row, path in paths}
+
+
+def stored_pack(
+    name: bytes, frames: Sequence[Sequence[bytes]], length: int, session: tuple[bytes, bytes]
+) -> StoredPack:
+    """What the index keeps of a pack: frames of chunk ids, every chunk of the same length, nothing shrunk."""
+    sizes = [len(ids) * length for ids in frames]
+    table = Table(
+        stored=np.array([size + TAG_BYTES for size in sizes], "<u4"),
+        plain=np.array(sizes, "<u4"),
+        codec=np.zeros(len(frames), "u1"),
+        counter=np.arange(1, len(frames) + 1, dtype="<u8"),
+        session=np.zeros(len(frames), "<u2"),
+        chunks=np.array([len(ids) for ids in frames], "<u4"),
+        id=np.frombuffer(b"".join(chunk for ids in frames for chunk in ids), np.uint8),
+        length=np.full(sum(map(len, frames)), length, "<u4"),
+    )
+    return StoredPack(name.hex(), sum(sizes) + 1000, table, [session])

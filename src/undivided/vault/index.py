@@ -1,80 +1,44 @@
-"""The index: where each chunk lies. Segments in the vault, sorted columns in memory.
+"""The index in memory: in which pack, frame and place each chunk lies.
 
-A segment is the footers of one commit's packs, joined, so that opening a vault reads a few objects instead of
-every pack. In memory a chunk costs 44 bytes in columns sorted by the first 8 bytes of its id; a lookup takes
-many ids at once and is two numpy calls. A chunk stored twice is found in its newest place: that is how
-protecting again heals a damaged pack.
+Its segments stay side by side as they were stored (segment.py), sorted by the first 8 bytes of the ids; they
+are logarithmically many, or as many as it takes at two million chunks each. A lookup takes many ids at once
+and goes through them from the newest to the oldest, so a chunk stored twice is found in its newest place:
+that is how protecting again heals a damaged pack. Nothing is built at opening but a place per frame.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import overload
 
 import numpy as np
 
-from ..model.columns import Array, decode, encode
+from ..model.columns import Array
 from ..model.entries import CHUNK_ID_BYTES
-from ..model.errors import DamageError
-from .keys import WriterKeys
-from .seal import Sealer, damaged
-from .sealed import SealedObject, seal_object
-from .table import Table
+from .joined import Joined
+from .segment import (
+    MAGIC,
+    PREFIX_BYTES,
+    PURPOSE,
+    REST_BYTES,
+    Segment,
+    StoredPack,
+    name_of,
+    prefixes,
+    segments_of,
+)
 
-MAGIC = b"UDI1"
-PURPOSE = "index"
-
-
-def name_of(digest: str) -> str:
-    return f"index/{digest}"
-
-
-@dataclass(frozen=True)
-class Segment:
-    """p packs and their joined tables. pack: u1[32p] names; size u8[p]; frames u4[p]; session u2[p] indexes
-    `sessions`, pairs of (session, its sealed content key)."""
-
-    pack: Array
-    size: Array
-    frames: Array
-    session: Array
-    sessions: Sequence[tuple[bytes, bytes]]
-    table: Table
-
-    def encode(self) -> bytes:
-        packs = {"pack": self.pack, "size": self.size, "frames": self.frames, "session": self.session}
-        header = {"sessions": [[s.hex(), k.hex()] for s, k in self.sessions]}
-        return encode({**packs, **self.table.columns()}, header, level=1)
-
-    def seal(self, sealer: Sealer, session: bytes) -> bytes:
-        return seal_object(MAGIC, sealer, session, self.encode())
-
-    @staticmethod
-    def open(keys: WriterKeys, data: bytes, what: str) -> Segment:
-        """Raises DamageError naming `what`."""
-        block = SealedObject(MAGIC, data, what).open(keys.structure, keys.vault_bytes, PURPOSE)
-        try:
-            columns, header = decode(block)
-            own = [columns[name] for name in ("pack", "size", "frames", "session")]
-            pack, size, frames, session = (c for c in own if isinstance(c, np.ndarray))
-            sessions = [(bytes.fromhex(s), bytes.fromhex(k)) for s, k in header["sessions"]]
-            table = Table.of(columns)
-        except (DamageError, ValueError, KeyError, TypeError) as error:
-            raise damaged(what, f"its columns are wrong ({error.args[0]})") from error
-        count = len(size)
-        fits = len(pack) == count * 32 and len(frames) == len(session) == count
-        if (
-            not fits
-            or int(frames.sum()) != len(table.stored)
-            or (count and int(session.max()) >= len(sessions))
-        ):
-            raise damaged(what, "its columns do not fit together")
-        return Segment(pack, size, frames, session, sessions, table)
-
-    def names(self) -> list[str]:
-        """The packs, as hex digests."""
-        raw = self.pack.tobytes()
-        return [raw[i : i + 32].hex() for i in range(0, len(raw), 32)]
+__all__ = [
+    "MAGIC",
+    "PURPOSE",
+    "Index",
+    "Place",
+    "Segment",
+    "StoredPack",
+    "name_of",
+    "segments_of",
+]
 
 
 @dataclass(frozen=True)
@@ -91,11 +55,64 @@ class Place:
     sealed_key: bytes
 
 
-class Index:
-    """Segments merged for lookup. Immutable, hence thread-safe.
+@dataclass(frozen=True)
+class Run:
+    """Rows of one segment, sorted by prefix. first: the number of the first row in the whole index."""
 
-    Rows are chunks, sorted by the first 8 bytes of the id and within equals newest first. frame, offset,
-    length: u4 per row. Frames are numbered through all segments.
+    first: int
+    first_frame: int
+    prefix: Array
+    rest: Array
+    frame: Array
+    place: Array
+    length: Array
+
+    def find(self, prefix: Array, words: Array, wanted: Array) -> tuple[Array, Array]:
+        """wanted: which of the ids to look for; words: u8[n,4], their bytes. (those found, their rows)."""
+        row = np.searchsorted(self.prefix, prefix[wanted])
+        found: list[Array] = []
+        rows: list[Array] = []
+        while len(wanted):
+            inside = row < len(self.prefix)
+            if not inside.all():
+                wanted, row = wanted[inside], row[inside]
+            like = self.prefix[row] == prefix[wanted]
+            wanted, row = wanted[like], row[like]
+            same = (self.rest[row] == words[wanted, 1:]).all(axis=1)
+            found.append(wanted[same])
+            rows.append(row[same])
+            wanted, row = wanted[~same], row[~same] + 1
+        if not found:
+            return wanted, wanted
+        return np.concatenate(found), np.concatenate(rows) + self.first
+
+
+class PackNames(Sequence[str]):
+    """Hex digests, made when they are asked for: as strings they would cost more than their chunks' rows."""
+
+    def __init__(self, names: Array) -> None:
+        self._names = names.reshape(-1, 32)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    @overload
+    def __getitem__(self, number: int) -> str: ...
+    @overload
+    def __getitem__(self, number: slice) -> Sequence[str]: ...
+    def __getitem__(self, number: int | slice) -> str | Sequence[str]:
+        if isinstance(number, slice):
+            return PackNames(self._names[number])
+        name: bytes = self._names[number].tobytes()
+        return name.hex()
+
+
+class Index:
+    """Segments for lookup. Immutable, hence thread-safe.
+
+    Rows are chunks; rows, frames and packs are numbered through all segments. Per row: frame, offset (in the
+    frame), length; per frame: stored, plain, frame_offset (in the pack); each is indexed by one number or an
+    array of them. Per pack: packs (hex digests), sizes. About 50 bytes a chunk.
     """
 
     def __init__(
@@ -105,87 +122,105 @@ class Index:
         doubtful: frozenset[str] = frozenset(),
     ) -> None:
         """segments: newest first. unusable: packs (hex digests) whose chunks are left out; doubtful: those
-        that
-        are the last choice."""
-        segments = list(segments)
-        table = Table.concat([s.table for s in segments])
-        self.packs = [name for s in segments for name in s.names()]
-        self.sizes = np.concatenate([np.zeros(0, "<u8"), *(s.size for s in segments)])
-        self._sessions: list[tuple[bytes, bytes]] = []
-        sessions: list[Array] = [np.zeros(0, np.int64)]
-        for s in segments:
-            sessions.append(s.session.astype(np.int64) + len(self._sessions))
-            self._sessions += s.sessions
-        self._session = np.concatenate(sessions)
-        frames = np.concatenate([np.zeros(0, "<u4"), *(s.frames for s in segments)])
-        self.pack_of_frame = np.repeat(np.arange(len(frames), dtype=np.uint32), frames)
-        ends = np.cumsum(table.stored, dtype=np.int64)
-        firsts = np.concatenate([np.zeros(1, np.int64), ends])[np.cumsum(frames, dtype=np.int64) - frames]
-        self.frame_offset = ends - table.stored - np.repeat(firsts, frames)
-        self.stored, self.plain, self.codec, self.counter = (
-            table.stored,
-            table.plain,
-            table.codec,
-            table.counter,
-        )
+        that are the last choice."""
+        self.segments = list(segments)
+        self.packs = PackNames(np.concatenate([np.zeros(0, "u1"), *(s.pack for s in self.segments)]))
+        self.sizes = np.concatenate([np.zeros(0, "<u8"), *(s.size for s in self.segments)])
+        frames = np.concatenate([np.zeros(0, "<u4"), *(s.frames for s in self.segments)])
+        self._first_frame_of_pack = np.cumsum(frames, dtype=np.int64) - frames
+        firsts = np.cumsum([0, *(len(s.stored) for s in self.segments)]).tolist()
+        self.frame_count = int(firsts[-1])
+        self._first_frame_of_segment = np.array(firsts[:-1], np.int64)
+        self.stored = Joined([s.stored for s in self.segments])
+        self.plain = Joined([s.plain for s in self.segments])
+        self.frame_offset = Joined([_offsets(s) for s in self.segments])
 
-        ids = table.id.reshape(-1, CHUNK_ID_BYTES)
-        prefix = np.ascontiguousarray(ids[:, :8]).view(">u8").ravel().astype(np.uint64)
-        frame = table.frame_of_chunk()
+        self.runs: list[Run] = []
+        self._add(firsts, [self._rows(s, unusable | doubtful, outside=True) for s in self.segments])
         if doubtful:
-            order = np.lexsort((self._in(doubtful)[frame], prefix))
-        else:
-            order = np.argsort(prefix, kind="stable")
-        if unusable:
-            order = order[~self._in(unusable)[frame[order]]]
-        self._prefix = prefix[order]
-        self._rest = ids[order, 8:]
-        self.frame = frame[order]
-        self.offset = table.place_of_chunk()[order]
-        self.length = table.length[order]
+            self._add(firsts, [self._rows(s, doubtful - unusable, outside=False) for s in self.segments])
+        bases = [run.first_frame for run in self.runs]
+        self.frame = Joined([run.frame for run in self.runs], bases)
+        self.offset = Joined([run.place for run in self.runs])
+        self.length = Joined([run.length for run in self.runs])
 
     def __len__(self) -> int:
-        return len(self._prefix)
+        return len(self.frame) if self.runs else 0
 
-    def _in(self, chosen: frozenset[str]) -> Array:
-        """bool per frame: whether it lies in one of these packs."""
-        of_pack = np.array([name in chosen for name in self.packs], np.bool_)
-        of_frame: Array = of_pack[self.pack_of_frame]
-        return of_frame
+    def _rows(self, segment: Segment, packs: frozenset[str], *, outside: bool) -> Array | None:
+        """The segment's rows inside or outside of these packs; None for all of them."""
+        within = np.array([name in packs for name in segment.names()], np.bool_) if packs else None
+        if within is None or not within.any():
+            return None if outside else np.zeros(0, np.int64)
+        chosen: Array = np.repeat(within != outside, segment.frames)[segment.frame]
+        return np.flatnonzero(chosen)
+
+    def _add(self, first_frames: list[int], chosen: list[Array | None]) -> None:
+        for segment, first_frame, rows in zip(self.segments, first_frames[:-1], chosen, strict=True):
+            own: Array | slice = slice(None) if rows is None else rows
+            prefix = segment.prefix[own]
+            if not len(prefix):
+                continue
+            self.runs.append(
+                Run(
+                    first=self.runs[-1].first + len(self.runs[-1].prefix) if self.runs else 0,
+                    first_frame=first_frame,
+                    prefix=prefix,
+                    rest=segment.rest.reshape(-1, REST_BYTES)[own].view(np.uint64),
+                    frame=segment.frame[own],
+                    place=segment.place[own],
+                    length=segment.length[own],
+                )
+            )
 
     def find(self, ids: Array) -> Array:
         """ids: u1[32n], flat. The row of each, i8[n], -1 where it is unknown."""
-        wanted = ids.reshape(-1, CHUNK_ID_BYTES)
-        if not len(self):
-            return np.full(len(wanted), -1, np.int64)
-        prefix = np.ascontiguousarray(wanted[:, :8]).view(">u8").ravel().astype(np.uint64)
-        row = np.searchsorted(self._prefix, prefix).astype(np.int64)
-        open_ = np.arange(len(wanted))
+        wanted = np.ascontiguousarray(ids).reshape(-1, CHUNK_ID_BYTES)
         found = np.full(len(wanted), -1, np.int64)
-        while len(open_):
-            open_ = open_[row[open_] < len(self)]
-            open_ = open_[self._prefix[row[open_]] == prefix[open_]]
-            same = (self._rest[row[open_]] == wanted[open_, 8:]).all(axis=1)
-            found[open_[same]] = row[open_[same]]
-            open_ = open_[~same]
-            row[open_] += 1
+        prefix, words = prefixes(wanted), wanted.view(np.uint64)
+        open_ = np.arange(len(wanted))
+        for number, run in enumerate(self.runs):
+            if number:
+                open_ = open_[found[open_] < 0]
+            if not len(open_):
+                break
+            which, rows = run.find(prefix, words, open_)
+            found[which] = rows
         return found
 
+    def pack_of(self, frames: Array) -> Array:
+        """The number of the pack of each frame."""
+        packs: Array = np.searchsorted(self._first_frame_of_pack, frames, side="right") - 1
+        return packs
+
     def place(self, frame: int) -> Place:
-        pack = int(self.pack_of_frame[frame])
-        session, sealed_key = self._sessions[int(self._session[pack])]
+        number = int(np.searchsorted(self._first_frame_of_segment, frame, side="right")) - 1
+        segment = self.segments[number]
+        local = frame - int(self._first_frame_of_segment[number])
+        session, sealed_key = segment.sessions[int(segment.session[local])]
+        pack = int(np.searchsorted(self._first_frame_of_pack, frame, side="right")) - 1
         return Place(
             pack=self.packs[pack],
-            offset=int(self.frame_offset[frame]),
-            stored=int(self.stored[frame]),
-            plain=int(self.plain[frame]),
-            codec=int(self.codec[frame]),
-            counter=int(self.counter[frame]),
+            offset=self.frame_offset[frame],
+            stored=int(segment.stored[local]),
+            plain=int(segment.plain[local]),
+            codec=int(segment.codec[local]),
+            counter=int(segment.counter[local]),
             session=session,
             sealed_key=sealed_key,
         )
 
-    def ids(self) -> Array:
-        """u1[n, 32], in order of rows."""
-        prefix = self._prefix.astype(">u8").view(np.uint8).reshape(-1, 8)
-        return np.concatenate([prefix, self._rest], axis=1)
+    def ids(self) -> Iterator[Array]:
+        """Blocks of u1[n,32], in order of rows."""
+        for run in self.runs:
+            prefix = run.prefix.astype(">u8").view(np.uint8).reshape(-1, PREFIX_BYTES)
+            yield np.concatenate([prefix, run.rest.view(np.uint8).reshape(-1, REST_BYTES)], axis=1)
+
+
+def _offsets(segment: Segment) -> Array:
+    """For each frame its offset in its pack, u4."""
+    ends = np.cumsum(segment.stored, dtype=np.int64)
+    firsts = np.concatenate([np.zeros(1, np.int64), ends])
+    firsts = firsts[np.cumsum(segment.frames, dtype=np.int64) - segment.frames]
+    offsets: Array = (ends - segment.stored - np.repeat(firsts, segment.frames)).astype(np.uint32)
+    return offsets

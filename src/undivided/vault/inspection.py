@@ -49,22 +49,22 @@ def _open_frames(
     what: str,
 ) -> None:
     table = footer.table
-    opener = contents.frames(footer.session, footer.sealed_key, what)
     ids, lengths = table.id.tobytes(), table.length.tolist()
     columns = zip(
         table.stored.tolist(),
         table.plain.tolist(),
         table.codec.tolist(),
         table.counter.tolist(),
+        table.session.tolist(),
         table.chunks.tolist(),
         strict=True,
     )
     at = chunk = 0
-    for stored, plain, codec, counter, count in columns:
+    for stored, plain, codec, counter, number, count in columns:
+        session, sealed_key = footer.sessions[number]
         try:
-            opened = decoder.decode(
-                opener, footer.session, counter, codec, data[at : at + stored], plain, what
-            )
+            opener = contents.frames(session, sealed_key, what)
+            opened = decoder.decode(opener, session, counter, codec, data[at : at + stored], plain, what)
         except DamageError:
             broken[chunk : chunk + count] = True
         else:

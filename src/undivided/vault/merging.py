@@ -4,31 +4,33 @@ A service marked every few seconds commits a small segment each time, and whoeve
 them all. So a commit takes the segments before it into its own as long as they are not much larger: like the
 digits of a counter, each chunk is rewritten a logarithmic number of times. What was taken in stays in the
 store and is linked to no more.
+
+Segments that are large enough stay as they are: merging never makes one of more than MOST_CHUNKS chunks, so
+its memory is bounded, and of any two neighbours that were not merged for that reason the sum is larger. An
+entry that says more than where chunks lie (packs damaged, healed or doomed) is never passed over.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-from . import index as indexes
-from .index import Segment
 from .keys import WriterKeys
-from .links import index_entries, read_index_segment
+from .known import read_index_segment
+from .links import index_entries
 from .log import Log
+from .segment import MOST_CHUNKS, MOST_SESSIONS, Segment
 from .stores.base import Store
-from .table import Table
 
-_MOST_SESSIONS = 60_000  # their numbers are u2
+_SAYS_MORE = ("bad", "healed", "doomed", "covers")
 
 
 @dataclass(frozen=True)
 class Merged:
-    """A segment, and the link that leads past what it took in. It holds as long as `seen` is still the newest
-    entry that changed the index; else the plain link does no harm."""
+    """Segments, newest first, and the link that leads past what they took in. It holds as long as `seen` is
+    still the newest entry that changed the index; else the plain link does no harm."""
 
-    segment: Segment
+    segments: Sequence[Segment]
     seen: int
     before: int
 
@@ -36,37 +38,23 @@ class Merged:
         return self.before if newest == self.seen else newest
 
 
-def merged(store: Store, keys: WriterKeys, log: Log, new: Segment) -> Merged:
+def merged(store: Store, keys: WriterKeys, log: Log, new: Sequence[Segment]) -> Merged:
     """`new` with the newest segments before it. Raises DamageError when one is not what was stored."""
-    parts = [new]
-    weight = len(new.table.length)
     last = log.last
     seen = before = int(last.links["data"]) if last else 0
+    if len(new) != 1:
+        return Merged(new, seen, before)
+    parts = [*new]
+    weight, sessions = len(new[0]), len(new[0].sessions)
     for entry in index_entries(log):
         names = entry.links.get("index", ())
-        if entry.links.get("bad") or len(names) != 1:
+        if len(names) != 1 or any(entry.links.get(link) for link in _SAYS_MORE):
             break
         older = read_index_segment(store, keys, names[0])
-        if (
-            len(older.table.length) > 2 * weight
-            or sum(len(p.sessions) for p in [*parts, older]) > _MOST_SESSIONS
-        ):
+        most = min(2 * weight, MOST_CHUNKS - weight)
+        if len(older) > most or sessions + len(older.sessions) > MOST_SESSIONS:
             break
         parts.append(older)
-        weight += len(older.table.length)
+        weight, sessions = weight + len(older), sessions + len(older.sessions)
         before = int(entry.links["before"])
-    return Merged(_joined(parts), seen, before)
-
-
-def _joined(parts: list[Segment]) -> Segment:
-    firsts = np.cumsum([0, *(len(p.sessions) for p in parts[:-1])])
-    return indexes.Segment(
-        pack=np.concatenate([p.pack for p in parts]),
-        size=np.concatenate([p.size for p in parts]),
-        frames=np.concatenate([p.frames for p in parts]),
-        session=np.concatenate([p.session + int(f) for p, f in zip(parts, firsts, strict=True)]).astype(
-            "<u2"
-        ),
-        sessions=[s for p in parts for s in p.sessions],
-        table=Table.concat([p.table for p in parts]),
-    )
+    return Merged([Segment.joined(parts)], seen, before)

@@ -4,9 +4,11 @@ by.
     frame … frame | footer, sealed | "UDP1" | session 16 | counter u64 | length of the sealed footer u32
 
 The footer is a column block (table.py) sealed for purpose "footer", with the trailer as associated data. Its
-header carries the sealed content key, so a pack alone can be read by who has the keys. A pack is named by the
-SHA-256 of all its bytes. About 32 MiB; the frames are sealed right into a buffer that is used again for later
-packs: fresh megabytes from the allocator cost more than the cipher.
+header carries the sealed content keys of the frames' sessions, so a pack alone can be read by who has the
+keys. There is one session when a writer made the pack, and it is the trailer's; a pack that frames of others
+were moved into has theirs. A pack is named by the SHA-256 of all its bytes. About 32 MiB; the frames are
+sealed right into a buffer that is used again for later packs: fresh megabytes from the allocator cost more
+than the cipher.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from __future__ import annotations
 import mmap
 import struct
 from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +26,7 @@ from ..model.errors import DamageError
 from .keys import WriterKeys
 from .seal import TAG_BYTES, Opener, Sealer, damaged
 from .stores.base import Store, StoreError
-from .table import Table
+from .table import SessionKeys, Table
 
 MAGIC = b"UDP1"
 PURPOSE = "footer"
@@ -55,7 +58,7 @@ class OpenPack:
         self.pending = 0
         self.closed = False
         self._stored, self._plain, self._chunks = array("I"), array("I"), array("I")
-        self._codec, self._counter = bytearray(), array("Q")
+        self._codec, self._counter, self._session = bytearray(), array("Q"), array("H")
         self._ids: list[bytes] = []
         self._lengths = array("I")
 
@@ -63,7 +66,14 @@ class OpenPack:
         return self.used + size + TAG_BYTES <= len(self.buffer)
 
     def reserve(
-        self, size: int, plain: int, codec: int, counter: int, ids: bytes, lengths: list[int]
+        self,
+        size: int,
+        plain: int,
+        codec: int,
+        counter: int,
+        ids: bytes,
+        lengths: Sequence[int],
+        session: int = 0,
     ) -> memoryview:
         """The place for a frame of `size` bytes before sealing."""
         start, self.used = self.used, self.used + size + TAG_BYTES
@@ -72,6 +82,7 @@ class OpenPack:
         self._plain.append(plain)
         self._codec.append(codec)
         self._counter.append(counter)
+        self._session.append(session)
         self._chunks.append(len(lengths))
         self._ids.append(ids)
         self._lengths.extend(lengths)
@@ -83,15 +94,16 @@ class OpenPack:
             plain=np.array(self._plain, "<u4"),
             codec=np.frombuffer(bytes(self._codec), "u1"),
             counter=np.array(self._counter, "<u8"),
+            session=np.array(self._session, "<u2"),
             chunks=np.array(self._chunks, "<u4"),
             id=np.frombuffer(b"".join(self._ids), "u1"),
             length=np.array(self._lengths, "<u4"),
         )
 
 
-def seal_footer(sealer: Sealer, session: bytes, table: Table, sealed_key: bytes) -> bytes:
-    """Footer and trailer."""
-    block = encode(table.columns(), {"sealed": sealed_key.hex()})
+def seal_footer(sealer: Sealer, session: bytes, table: Table, sessions: SessionKeys) -> bytes:
+    """Footer and trailer. session: who makes the pack; sessions: what the frames are sealed under."""
+    block = encode(table.columns(), {"sessions": [[s.hex(), k.hex()] for s, k in sessions]})
     counter = sealer.count()
     trailer = TRAILER.pack(MAGIC, session, counter, len(block) + TAG_BYTES)
     return sealer.seal(counter, block, trailer) + trailer
@@ -99,10 +111,10 @@ def seal_footer(sealer: Sealer, session: bytes, table: Table, sealed_key: bytes)
 
 @dataclass(frozen=True)
 class Footer:
-    """What a pack says of itself."""
+    """What a pack says of itself. session: who made it; sessions: what its frames are sealed under."""
 
     session: bytes
-    sealed_key: bytes
+    sessions: SessionKeys
     table: Table
 
 
@@ -119,10 +131,10 @@ def open_footer(keys: WriterKeys, pack: bytes | memoryview, what: str) -> Footer
     opener = Opener(keys.structure, keys.vault_bytes, session, PURPOSE)
     try:
         columns, header = decode(bytes(opener.open(counter, view[frames : frames + length], trailer, what)))
-        table = Table.of(columns)
-        sealed = bytes.fromhex(header["sealed"])
-    except (DamageError, ValueError, KeyError) as error:
+        sessions = [(bytes.fromhex(s), bytes.fromhex(k)) for s, k in header["sessions"]]
+        table = Table.of(columns, len(sessions))
+    except (DamageError, ValueError, KeyError, TypeError) as error:
         raise damaged(what, f"its footer is wrong ({error.args[0]})") from error
     if int(table.stored.sum(dtype=np.int64)) != frames:
         raise damaged(what, "its frames do not fill it")
-    return Footer(session, sealed, table)
+    return Footer(session, sessions, table)

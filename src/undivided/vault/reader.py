@@ -22,7 +22,7 @@ from .entry import LogEntry
 from .frames import FrameDecoder
 from .index import Index
 from .keys import WriterKeys
-from .links import known_index
+from .known import known_index
 from .log import Log
 from .scatter import Scatter
 from .seal import damaged

@@ -112,7 +112,7 @@ class Scatter:
         ends = np.append(firsts[1:], len(wanted.frame))
         frames = wanted.frame[firsts]
         index = self._index
-        pack = index.pack_of_frame[frames].tolist()
+        pack = index.pack_of(frames).tolist()
         offset = index.frame_offset[frames].tolist()
         stored = index.stored[frames].tolist()
         runs: list[_Run] = []

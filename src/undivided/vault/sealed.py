@@ -12,16 +12,21 @@ from __future__ import annotations
 import hashlib
 import struct
 
-from .seal import Opener, Sealer, damaged
+from .seal import TAG_BYTES, Buffer, Opener, Sealer, damaged
 
 _HEADER = struct.Struct(">4s16sQH")
 
 
-def seal_object(magic: bytes, sealer: Sealer, session: bytes, block: bytes, sealed_key: bytes = b"") -> bytes:
+def seal_object(
+    magic: bytes, sealer: Sealer, session: bytes, block: bytes, sealed_key: bytes = b""
+) -> Buffer:
     """The stored bytes."""
     counter = sealer.count()
     header = _HEADER.pack(magic, session, counter, len(sealed_key)) + sealed_key
-    return header + sealer.seal(counter, block, header)
+    out = bytearray(len(header) + len(block) + TAG_BYTES)
+    out[: len(header)] = header
+    sealer.seal_into(counter, block, header, memoryview(out)[len(header) :])
+    return out
 
 
 class SealedObject:
@@ -38,11 +43,11 @@ class SealedObject:
         self._header, self._block = data[:end], memoryview(data)[end:]
         self._what = what
 
-    def open(self, key: bytes, vault: bytes, purpose: str) -> bytes:
+    def open(self, key: bytes, vault: bytes, purpose: str) -> memoryview:
         """The column block, authenticated."""
         opener = Opener(key, vault, self.session, purpose)
-        return bytes(opener.open(self._counter, self._block, self._header, self._what))
+        return memoryview(opener.open(self._counter, self._block, self._header, self._what))
 
 
-def digest_of(data: bytes) -> str:
+def digest_of(data: Buffer) -> str:
     return hashlib.sha256(data).hexdigest()

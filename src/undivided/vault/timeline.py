@@ -43,7 +43,7 @@ class Segment:
         return self.puts.encode({"timeline": timeline}, tombstones=self.tombstones)
 
     @staticmethod
-    def decode(block: bytes, timeline: str, what: str) -> Segment:
+    def decode(block: bytes | memoryview, timeline: str, what: str) -> Segment:
         """Raises DamageError naming `what` unless it is a segment of this timeline."""
         try:
             puts, more, header = Entries.decode(block)
@@ -55,7 +55,7 @@ class Segment:
         return Segment(puts, tombstones)
 
 
-def chained(timeline: str, previous: str, block: bytes) -> str:
+def chained(timeline: str, previous: str, block: bytes | memoryview) -> str:
     """The digest after a segment. previous: hex, "" at first."""
     before = bytes.fromhex(previous) if previous else bytes(32)
     text = PREFIX + PURPOSE.encode() + timeline.encode() + before + hashlib.sha256(block).digest()

@@ -27,7 +27,8 @@ from .frames import FrameDecoder
 from .index import Index
 from .inspection import inspect_pack
 from .keys import WriterKeys
-from .links import index_entries, read_index_segment
+from .known import read_index_segment
+from .links import index_entries
 from .log import Log
 from .report import Damage, Report
 from .sealed import digest_of
@@ -114,10 +115,11 @@ class Verification:
                     self._report.add(indexes.name_of(name), error.cause)
                     continue
                 self._segments.append(segment)
-                for pack, size, ids in _packs_of(segment):
-                    if pack not in checked:
-                        self._pack(pack, size, ids, present, decoder if read_data else None)
-                    checked.add(pack)
+                for pack in segment.packs():
+                    if pack.name not in checked:
+                        ids = pack.table.id.reshape(-1, CHUNK_ID_BYTES)
+                        self._pack(pack.name, pack.size, ids, present, decoder if read_data else None)
+                    checked.add(pack.name)
 
     def _index_entries(self, entries: list[LogEntry]) -> list[LogEntry]:
         """Those that the index is made of, newest first; all that can be read where links are broken."""
@@ -178,12 +180,3 @@ class Verification:
         damage = self._report.add(packs.name_of(name), cause)
         for chunk in ids:
             self._lost.setdefault(chunk.tobytes(), damage)
-
-
-def _packs_of(segment: indexes.Segment) -> list[tuple[str, int, Array]]:
-    """(name, size, ids u1[n,32]) of each pack of a segment."""
-    ids = segment.table.id.reshape(-1, CHUNK_ID_BYTES)
-    chunks = np.concatenate([np.zeros(1, np.int64), np.cumsum(segment.table.chunks, dtype=np.int64)])
-    ends = chunks[np.cumsum(segment.frames, dtype=np.int64)]
-    parts = np.split(ids, ends[:-1]) if len(ends) else []
-    return list(zip(segment.names(), segment.size.tolist(), parts, strict=True))

@@ -34,15 +34,16 @@ from .entry import LogEntry
 from .frames import PURPOSE as FRAME
 from .index import Index
 from .keys import CONTENT_KEY, KEY_BYTES, WriterKeys, seal_to
-from .links import Chain, known_index, latest_chain
+from .known import known_index
+from .links import Chain, latest_chain
 from .log import Log
 from .merging import Merged, merged
 from .pack import OpenPack, seal_footer
 from .pipeline import Pipeline
 from .seal import SESSION_BYTES, Buffer, Sealer
 from .sealed import digest_of, seal_object
+from .segment import StoredPack, segments_of
 from .stores.base import ExistsError, Store, StoreError
-from .table import Table
 from .timeline import Segment
 
 Body = Mapping[str, Any] | Callable[[Mapping[str, str]], Mapping[str, Any]]
@@ -66,7 +67,7 @@ class Writer:
         self._known: Index | None = None
         self._claimed: set[bytes] = set()
         self._announced = False
-        self._uploaded: list[tuple[str, int, Table]] = []
+        self._uploaded: list[StoredPack] = []
 
     def __enter__(self) -> Writer:
         return self
@@ -133,8 +134,8 @@ class Writer:
             made = body({t: c.digest for t, c in chains.items()}) if callable(body) else body
             links: dict[str, Any] = {"chains": {t: c.record() for t, c in chains.items()}}
             if index:
-                name, whole = index
-                links["index"] = [name]
+                stored, whole = index
+                links["index"] = stored
                 links["before"] = whole.link(int(last.links["data"]) if last else 0)
             return {**made, "timelines": names}, links
 
@@ -165,37 +166,32 @@ class Writer:
                 self._announced = True
                 crashpoint("vault.session-logged")
         table = pack.table()
-        footer = seal_footer(content.footers, self._session, table, content.sealed)
+        sessions = [(self._session, content.sealed)]
+        footer = seal_footer(content.footers, self._session, table, sessions)
         frames = memoryview(pack.buffer)[: pack.used]
         digest = hashlib.sha256(frames)
         digest.update(footer)
         name = digest.hexdigest()
         self._create(packs.name_of(name), frames, footer)
         with self._lock:
-            self._uploaded.append((name, len(frames) + len(footer), table))
+            self._uploaded.append(StoredPack(name, len(frames) + len(footer), table, sessions))
         crashpoint("vault.pack-stored")
 
     # ── pieces of a commit ──────────────────────────────────────────────────────────────────────────────────
 
-    def _store_index(self) -> tuple[str, Merged] | None:
+    def _store_index(self) -> tuple[list[str], Merged] | None:
         with self._lock:
             uploaded, self._uploaded = self._uploaded, []
         if not uploaded:
             return None
         content = self._sealed_content()
-        segment = indexes.Segment(
-            pack=np.frombuffer(b"".join(bytes.fromhex(name) for name, _, _ in uploaded), np.uint8),
-            size=np.array([size for _, size, _ in uploaded], "<u8"),
-            frames=np.array([len(table.stored) for _, _, table in uploaded], "<u4"),
-            session=np.zeros(len(uploaded), "<u2"),
-            sessions=[(self._session, content.sealed)],
-            table=Table.concat([table for _, _, table in uploaded]),
-        )
-        whole = merged(self._store, self._keys, self._log, segment)
-        data = whole.segment.seal(content.indexes, self._session)
-        name = digest_of(data)
-        self._create(indexes.name_of(name), data)
-        return name, whole
+        whole = merged(self._store, self._keys, self._log, list(segments_of(uploaded)))
+        names = []
+        for segment in whole.segments:
+            data = segment.seal(content.indexes, self._session)
+            names.append(digest_of(data))
+            self._create(indexes.name_of(names[-1]), data)
+        return names, whole
 
     def _store_timeline(self, block: bytes) -> str:
         content = self._sealed_content()

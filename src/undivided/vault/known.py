@@ -1,0 +1,85 @@
+"""What the log says of the index, and the index that it makes: each chunk in its newest usable place.
+
+The entries that changed it are walked from the newest (links.py). Segments are fetched, checked and opened a
+few at a time side by side: opening a large vault is mostly hashing and decrypting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from . import index as indexes
+from . import pack as packs
+from .index import Index
+from .keys import WriterKeys
+from .links import index_entries
+from .log import Log
+from .seal import damaged
+from .sealed import digest_of
+from .stores.base import MissingError, Store
+
+_READERS = 4
+
+
+@dataclass(frozen=True)
+class IndexLinks:
+    """What the whole walk says of the index. segments: names, newest first. bad: packs found damaged and not
+    healed since; doomed: packs that a maintenance gave up, wherever in the walk. Packs are hex digests."""
+
+    segments: Sequence[str]
+    bad: frozenset[str]
+    doomed: frozenset[str]
+
+
+def index_links(log: Log) -> IndexLinks:
+    segments: list[str] = []
+    bad: set[str] = set()
+    healed: set[str] = set()
+    doomed: set[str] = set()
+    for entry in index_entries(log):
+        bad.update(name for name in entry.links.get("bad", ()) if name not in healed)
+        healed.update(entry.links.get("healed", ()))
+        doomed.update(entry.links.get("doomed", ()))
+        segments += entry.links.get("index", ())
+    return IndexLinks(segments, frozenset(bad), frozenset(doomed))
+
+
+def known_index(store: Store, keys: WriterKeys, log: Log, present: Mapping[str, int] | None = None) -> Index:
+    """All committed chunks but those in doomed packs. For writers, present: object → size of the packs that
+    are there; others, and those found damaged, are left out. For readers the damaged ones are the last
+    choice."""
+    linked = index_links(log)
+    segments = list(read_index_segments(store, keys, linked.segments))
+    if present is None:
+        return Index(segments, unusable=linked.doomed, doubtful=linked.bad)
+    lost = {
+        name
+        for segment in segments
+        for name, size in zip(segment.names(), segment.size.tolist(), strict=True)
+        if present.get(packs.name_of(name)) != size
+    }
+    return Index(segments, unusable=linked.doomed | linked.bad | lost)
+
+
+def read_index_segments(store: Store, keys: WriterKeys, names: Sequence[str]) -> Iterator[indexes.Segment]:
+    """In order, a few at a time side by side. Raises DamageError as for one."""
+    if len(names) < 2:
+        yield from (read_index_segment(store, keys, name) for name in names)
+        return
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(min(_READERS, len(names))) as pool:
+        yield from pool.map(lambda name: read_index_segment(store, keys, name), names)
+
+
+def read_index_segment(store: Store, keys: WriterKeys, name: str) -> indexes.Segment:
+    """Raises DamageError when it is missing or not what was stored."""
+    what = indexes.name_of(name)
+    try:
+        data = store.read(what)
+    except MissingError as error:
+        raise damaged(what, "it is missing") from error
+    if digest_of(data) != name:
+        raise damaged(what, "its SHA-256 is not its name")
+    return indexes.Segment.open(keys, data, what)
