@@ -9,6 +9,7 @@ reading content back asks for it.
     DIR/services/NAME.yaml     services as they were applied
     DIR/parsed/NAME.json       what the files above say, see parsed.py
     STATE/catalog.db           the catalog; STATE also holds what capture remembers of the last scan
+    STATE/cache/               copies of what a distant vault is asked for often, see vault/stores/cache.py
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ class Context:
         from ..vault.stores.registry import open_store
         from ..vault.vault import Head, Vault
 
-        store = open_store(self.config.vaults[NEAR])
+        store = open_store(self.config.vaults[NEAR], self.state / "cache")
         return Vault.open(store, keys=self._keys, passphrase=lambda: self._passphrase, head=Head(*head))
 
     @cached_property

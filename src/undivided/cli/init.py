@@ -32,10 +32,14 @@ def init(*, vault: str | None = None, common: Common = COMMON) -> int:
 
     Example: undivided init --vault /mnt/backup/undivided
 
+    Example: undivided init --vault "s3://bucket/portal?region=eu-central-1"
+
     Parameters
     ----------
     vault:
-        Directory or URL of the near vault. One that exists already is joined.
+        Directory or URL of the near vault. One that exists already is joined. No
+        new one is made where a race shows that two writers could overwrite
+        each other.
     """
     context = common.open()
     did: list[str] = []
@@ -87,6 +91,7 @@ def _address(vault: str) -> str:
 
 def _keys(context: Context, where: str, did: list[str]) -> None:
     """The writer keys of the vault, beside the configuration; from a new vault where there is none."""
+    from ..vault.stores.probe import probe
     from ..vault.stores.registry import open_store
     from ..vault.vault import Vault
 
@@ -98,7 +103,9 @@ def _keys(context: Context, where: str, did: list[str]) -> None:
         opened = Vault.open(store, passphrase=passphrase)
         did.append(f"joined the vault {where}")
     else:
-        opened = Vault.create(store, new_passphrase())
+        secret = new_passphrase()
+        probe(store)
+        opened = Vault.create(store, secret)
         did.append(f"made the vault {where}")
     if not save_new(path, opened.keys.encode()) and path.read_bytes() != opened.keys.encode():
         raise UndividedError("another init made other keys meanwhile", doing=f"write {path}")
