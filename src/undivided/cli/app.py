@@ -34,6 +34,9 @@ COMMANDS = {
     "find": "find:find",
     "diff": "diff:diff",
     "verify": "verify:verify",
+    "pin": "pin:pin",
+    "unpin": "pin:unpin",
+    "policy simulate": "policy:simulate",
     "vault info": "vault:info",
     "vault key list": "vault:key_list",
     "vault key add": "vault:key_add",
@@ -44,6 +47,7 @@ COMMANDS = {
 
 NOUNS = {
     "service": "Services: what they are made of.",
+    "policy": "What a service's policy means in points.",
     "vault": "The near vault.",
     "vault key": "Passphrases that open the vault.",
     "catalog": "The catalog, a cache of the vault.",

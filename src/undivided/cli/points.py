@@ -30,8 +30,9 @@ def points(service: str | None = None, /, *, last: int | None = None, common: Co
     if service is not None:
         context.known_service(service)
     found = catalog.points(service, last)
+    pinned = catalog.pinned()
     lines = table(
-        ["TIME", "POINT", "SERVICE", "COHERENCE", "PAUSE ", "SPREAD ", "PROTECTED ", "STORED "],
+        ["TIME", "POINT", "SERVICE", "COHERENCE", "PAUSE ", "SPREAD ", "PROTECTED ", "STORED ", "PINNED"],
         [
             [
                 local(p.time_ns),
@@ -42,6 +43,7 @@ def points(service: str | None = None, /, *, last: int | None = None, common: Co
                 f"{p.spread_ms:.1f} ms",
                 size(p.bytes_seen),
                 size(p.bytes_stored),
+                "pinned" if p.id in pinned else "",
             ]
             for p in found
         ],
@@ -50,11 +52,11 @@ def points(service: str | None = None, /, *, last: int | None = None, common: Co
         notes = [f"{name}: {note}" for name, part in point.components.items() for note in part.notes]
         lines += [f"note on {point.id}: {note}" for note in notes]
     empty = [f"No points yet. `undivided protect {service or 'SERVICE'}` takes one."]
-    emit(common.json, {"points": [record(p) for p in found]}, lines if found else empty)
+    emit(common.json, {"points": [record(p, p.id in pinned) for p in found]}, lines if found else empty)
     return 0
 
 
-def record(point: RecoveryPoint) -> dict[str, Any]:
+def record(point: RecoveryPoint, pinned: bool) -> dict[str, Any]:
     """A point as `points --json` lists it."""
     told = point_record(point)
-    return {"id": told.pop("point"), **told}
+    return {"id": told.pop("point"), **told, "pinned": pinned}

@@ -1,0 +1,126 @@
+"""`undivided policy …`: what a service's policy means in points."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from ..model.durations import format_duration
+from ..model.errors import UsageError
+from ..model.service import Policy, Service
+from ..model.times import local
+from ..policy.simulate import Steady, steady_state, usual_pace
+from .amounts import keep_rules, seconds
+from .options import COMMON, Common
+from .output import emit, plural, table
+from .retention import Decision, decide, rules_text, suspicion_records
+
+
+def simulate(
+    service: str | None = None,
+    /,
+    *,
+    keep: list[str] | None = None,
+    mark: str | None = None,
+    over: str = "400d",
+    common: Common = COMMON,
+) -> int:
+    """Show which points would stay, and why, without touching any.
+
+    First of the points there are today; then after a long time of points
+    at a steady pace. `undivided prune` does what this shows.
+
+    Example: undivided policy simulate portal --keep daily=30 --keep within=2d
+
+    Parameters
+    ----------
+    service:
+        Only this one; all that are applied here when left out.
+    keep:
+        RULE=COUNT, or within=2d: try these rules instead of the service's own.
+    mark:
+        Time between points; else as the service file says, else as they came so far.
+    over:
+        How long such points are taken.
+    """
+    context = common.open()
+    rules = keep_rules(keep or [])
+    pace = seconds("--mark", mark) if mark else None
+    length = seconds("--over", over)
+    if service is not None:
+        context.known_service(service)
+    records: list[dict[str, Any]] = []
+    lines: list[str] = []
+    for name in context.services() if service is None else [service]:
+        applied = context.service(name) if name in context.services() else None
+        policy = applied.policy if applied else Policy()
+        policy = replace(policy, keep=rules or policy.keep, mark=pace or policy.mark)
+        moment = time.time_ns()
+        decision = decide(context.catalog, name, policy, moment)
+        every = _pace(name, policy, applied, decision)
+        steady = steady_state(policy.keep, every, length, moment)
+        records.append(_record(decision, every, length, steady))
+        lines += [*_story(decision), *_outlook(every, length, steady), ""]
+    nothing = ["No service is applied here. `undivided service apply FILE` takes one over."]
+    emit(common.json, {"services": records}, lines[:-1] or nothing)
+    return 0
+
+
+def _pace(name: str, policy: Policy, applied: Service | None, decision: Decision) -> float:
+    """Seconds between points: as said, as they came, or as the objective asks for."""
+    agreed = applied.objectives.rpo if applied else None
+    pace = policy.mark or usual_pace(decision.lives.ever_ns) or agreed
+    if pace is None:
+        raise UsageError(
+            f"nobody says how often points of {name} are taken",
+            doing="simulate",
+            hint="Say it with --mark 5m, or in the service file: policy: {mark: 5m}.",
+        )
+    return pace
+
+
+def _record(decision: Decision, every: float, over: float, steady: Steady) -> dict[str, Any]:
+    return {
+        "service": decision.service,
+        "keep": dict(decision.rules),
+        "points": list(decision.points()),
+        "stay": int(decision.kept.kept.sum()),
+        "forgotten": len(decision.forgotten),
+        "suspended": suspicion_records(decision.suspicions),
+        "steady": {
+            "mark_seconds": every,
+            "over_seconds": over,
+            "taken": steady.taken,
+            "stay": steady.kept,
+            "oldest_seconds": steady.oldest,
+            "rules": [
+                {"rule": s.rule, "points": s.points, "alone": s.alone, "oldest_seconds": s.oldest}
+                for s in steady.shares
+            ],
+        },
+    }
+
+
+def _story(decision: Decision) -> Iterator[str]:
+    stay, gone = int(decision.kept.kept.sum()), len(decision.forgotten)
+    yield f"{decision.service}: keep {rules_text(decision.rules)}"
+    yield f"  today: {plural(stay, 'point')} of {stay + gone} would stay, {gone} would be forgotten"
+    times = decision.lives.time_ns
+    if gone:
+        rows = [row for row in range(stay + gone) if decision.kept.why(row)]
+        cells = [[local(int(times[r])), decision.lives.ids[r], ", ".join(decision.kept.why(r))] for r in rows]
+        yield from (f"    {line}" for line in table(["TIME", "POINT", "STAYS AS"], cells))
+    for doubt in decision.suspicions:
+        yield f"  but a prune would be suspended: {doubt.reason}: {doubt.says}"
+
+
+def _outlook(every: float, over: float, steady: Steady) -> Iterator[str]:
+    yield (
+        f"  a point every {format_duration(every)} for {format_duration(over)}: {steady.kept} of "
+        f"{steady.taken} stay, the oldest {format_duration(steady.oldest)} old"
+    )
+    head = ["RULE", "POINTS ", "BY NO OTHER ", "OLDEST "]
+    rows = [[s.rule, str(s.points), str(s.alone), format_duration(s.oldest)] for s in steady.shares]
+    yield from (f"    {line}" for line in table(head, rows))

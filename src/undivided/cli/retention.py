@@ -1,0 +1,85 @@
+"""What would be forgotten, and why the rest stays: the question behind `prune` and `policy simulate`.
+
+The catalog says which points there are, the service file what shall stay, policy/ decides; nothing here does
+anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..catalog.retention import Lives, lives, times_of_log
+from ..model.durations import format_duration
+from ..model.times import iso_utc
+from ..policy import suspicion
+from ..policy.keep import Kept, Points, Rules, keep
+from ..policy.proof import proven
+from ..policy.suspicion import Suspicion
+
+if TYPE_CHECKING:
+    from ..catalog.catalog import Catalog
+    from ..model.service import Policy
+
+
+@dataclass(frozen=True)
+class Decision:
+    """About one service. lives: its points in the order of the log; kept: row by row why each stays.
+    suspicions: why nothing of it is to be forgotten for now; there are none where nothing would be."""
+
+    service: str
+    rules: Rules
+    lives: Lives
+    kept: Kept
+    suspicions: Sequence[Suspicion]
+
+    @property
+    def forgotten(self) -> list[str]:
+        """Ids, in the order of the log."""
+        return [self.lives.ids[row] for row in np.flatnonzero(~self.kept.kept).tolist()]
+
+    def points(self) -> Iterator[dict[str, Any]]:
+        """All of them, in the order of the log, as --json tells them."""
+        times = self.lives.time_ns.tolist()
+        for row, (id, time_ns) in enumerate(zip(self.lives.ids, times, strict=True)):
+            reasons = list(self.kept.why(row))
+            yield {"id": id, "time": iso_utc(time_ns), "stays": bool(reasons), "reasons": reasons}
+
+
+def decide(catalog: Catalog, service: str, policy: Policy | None, now_ns: int) -> Decision:
+    """policy: None for a service that is not applied here; nothing of it is ever forgotten."""
+    found = lives(catalog, service)
+    rules: Rules = policy.keep if policy else {}
+    known = proven(catalog.recoveries(service))
+    flags = np.fromiter((id in known for id in found.ids), np.bool_, len(found.ids))
+    points = Points(found.time_ns, found.pinned, flags)
+    kept = keep(points, rules, now_ns)
+    suspicions: list[Suspicion] = []
+    if not kept.kept.all():
+        mark = policy.mark if policy else None
+        suspicions = suspicion.of_points(
+            found.ever_ns, found.live, points, found.settled, rules, mark, now_ns
+        )
+    return Decision(service, rules, found, kept, suspicions)
+
+
+def doubts(catalog: Catalog, now_ns: int) -> list[Suspicion]:
+    """Why nothing at all is to be destroyed for now, of any service: the clock disagrees with the log."""
+    times, settled = times_of_log(catalog)
+    return suspicion.of_clock(times, settled, now_ns)
+
+
+def rules_text(rules: Mapping[str, float]) -> str:
+    """ "last 20, within 2d"."""
+    said = (
+        f"{rule} {format_duration(amount) if rule == 'within' else f'{amount:.0f}'}"
+        for rule, amount in rules.items()
+    )
+    return ", ".join(said) or "everything"
+
+
+def suspicion_records(suspicions: Sequence[Suspicion]) -> list[dict[str, str]]:
+    return [{"reason": s.reason, "says": s.says, "hint": s.hint} for s in suspicions]

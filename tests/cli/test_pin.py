@@ -1,0 +1,49 @@
+"""Points are pinned by anyone who may protect, and unpinned only with the passphrase."""
+
+from __future__ import annotations
+
+from undivided.testing.program import Program, describe
+
+
+def protected(program: Program, times: int) -> list[str]:
+    describe(program.home)
+    program("init")
+    program("service", "apply", "shop.yaml")
+    return [program("protect", "shop")["point"] for _ in range(times)]
+
+
+def pinned(program: Program) -> list[str]:
+    return [point["id"] for point in program("points", "shop")["points"] if point["pinned"]]
+
+
+def test_a_pinned_point_is_shown_as_such_until_it_is_unpinned(program):
+    first, second = protected(program, 2)
+    assert pinned(program) == []
+    assert program("pin", "shop", first) == {
+        "service": "shop",
+        "point": first,
+        "pinned": True,
+        "changed": True,
+    }
+    assert program("pin", "shop", first)["changed"] is False
+    assert program("pin", "shop", "latest")["point"] == second
+    assert pinned(program) == [first, second]
+    assert "pinned" in program.run("points", "shop").stdout
+    assert program("unpin", "shop", first)["changed"] is True
+    assert pinned(program) == [second]
+    program("catalog", "rebuild")
+    assert pinned(program) == [second]
+
+
+def test_pinning_needs_no_passphrase_and_unpinning_does(program):
+    (point,) = protected(program, 1)
+    program("pin", "shop", point, UNDIVIDED_PASSPHRASE="")
+    assert "UNDIVIDED_PASSPHRASE" in program.fails("unpin", "shop", point, code=2, UNDIVIDED_PASSPHRASE="")
+    program.fails("unpin", "shop", point, code=12, UNDIVIDED_PASSPHRASE="wrong")
+    assert pinned(program) == [point]
+
+
+def test_what_is_no_point_is_not_pinned(program):
+    protected(program, 1)
+    assert "HINT:" in program.fails("pin", "shop", "nothing", code=2)
+    assert "HINT:" in program.fails("pin", "nowhere", "latest", code=2)

@@ -1,0 +1,71 @@
+"""`policy simulate` shows what a prune would do, by the rules of the service or by others, and does nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from undivided.testing.program import Program, describe
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Program:
+    made = Program(tmp_path_factory.mktemp("scene"))
+    file = describe(made.home)
+    file.write_text(file.read_text() + "policy: {mark: 1m, keep: {last: 2, daily: 1}}\n")
+    made("init")
+    made("service", "apply", "shop.yaml")
+    for _ in range(4):
+        made("protect", "shop")
+    return made
+
+
+def test_todays_points_are_told_with_why_they_stay(scene):
+    (shop,) = scene("policy", "simulate")["services"]
+    assert shop["keep"] == {"last": 2, "daily": 1}
+    assert [point["id"] for point in shop["points"]] == [p["id"] for p in scene("points")["points"]]
+    # The points may lie on both sides of midnight; then the day's first is another one.
+    stays = [point["stays"] for point in shop["points"]]
+    assert stays[2:] == [True, True]
+    assert sum(stays) == shop["stay"] in (2, 3)
+    assert shop["points"][-1]["reasons"][:2] == ["newest", "last"]
+    assert all(point["stays"] == bool(point["reasons"]) for point in shop["points"])
+    assert len(scene("points")["points"]) == 4
+
+
+def test_the_steady_state_is_counted_for_the_pace_of_the_service(scene):
+    (shop,) = scene("policy", "simulate", "shop", "--over", "2d")["services"]
+    steady = shop["steady"]
+    assert (steady["mark_seconds"], steady["over_seconds"], steady["taken"]) == (60, 172800, 2881)
+    assert {rule["rule"]: rule["points"] for rule in steady["rules"]} == {"newest": 1, "last": 2, "daily": 1}
+    assert steady["stay"] in (2, 3)
+
+
+def test_other_rules_and_another_pace_are_tried_without_touching_the_service(scene):
+    said = scene("policy", "simulate", "shop", "--keep", "last=1", "--keep", "within=1h", "--mark", "1d")
+    (shop,) = said["services"]
+    assert shop["keep"] == {"last": 1, "within": 3600.0}
+    assert shop["steady"]["taken"] == 401
+    assert scene("service", "show", "shop")["definition"]["policy"]["keep"] == {"last": 2, "daily": 1}
+
+
+def test_it_is_told_to_people_as_well(scene):
+    said = scene.run("policy", "simulate", "shop", "--keep", "last=1").stdout
+    assert "today: 1 point of 4 would stay, 3 would be forgotten" in said
+    assert "newest, last" in said
+    assert "a point every 1m for 57w1d" in said
+
+
+@pytest.mark.parametrize(
+    "words", [["nowhere"], ["shop", "--keep", "last=many"], ["shop", "--mark", "5"], ["--over", "1000000w"]]
+)
+def test_what_makes_no_sense_is_refused_with_a_hint(scene, words):
+    assert "HINT:" in scene.fails("policy", "simulate", *words, code=2)
+
+
+def test_a_service_nobody_protected_needs_a_pace(program):
+    file = describe(program.home)
+    program("init")
+    file.write_text(file.read_text().replace("objectives: {rpo: 1h}\n", ""))
+    program("service", "apply", "shop.yaml")
+    assert "--mark" in program.fails("policy", "simulate", "shop", code=2)
+    assert program("policy", "simulate", "shop", "--mark", "1h")["services"][0]["points"] == []
