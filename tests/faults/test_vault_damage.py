@@ -170,7 +170,7 @@ def test_an_object_of_another_kind_is_not_taken(store: MemoryStore, vault: Vault
 
 def test_a_point_forged_without_keys_is_refused(store: MemoryStore, vault: Vault) -> None:
     protect(vault, "p1", {b"a": b"1"})
-    session = os.urandom(16)
+    session = vault.keys.new_session()
     stranger = Sealer(os.urandom(32), vault.keys.vault_bytes, session, "log")
     links = {"data": 0, "chains": {}}
     forged = encode_entry(stranger, session, vault.head, "point", 1, {"point": {"id": "forged"}}, links)
@@ -183,7 +183,7 @@ def test_an_entry_of_another_vault_with_the_same_keys_is_refused(store: MemorySt
     from dataclasses import replace
 
     twin = replace(vault.keys, vault="00" * 16)
-    session = os.urandom(16)
+    session = vault.keys.new_session()
     sealer = Sealer(twin.structure, twin.vault_bytes, session, "log")
     store.create(name_of(1), [encode_entry(sealer, session, Head(), "note", 1, {}, {"data": 0})])
     with pytest.raises(DamageError, match=name_of(1)):

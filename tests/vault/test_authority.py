@@ -74,7 +74,7 @@ def test_a_source_cannot_append_what_the_authority_must_sign(
 def test_an_entry_that_the_authority_did_not_sign_is_damage(
     vault: Vault, kind: str, body: dict[str, Any], signature: dict[str, Any]
 ) -> None:
-    keys, session = vault.keys, bytes(16)
+    keys, session = vault.keys, vault.keys.new_session()
     sealer = Sealer(keys.structure, keys.vault_bytes, session, PURPOSE)
     data = encode_entry(sealer, session, vault.head, kind, 1, {**body, **signature}, {})
     with pytest.raises(DamageError, match="did not sign"):
@@ -85,7 +85,8 @@ def test_with_the_passphrase_it_is_signed_and_read_by_everyone(store: MemoryStor
     entry = vault.append("prune", {"freed": 1})
     (seen,) = Vault.open(store, keys=vault.keys).log()
     assert seen == entry
-    other = replace(vault.keys, authority=Authority(PRIVATE).public)
+    (epoch,) = vault.keys.epochs
+    other = replace(vault.keys, epochs=(replace(epoch, authority=Authority(PRIVATE).public),))
     with pytest.raises(DamageError, match="did not sign"):
         decode_entry(other, 1, store.read(name_of(1)))
 

@@ -142,11 +142,11 @@ def test_many_packs_are_split_into_segments_of_bounded_size(monkeypatch: pytest.
 def test_a_segment_whose_columns_do_not_fit_is_damage() -> None:
     keys, _ = new_keys()
     good = _segment(_random_packs(random.Random(6), 3, b"p"))
-    sealer = Sealer(keys.structure, keys.vault_bytes, b"s" * 16, segments.PURPOSE)
+    sealer = Sealer(keys.structure, keys.vault_bytes, bytes(16), segments.PURPOSE)
 
     def stored(**columns: object) -> bytes:
         made = Segment(**{**good.__dict__, **columns})
-        return bytes(made.seal(sealer, b"s" * 16))
+        return bytes(made.seal(sealer, bytes(16)))
 
     assert Segment.open(keys, stored(), "it").names() == good.names()
     for wrong in (

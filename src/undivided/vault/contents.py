@@ -9,12 +9,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-
 from . import timeline as timelines
 from .entry import LogEntry
 from .frames import PURPOSE as FRAME
-from .keys import CONTENT_KEY, WriterKeys, unseal
+from .keys import CONTENT_KEY, PrivateKeys, WriterKeys, number_of, unseal
 from .links import Chain, history_of
 from .log import Log
 from .seal import Opener, damaged
@@ -22,7 +20,7 @@ from .sealed import SealedObject
 from .stores.base import MissingError, Store
 from .timeline import Segment, chained
 
-Unlock = Callable[[], X25519PrivateKey]
+Unlock = Callable[[], PrivateKeys]
 
 
 class ContentKeys:
@@ -40,7 +38,9 @@ class ContentKeys:
             known = self._opened.get((session, sealed))
             if known is None:
                 context = self._keys.vault_bytes + session
-                known = unseal(self._unlock(), sealed, CONTENT_KEY, context, what)
+                self._keys.epoch_of(session, what)
+                private = self._unlock()[number_of(session)]
+                known = unseal(private, sealed, CONTENT_KEY, context, what)
                 self._opened[session, sealed] = known
             return known
 

@@ -6,6 +6,7 @@ Integers are big-endian. The body is JSON, zstd-compressed, sealed for purpose "
 associated data, so an entry cannot be moved to another number, another vault or behind another predecessor.
 The digest of an entry is the SHA-256 of its stored bytes; the first entry's predecessor is 32 zero bytes.
 Entries that destroy, or say who may open the vault, count only with the authority's signature (authority.py).
+An entry is of the epoch that was in force: who has only old keys can append nothing (epochs.py).
 """
 
 from __future__ import annotations
@@ -81,7 +82,10 @@ def decode_entry(keys: WriterKeys, number: int, data: bytes) -> LogEntry:
     magic, session, own, counter, previous = HEADER.unpack(header)
     if magic != MAGIC or own != number:
         raise damaged(what, "it is not this entry of a log")
-    opener = Opener(keys.structure, keys.vault_bytes, session, PURPOSE)
+    epoch = keys.epoch_of(session, what)
+    if number < 1 or epoch != keys.epoch_at(number):
+        raise damaged(what, "it was made with keys that were not in force then")
+    opener = Opener(epoch.structure, keys.vault_bytes, session, PURPOSE)
     plain = opener.open(counter, data[HEADER.size :], header, what)
     try:
         record = json.loads(
@@ -101,6 +105,6 @@ def decode_entry(keys: WriterKeys, number: int, data: bytes) -> LogEntry:
         raise damaged(what, f"its body is no record ({error})") from error
     kind, body = entry.kind, entry.body
     signed = Signed(kind, keys.vault, number, entry.previous, entry.time_ns, body, entry.links)
-    if must_be_signed(kind, body) and not check(keys.authority, signed):
+    if must_be_signed(kind, body) and not check(epoch.authority, signed):
         raise damaged(what, f"its kind is {kind!r}, and the vault's authority did not sign it")
     return entry

@@ -7,86 +7,154 @@ it.
 
 A source holds `WriterKeys`: the first two and the public half of the third. It can add, and read the
 structure; what was stored before, even by itself, it cannot read back. The private key opens everything, and
-lies in the vault wrapped by a passphrase (recipients.py).
+lies in the vault, sealed to each recipient (recipients.py).
+
+Keys can be exchanged (epochs.py). What was written before stays as it is, so all epochs' keys are kept, and a
+session's name begins with the number of its epoch: the right key is known before anything is opened. The id
+key stays through all of them, and with it the deduplication.
 """
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hpke
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
-from ..model.errors import WrongKeyError
+from ..model.errors import DamageError, WrongKeyError
 from .authority import Authority
-from .seal import PREFIX, damaged
+from .seal import PREFIX, SESSION_BYTES, VAULT_BYTES, damaged
 
 KEY_BYTES = 32
 CONTENT_KEY = "content key"
-WRITER_KEYS = "writer keys"
 SEALED_KEY_BYTES = 80
 """HPKE's encapsulated X25519 key, the key itself, the tag."""
 _TITLE = "undivided writer keys, version 1"
+_NUMBER_BYTES = 2
 _SUITE = hpke.Suite(hpke.KEM.X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM)
+
+PrivateKeys = tuple[X25519PrivateKey, ...]
+"""One per epoch, the oldest first."""
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What writers hold of one epoch. begun: the number of the log entry that began it, 0 for the first; its
+    own entries are those after it. public: X25519; authority: Ed25519 (authority.py); 32 bytes each."""
+
+    begun: int
+    structure: bytes = field(repr=False)
+    public: bytes = field(repr=False)
+    authority: bytes = field(repr=False)
 
 
 @dataclass(frozen=True)
 class WriterKeys:
-    """What a source holds. vault: 32 hex digits; the keys 32 bytes each; public is the vault's X25519 key,
-    authority the Ed25519 key by which it knows entries that destroy (authority.py)."""
+    """What a source holds. vault: 32 hex digits; id: 32 bytes; epochs: the oldest first, the last is in
+    force."""
 
     vault: str
-    structure: bytes = field(repr=False)
     id: bytes = field(repr=False)
-    public: bytes = field(repr=False)
-    authority: bytes = field(repr=False)
+    epochs: tuple[Epoch, ...]
 
     @property
     def vault_bytes(self) -> bytes:
         return bytes.fromhex(self.vault)
 
+    @property
+    def structure(self) -> bytes:
+        """The structure key in force, for what is written now."""
+        return self.epochs[-1].structure
+
+    @property
+    def public(self) -> bytes:
+        return self.epochs[-1].public
+
+    def new_session(self) -> bytes:
+        """The name of a new session: the number of the epoch in force, then random."""
+        number = len(self.epochs) - 1
+        return number.to_bytes(_NUMBER_BYTES, "big") + os.urandom(SESSION_BYTES - _NUMBER_BYTES)
+
+    def epoch_of(self, session: bytes, what: str) -> Epoch:
+        """Raises DamageError naming `what` for an epoch that these keys do not have."""
+        number = number_of(session)
+        if number >= len(self.epochs):
+            raise DamageError(
+                f"{what} is damaged, or was made with newer keys than these",
+                hint="If the vault's keys were rotated, `undivided vault key renew` fetches the new ones.",
+            )
+        return self.epochs[number]
+
+    def structure_of(self, session: bytes, what: str) -> bytes:
+        """The structure key of a session. Raises DamageError as `epoch_of` does."""
+        return self.epoch_of(session, what).structure
+
+    def epoch_at(self, number: int) -> Epoch:
+        """The epoch in which log entry `number` was made."""
+        return next(epoch for epoch in reversed(self.epochs) if epoch.begun < number)
+
+    def followed_by(self, epoch: Epoch) -> WriterKeys:
+        """After one more rotation."""
+        return replace(self, epochs=(*self.epochs, epoch))
+
     def encode(self) -> bytes:
         """A small text file. It is secret: keep it 0600."""
         rows = [
-            ("vault", self.vault_bytes),
-            ("structure", self.structure),
-            ("id", self.id),
-            ("public", self.public),
-            ("authority", self.authority),
+            f"epoch {e.begun} {e.structure.hex()} {e.public.hex()} {e.authority.hex()}" for e in self.epochs
         ]
-        return "\n".join([_TITLE, *(f"{name} {value.hex()}" for name, value in rows), ""]).encode()
+        return "\n".join([_TITLE, f"vault {self.vault}", f"id {self.id.hex()}", *rows, ""]).encode()
 
     @staticmethod
     def decode(data: bytes) -> WriterKeys:
         """Raises WrongKeyError when it is not such a file."""
         try:
-            title, *lines = data.decode("ascii").splitlines()
-            rows = {name: bytes.fromhex(value) for name, value in (line.split() for line in lines)}
-            vault, names = rows["vault"].hex(), ("structure", "id", "public", "authority")
-            keys = WriterKeys(vault, *(rows[name] for name in names))
-        except (ValueError, KeyError) as error:
+            title, vault, id, *rows = (line.split(" ") for line in data.decode("ascii").splitlines())
+            names = " ".join(title), vault[0], id[0], *(row[0] for row in rows)
+            epochs = tuple(Epoch(int(begun), *_keys(*keys)) for _, begun, *keys in rows)
+            (identity,) = _keys(*id[1:])
+            keys = WriterKeys(bytes.fromhex(*vault[1:]).hex(), identity, epochs)
+        except (ValueError, TypeError, IndexError) as error:
             raise _not_keys() from error
-        lengths = {len(keys.structure), len(keys.id), len(keys.public), len(keys.authority)}
-        if title != _TITLE or lengths != {KEY_BYTES} or len(rows["vault"]) != KEY_BYTES // 2:
+        begun = [epoch.begun for epoch in epochs]
+        if names != (_TITLE, "vault", "id", *["epoch"] * len(epochs)) or len(keys.vault_bytes) != VAULT_BYTES:
+            raise _not_keys()
+        if not begun or begun[0] != 0 or begun != sorted(set(begun)):
             raise _not_keys()
         return keys
+
+
+def number_of(session: bytes) -> int:
+    """The number of the epoch that a session is of; the first is 0."""
+    return int.from_bytes(session[:_NUMBER_BYTES], "big")
+
+
+def _keys(*texts: str) -> list[bytes]:
+    keys = [bytes.fromhex(text) for text in texts]
+    if any(len(key) != KEY_BYTES for key in keys):
+        raise ValueError("a key of another length")
+    return keys
 
 
 def _not_keys() -> WrongKeyError:
     return WrongKeyError(
         "the file does not hold writer keys of a vault",
-        hint="Open the vault with its passphrase to get them again.",
+        hint="`undivided vault key renew` fetches them again.",
     )
 
 
-def new_keys() -> tuple[WriterKeys, X25519PrivateKey]:
-    """Keys of a new vault, and the private one that only recipients will hold."""
+def new_epoch(begun: int) -> tuple[Epoch, X25519PrivateKey]:
+    """Fresh keys, and the private one that only recipients will hold."""
     private = X25519PrivateKey.generate()
     public = private.public_key().public_bytes_raw()
-    vault, structure, id = os.urandom(16).hex(), os.urandom(KEY_BYTES), os.urandom(KEY_BYTES)
-    return WriterKeys(vault, structure, id, public, Authority(private).public), private
+    return Epoch(begun, os.urandom(KEY_BYTES), public, Authority(private).public), private
+
+
+def new_keys() -> tuple[WriterKeys, X25519PrivateKey]:
+    """Keys of a new vault."""
+    epoch, private = new_epoch(0)
+    return WriterKeys(os.urandom(VAULT_BYTES).hex(), os.urandom(KEY_BYTES), (epoch,)), private
 
 
 def seal_to(public: bytes, secret: bytes, purpose: str, context: bytes) -> bytes:

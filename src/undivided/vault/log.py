@@ -13,6 +13,7 @@ Entries are linked so that nobody has to read the whole log:
     links.bad       (on those) packs found damaged, out of use from here on
     links.healed    (on those) packs that are whole again, whatever was said of them before
     links.verified  the newest entry, up to and with this one, that says what was verified
+    links.keys      the newest entry, up to and with this one, that says who can open the vault
     links.chains    timeline id → {sequence, digest, segment, previous}: as of this commit. sequence is the
                     entry that last changed it, previous the one that changed it before that
 
@@ -22,25 +23,29 @@ A client remembers the head that it saw. A log that no longer contains it was ro
 from __future__ import annotations
 
 import hashlib
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from ..model.errors import DamageError
+from ..model.errors import DamageError, WrongKeyError
 from .authority import Authority, Signed, with_signature
 from .entry import PURPOSE, Head, LogEntry, decode_entry, encode_entry, name_of
+from .epochs import KIND as EPOCH
 from .keys import WriterKeys
-from .seal import SESSION_BYTES, Sealer
+from .seal import Sealer
 from .stores.base import ExistsError, MissingError, Store, StoreError
 
 Make = Callable[[LogEntry | None], tuple[Any, Mapping[str, Any]]]
 """From the last entry to the body and the links (other than data) of the one after it."""
 VERIFIED = "verified"
 """The kind of entry that says what was looked at: verified.py."""
+KEY = "key"
+"""The kind of entry that says who can open the vault: keyring.py."""
 _CHANGES = {"index", "bad", "healed"}
 """Links that change what chunks are known."""
+_NEWEST = {VERIFIED: "verified", KEY: "keys"}
+"""Kinds, and the link by which every entry leads to the newest of that kind."""
 _ATTEMPTS = 1000
 
 
@@ -67,11 +72,23 @@ class Log:
         """Reads what others have appended since, checking the chain."""
         with self._lock:
             while True:
+                self._check_keys()
                 try:
                     data = self._store.read(name_of(self.head.number + 1))
                 except MissingError:
                     return
                 self._advance(decode_entry(self._keys, self.head.number + 1, data))
+
+    def _check_keys(self) -> None:
+        """Raises WrongKeyError when the keys were rotated: what ours append now, nobody would accept."""
+        last = self.last
+        if last and last.kind == EPOCH and last.number > self._keys.epochs[-1].begun:
+            raise WrongKeyError(
+                f"the vault's keys were rotated at log entry {last.number}, and these are the old ones",
+                doing=f"use {self._store.url}",
+                hint="`undivided vault key renew` fetches the new ones, or copy keys/near.key from a machine "
+                "that has them.",
+            )
 
     def entry(self, number: int) -> LogEntry:
         """One entry, authenticated. Raises DamageError when it is missing."""
@@ -111,7 +128,7 @@ class Log:
         """Commits one entry. `make` is asked again after every conflict. Returns the entry once it is
         durable. authority: signs it, where its kind calls for that.
         """
-        session = session or os.urandom(SESSION_BYTES)
+        session = session or self._keys.new_session()
         sealer = sealer or Sealer(self._keys.structure, self._keys.vault_bytes, session, PURPOSE)
         with self._lock:
             for _ in range(_ATTEMPTS):
@@ -121,9 +138,8 @@ class Log:
                 changes = not _CHANGES.isdisjoint(links)
                 before = self.last.links["data"] if self.last else 0
                 linked = {**links, "data": number if changes else before}
-                linked["verified"] = (
-                    number if kind == VERIFIED else self.last.links["verified"] if self.last else 0
-                )
+                for newest, link in _NEWEST.items():
+                    linked[link] = number if kind == newest else self.last.links[link] if self.last else 0
                 if changes and "before" not in links:
                     linked["before"] = before
                 now, head = time.time_ns(), self.head

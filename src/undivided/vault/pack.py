@@ -128,7 +128,7 @@ def open_footer(keys: WriterKeys, pack: bytes | memoryview, what: str) -> Footer
     frames = len(view) - TRAILER.size - length
     if magic != MAGIC or frames < 0:
         raise damaged(what, "it does not end as a pack")
-    opener = Opener(keys.structure, keys.vault_bytes, session, PURPOSE)
+    opener = Opener(keys.structure_of(session, what), keys.vault_bytes, session, PURPOSE)
     try:
         columns, header = decode(bytes(opener.open(counter, view[frames : frames + length], trailer, what)))
         sessions = [(bytes.fromhex(s), bytes.fromhex(k)) for s, k in header["sessions"]]

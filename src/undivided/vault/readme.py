@@ -6,13 +6,15 @@ README = """\
 This directory is an Undivided vault: backups of whole services, deduplicated and encrypted.
 
     vault.json          format version, vault id, public key, and the writer keys sealed to it
-    keys/<id>           the vault's private key, wrapped by a passphrase (Argon2id, AES-256-GCM)
+    keys/<id>           who can open it: a key wrapped by a passphrase (Argon2id, AES-256-GCM)
+    keys/<id>.<epoch>   the vault's private key, sealed to that key
+    epochs/             keys that were exchanged later, sealed to the private key
     log/<n>             the commit log: one sealed entry per event, each holding its predecessor's SHA-256
     packs/xx/<sha256>   chunks of content: zstd, AES-256-GCM; named by the SHA-256 of the file
     index/<sha256>      which chunk lies in which pack
     timeline/<sha256>   names, attributes and chunk lists of files, as of each commit
 
-To read it, install Undivided and use the passphrase:
+To read it, install Undivided and use the passphrase (or the recovery kit, UNDIVIDED_KEY_FILE=kit.txt):
 
     undivided vault info --vault THIS_DIRECTORY
     undivided points --vault THIS_DIRECTORY

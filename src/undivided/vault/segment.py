@@ -173,7 +173,8 @@ class Segment:
     @staticmethod
     def open(keys: WriterKeys, data: bytes, what: str) -> Segment:
         """Raises DamageError naming `what`."""
-        block = SealedObject(MAGIC, data, what).open(keys.structure, keys.vault_bytes, PURPOSE)
+        sealed = SealedObject(MAGIC, data, what)
+        block = sealed.open(keys.structure_of(sealed.session, what), keys.vault_bytes, PURPOSE)
         try:
             columns, header = decode(block)
             sessions = [(bytes.fromhex(s), bytes.fromhex(k)) for s, k in header["sessions"]]

@@ -40,7 +40,7 @@ from .log import Log
 from .merging import Merged, merged
 from .pack import OpenPack, seal_footer
 from .pipeline import Pipeline
-from .seal import SESSION_BYTES, Buffer, Sealer
+from .seal import Buffer, Sealer
 from .sealed import digest_of, seal_object
 from .segment import StoredPack, segments_of
 from .stores.base import ExistsError, Store, StoreError
@@ -55,7 +55,7 @@ class Writer:
 
     def __init__(self, store: Store, keys: WriterKeys, log: Log) -> None:
         self._store, self._keys, self._log = store, keys, log
-        session = os.urandom(SESSION_BYTES)
+        session = keys.new_session()
         self.session = session.hex()
         self.bytes_read = 0
         self.bytes_stored = 0
