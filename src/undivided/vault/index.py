@@ -86,6 +86,11 @@ class Run:
             return wanted, wanted
         return np.concatenate(found), np.concatenate(rows) + self.first
 
+    def ids(self, rows: Array | slice) -> Array:
+        """u1[n,32]. rows: within the run."""
+        prefix = self.prefix[rows].astype(">u8").view(np.uint8).reshape(-1, PREFIX_BYTES)
+        return np.concatenate([prefix, self.rest[rows].view(np.uint8).reshape(-1, REST_BYTES)], axis=1)
+
 
 class PackNames(Sequence[str]):
     """Hex digests, made when they are asked for: as strings they would cost more than their chunks' rows."""
@@ -213,8 +218,7 @@ class Index:
     def ids(self) -> Iterator[Array]:
         """Blocks of u1[n,32], in order of rows."""
         for run in self.runs:
-            prefix = run.prefix.astype(">u8").view(np.uint8).reshape(-1, PREFIX_BYTES)
-            yield np.concatenate([prefix, run.rest.view(np.uint8).reshape(-1, REST_BYTES)], axis=1)
+            yield run.ids(slice(None))
 
 
 def _offsets(segment: Segment) -> Array:

@@ -15,7 +15,7 @@ piece. Whatever has more is several segments.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -113,7 +113,9 @@ class Segment:
 
     @staticmethod
     def joined(parts: Sequence[Segment]) -> Segment:
-        """The newest first. Their chunks are runs that are sorted already: a stable sort merges them."""
+        """The newest first; a pack listed by several is taken once. Their chunks are runs that are sorted
+        already: a stable sort merges them."""
+        parts = list(without_repetition(parts))
         if len(parts) == 1:
             return parts[0]
         numbers: dict[tuple[bytes, bytes], int] = {}
@@ -237,6 +239,16 @@ class Segment:
         """u1[n,32]"""
         prefix = self.prefix[rows].astype(">u8").view(np.uint8).reshape(-1, PREFIX_BYTES)
         return np.concatenate([prefix, self.rest.reshape(-1, REST_BYTES)[rows]], axis=1)
+
+
+def without_repetition(segments: Iterable[Segment], gone: Collection[str] = ()) -> Iterator[Segment]:
+    """The segments without packs that an earlier one lists already, and without those that are gone. A commit
+    that was overtaken while it merged may list what the other merged too."""
+    seen = set(gone)
+    for segment in segments:
+        names = segment.names()
+        yield segment.only(np.array([name not in seen for name in names], np.bool_))
+        seen.update(names)
 
 
 def segments_of(packs: Iterable[StoredPack]) -> Iterator[Segment]:
