@@ -13,11 +13,13 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
+
+import obstore
+from obstore.exceptions import BaseError
+from obstore.store import S3Store as Bucket
 
 ACCESS_KEY = "undivided-test"
 SECRET_KEY = "a secret that is nowhere to be found"  # noqa: S105
@@ -72,20 +74,26 @@ class S3Server:
         raise NotImplementedError
 
     def _wait(self) -> None:
-        """Until the bucket is there: that anonymous requests to it are refused says so."""
+        """Until it takes an object: that it listens is not enough."""
+        bucket = Bucket(
+            BUCKET,
+            endpoint=self.endpoint,
+            region="us-east-1",
+            access_key_id=ACCESS_KEY,
+            secret_access_key=SECRET_KEY,
+            client_options={"allow_http": True, "timeout": "5s"},
+            retry_config={"max_retries": 0},
+        )
         until = time.monotonic() + _PATIENCE
         while True:
             assert self._process and self._process.poll() is None, self._log()
-            assert time.monotonic() < until, self._log()
             try:
-                urllib.request.urlopen(f"{self.endpoint}/{BUCKET}/", timeout=5).close()  # noqa: S310
+                obstore.put(bucket, "ready", b"?", mode="overwrite")
+                obstore.delete(bucket, "ready")
                 return
-            except urllib.error.HTTPError as refused:
-                if refused.code in (401, 403):
-                    return
-            except OSError:
-                pass  # not listening yet
-            time.sleep(0.05)
+            except (BaseError, OSError) as error:
+                assert time.monotonic() < until, f"{error}\n{self._log()}"
+                time.sleep(0.05)
 
     def _run(self, command: Sequence[object], **environment: str) -> subprocess.Popen[bytes]:
         with open(self.directory / "output", "wb") as output:
