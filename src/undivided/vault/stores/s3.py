@@ -172,6 +172,8 @@ class S3Store:
             )
         except (OSError, ValueError) as error:
             cause = getattr(error, "strerror", None) or str(error)
-            raise UsageError(cause, doing=f"open {self.url}", hint="Check the store's address.") from None
+            raise UsageError(
+                cause.lower(), doing=f"open {self.url}", hint="Check the store's address."
+            ) from None
         except known.BaseError as error:
             raise translated(error, f"open {self.url}") from None

@@ -14,6 +14,8 @@ from .base import ExistsError, MissingError, StoreError, TransientError
 _STATUS = re.compile(r"status code: (\d{3})")
 _CODE = re.compile(r"<Code>(\w+)</Code>")
 _MESSAGE = re.compile(r"<Message>([^<]{1,200})</Message>")
+_PROVIDER = re.compile(r"External AWS credential provider: StoreError: (.*)")
+"""What s3_credentials.py raised, as the client passes it on."""
 
 _KEYS = "Check the access key and its secret, and that both are of this server."
 _HINTS = {
@@ -60,6 +62,8 @@ def translated(error: Exception, doing: str) -> StoreError:
     code, status = _found(_CODE, text), int(_found(_STATUS, text) or 0)
     if "169.254." in text or "Missing AccessKeyId" in text or "Missing SecretAccessKey" in text:
         return StoreError("there are no keys for the bucket", doing=doing, hint=_CREDENTIALS)
+    if ours := _found(_PROVIDER, text):
+        return StoreError(ours, doing=doing, hint="Run it by hand to see why.")
     if code == "InvalidRange":
         return short(doing)
     if not status:
