@@ -19,25 +19,25 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..model.errors import UsageError, WrongKeyError
-from . import keyring, recipients
+from . import condemned, keyring, recipients
 from .authority import Authority, must_be_signed
 from .config import CONFIG, FORMAT, VaultConfig, read_config
+from .contents import ContentKeys
 from .entry import Head, LogEntry
 from .keyring import Ask, Keyring
 from .keys import WriterKeys, new_keys
-from .links import index_entries
 from .log import Log
 from .reader import Reader
 from .readme import README
 from .recipients import Secret
-from .report import Damage, Report
-from .stores.base import ExistsError, Store
+from .report import Damage, Proven, Report, Scope
+from .stores.base import ExistsError, Store, uncached
 from .timeline import Segment
+from .verified import last_proven
 from .verify import Progress, Verification
 from .writer import Writer
 
-__all__ = ["Damage", "Head", "LogEntry", "Reader", "Report", "Segment", "Vault", "Writer"]
-
+__all__ = ["Damage", "Head", "LogEntry", "Proven", "Reader", "Report", "Scope", "Segment", "Vault", "Writer"]
 
 class Vault:
     """An opened vault. id: 32 hex digits. head: the end of its log as this process knows it; keep it, and
@@ -135,26 +135,40 @@ class Vault:
         authority = self.authority() if must_be_signed(kind, body) else None
         return self._log.append(kind, lambda _: (dict(body), {}), authority=authority)
 
+    def contents(self) -> ContentKeys:
+        """What opens content. The passphrase is asked for, as `reader` does."""
+        return ContentKeys(self.keys, self._unlock)
+
     def authority(self) -> Authority:
         """What signs entries that destroy. The passphrase is asked for, as `reader` does."""
         return self._ring.authority()
 
-    def verify(self, *, read_data: bool, progress: Progress | None = None) -> Report:
-        """Checks that everything the log commits to is there and opens: see verify.py. read_data: every
-        stored byte too. Without a passphrase names and data stay sealed, and the report says so. progress:
-        (done, total)
-        in stored bytes."""
-        return Verification(self.store, self.keys, self._log, self._unlock).run(read_data, progress)
+    def verify(
+        self, *, read_data: bool = False, scope: Scope | None = None, progress: Progress | None = None
+    ) -> Report:
+        """Checks that everything the log commits to is there and opens, and what `scope` says beyond that:
+        see verify.py. read_data: the scope of every stored byte. Without a passphrase names and data stay
+        sealed, and the report says so. progress: (done, total) in stored bytes."""
+        scope = scope or Scope(read_data=read_data)
+        return Verification(uncached(self.store), self.keys, self._log, self._unlock).run(scope, progress)
 
-    def condemn(self, packs: Sequence[str]) -> LogEntry:
-        """Records that these packs (hex digests, Report.packs) are damaged: their chunks no longer count as
-        stored, so that the next protection that reads them stores them anew."""
-        return self._log.append("damage", lambda _: ({"packs": list(packs)}, {"bad": list(packs)}))
+    def proven(self) -> tuple[int, Proven] | None:
+        """UTC ns of the newest verification of data, and how much was verified how long ago as of then."""
+        return last_proven(self._log)
+
+    def condemn(self, packs: Sequence[str], timelines: Sequence[str] = ()) -> LogEntry:
+        """Records that these (Report.packs and .timelines) are damaged, so that the next protection stores
+        anew what it still has: see condemned.py."""
+        return condemned.condemn(self._log, packs, timelines)
 
     def wounded(self, since: int = 0) -> bool:
         """Whether packs were condemned after entry `since`: then `Writer.missing` tells which files to read
         again."""
-        return any(entry.links.get("bad") for entry in index_entries(self._log, since))
+        return condemned.wounded(self._log, since)
+
+    def torn(self, since: int = 0) -> frozenset[str]:
+        """Timelines that cannot be gone on from, as was found after entry `since`."""
+        return condemned.torn(self._log, since)
 
     def recipients(self) -> list[dict[str, Any]]:
         """Who can open the vault: id, kind, label, created_ns. Nothing secret."""

@@ -1,80 +1,99 @@
-"""Verification: is what the log commits to there, and is it what was stored?
+"""Verification: is what the log commits to there, and is it what was stored? In three depths.
 
-Structure: the chain of the log, every index and timeline segment, every pack present with its size, every
-chunk that a timeline names indexed. With read_data also every stored byte: the pack's SHA-256, its footer,
-each frame opened and decompressed, each chunk's id computed again.
+    structure   the chain of the log, every index and timeline segment, every pack present with its size,
+                every chunk that a timeline names indexed; and all of the packs that were found damaged before
+    data        every stored byte: each pack's SHA-256, its footer, each frame opened, each chunk's id
+    points      whole points decoded as a recovery would (sampling.py)
 
-What is damaged is then named down to what it means (blame.py). Names are content: without the passphrase the
-report says which objects, and that it could not look further.
+Reading stops when time is up and goes on where it ended (scrub.py). What is damaged is named down to what it
+means (blame.py). Names are content: without the passphrase the report says which objects, and that it could
+not look further. Memory is columns: what the index takes, and Python objects only for what is damaged.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from ..model.columns import Array
-from ..model.entries import CHUNK_ID_BYTES
 from ..model.errors import DamageError, UsageError
 from . import index as indexes
 from . import pack as packs
 from . import recipients as wrapping
 from .blame import Blame
 from .contents import ContentKeys, Unlock
-from .entry import LogEntry, name_of
-from .frames import FrameDecoder
 from .index import Index
-from .inspection import inspect_pack
+from .inspection import Inspected, Inspector
+from .inventory import among, ids_in, needed_packs, numbers_of, pack_names, stored_sizes
 from .keys import WriterKeys
-from .known import read_index_segment
-from .links import index_entries
+from .known import IndexLinks, index_links, read_index_segment
 from .log import Log
-from .report import Damage, Report
-from .sealed import digest_of
+from .losses import Losses
+from .reader import Reader
+from .report import Damage, Report, Scope
+from .sampling import Sampling
+from .scrub import Scrub
 from .stores.base import Store, StoreError
+from .survey import Survey, survey
 
 Progress = Callable[[int, int], None]
 
 
 class Verification:
-    """One run over a vault."""
+    """One run over a vault. store: as it is; log: as far as it can be opened."""
 
-    def __init__(self, store: Store, keys: WriterKeys, log: Log, unlock: Unlock) -> None:
+    def __init__(
+        self, store: Store, keys: WriterKeys, log: Log, unlock: Unlock, now: Callable[[], int] = time.time_ns
+    ) -> None:
         self._store, self._keys, self._log = store, keys, log
         self._contents = ContentKeys(keys, unlock)
-        self._unlock = unlock
+        self._unlock, self._now = unlock, now
         self._report = Report()
-        self._segments: list[indexes.Segment] = []
-        self._lost: dict[bytes, Damage] = {}
+        self._whole: dict[int, Damage] = {}
+        self._lost = Losses()
+        self._stop_at: float | None = None
         self._done = self._total = 0
         self._progress: Progress | None = None
 
-    def run(self, read_data: bool, progress: Progress | None) -> Report:
-        """read_data: every stored byte. progress: (done, total), in bytes then, else in packs."""
+    def run(self, scope: Scope, progress: Progress | None = None) -> Report:
+        """progress: (done, total) in stored bytes that are to be read. Raises WrongKeyError, StoreError."""
         report, self._progress = self._report, progress
-        try:
-            self._unlock()
-        except UsageError:
-            report.unlocked = False
-            report.notes.append("Without the passphrase, names and data were not opened: only their hashes.")
+        if scope.seconds is not None:
+            self._stop_at = time.monotonic() + scope.seconds
         self._recipients()
-        entries = self._entries()
-        self._packs(entries, read_data)
-        named = Index(self._segments)
-        good = Index(self._segments, frozenset(report.packs)) if report.packs else named
-        Blame(self._store, self._log, self._contents, report, good, named, self._lost).run(entries)
-        self._forgive(entries, good)
+        self._open()
+        read = survey(self._store, self._keys)
+        report.objects += read.objects
+        for name, cause in (*read.unreadable, *read.junk):
+            report.add(name, cause)
+        self._log.refresh()
+        linked = self._links(read)
+        segments = list(self._segments(linked.segments))
+        self._index = Index(segments, unusable=linked.doomed, doubtful=linked.bad)
+        reader = Reader(self._store, self._keys, self._log, self._unlock)
+        self._sampling = Sampling(reader, self._index, report)
+        if scope.read_data:
+            self._superseded(read, linked)
+        self._packs(scope, read, linked)
+        if report.packs:
+            doubtful = linked.bad | frozenset(report.packs)
+            self._index = Index(segments, unusable=linked.doomed, doubtful=doubtful)
+        Blame(self._store, self._contents, report, self._index, self._whole, self._lost).run(read)
+        self._forgive(linked)
+        for point in self._sampling.failed.keys() - set(report.points_affected):
+            report.add(f"point {point}", self._sampling.failed[point]).points.append(point)
         return report
 
-    def _forgive(self, entries: list[LogEntry], good: Index) -> None:
-        """A condemned pack whose every lost chunk was stored anew is a note, no damage any more."""
-        condemned = {packs.name_of(name) for entry in entries for name in entry.links.get("bad", ())}
-        for damage in [d for d in self._report.damaged if d.object in condemned]:
-            lost = b"".join(chunk for chunk, own in self._lost.items() if own is damage)
-            if (good.find(np.frombuffer(lost, np.uint8)) >= 0).all():
-                self._report.damaged.remove(damage)
-                self._report.notes.append(f"{damage.object} is damaged, but all of it was stored anew since.")
+    # ── the structure ───────────────────────────────────────────────────────────────────────────────────────
+
+    def _open(self) -> None:
+        try:
+            self._unlock()
+        except (UsageError, DamageError):
+            self._report.unlocked = False
+            note = "Without the passphrase, names and data were not opened: only their hashes."
+            self._report.notes.append(note)
 
     def _recipients(self) -> None:
         for recipient in wrapping.stored_recipients(self._store):
@@ -82,101 +101,99 @@ class Verification:
             if isinstance(recipient, DamageError):
                 self._report.add(wrapping.FOLDER, recipient.cause)
 
-    def _entries(self) -> list[LogEntry]:
-        """Every entry that can be read; a chain that breaks is damage of the entry that breaks it."""
-        self._log.refresh()
-        entries: list[LogEntry] = []
-        previous: str | None = ""
-        for number in range(1, self._log.head.number + 1):
+    def _links(self, read: Survey) -> IndexLinks:
+        """What the index is made of; all that can be read where links are broken."""
+        try:
+            return index_links(self._log)
+        except (DamageError, StoreError):
+            everything = [name for number in sorted(read.indexed)[::-1] for name in read.indexed[number]]
+            return IndexLinks(everything, frozenset(), frozenset())
+
+    def _segments(self, names: Sequence[str]) -> Iterator[indexes.Segment]:
+        for name in names:
             self._report.objects += 1
             try:
-                entry = self._log.read(number)
+                yield read_index_segment(self._store, self._keys, name)
             except (DamageError, StoreError) as error:
-                self._report.add(name_of(number), error.cause)
-                previous = None
-                continue
-            if previous is not None and entry.previous != previous:
-                self._report.add(name_of(number), "it does not follow the entry before it")
-            previous = entry.digest
-            entries.append(entry)
-        return entries
+                self._report.add(indexes.name_of(name), error.cause)
 
-    def _packs(self, entries: list[LogEntry], read_data: bool) -> None:
-        present = dict(self._store.list("packs/"))
-        self._total = sum(present.values()) if read_data else len(present)
-        decoder = FrameDecoder()
-        checked: set[str] = set()
-        for entry in self._index_entries(entries):
-            for name in entry.links.get("index", ()):
-                self._report.objects += 1
-                try:
-                    segment = read_index_segment(self._store, self._keys, name)
-                except (DamageError, StoreError) as error:
-                    self._report.add(indexes.name_of(name), error.cause)
-                    continue
-                self._segments.append(segment)
-                for pack in segment.packs():
-                    if pack.name not in checked:
-                        ids = pack.table.id.reshape(-1, CHUNK_ID_BYTES)
-                        self._pack(pack.name, pack.size, ids, present, decoder if read_data else None)
-                    checked.add(pack.name)
-
-    def _index_entries(self, entries: list[LogEntry]) -> list[LogEntry]:
-        """Those that the index is made of, newest first; all that can be read where links are broken."""
-        try:
-            live = list(index_entries(self._log))
-        except (DamageError, StoreError):
-            return entries[::-1]
-        numbers = {entry.number for entry in live}
-        for entry in entries:
-            if entry.number not in numbers:
-                self._superseded(entry)
-        return live
-
-    def _superseded(self, entry: LogEntry) -> None:
+    def _superseded(self, read: Survey, linked: IndexLinks) -> None:
         """Segments that later ones took in: nobody reads them, so what is wrong with them is worth a note."""
-        for name in entry.links.get("index", ()):
+        needed = set(linked.segments)
+        for name in (name for names in read.indexed.values() for name in names):
+            if name in needed or indexes.name_of(name) in read.doomed:
+                continue
             self._report.objects += 1
             try:
                 read_index_segment(self._store, self._keys, name)
             except (DamageError, StoreError) as error:
                 self._report.notes.append(f"{error.cause}; later segments hold what it held.")
 
-    def _pack(
-        self, name: str, size: int, ids: Array, present: dict[str, int], decoder: FrameDecoder | None
-    ) -> None:
-        found = present.get(packs.name_of(name))
-        self._report.objects += 1
-        if found is None:
-            self._lose(name, "it is missing", ids)
-        elif found != size:
-            self._lose(name, f"it has {found} bytes instead of {size}", ids)
-        elif decoder:
-            self._read_pack(name, ids, decoder)
-        self._done += (found or 0) if decoder else 1
-        if self._progress:
-            self._progress(self._done, self._total)
+    # ── packs ───────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _read_pack(self, name: str, ids: Array, decoder: FrameDecoder) -> None:
+    def _packs(self, scope: Scope, read: Survey, linked: IndexLinks) -> None:
+        """Every pack there must be, with its size; those to be read, read; points decoded."""
+        names, sizes = needed_packs(self._index, linked.doomed)
+        self._report.objects += len(names)
+        found = stored_sizes(self._store, names)
+        for number in np.flatnonzero(found != sizes).tolist():
+            size = int(found[number])
+            cause = "it is missing" if size < 0 else f"it has {size} bytes instead of {sizes[number]}"
+            self._lose(Inspected(names[number].tobytes().hex(), cause))
+        there = found == sizes
+        scrub = Scrub(self._log, names, self._report, recorded=not read.junk, now=self._now)
         contents = self._contents if self._report.unlocked else None
+        inspect = Inspector(self._store, self._keys, contents, self._index).inspect
+        condemned = among(names, linked.bad)
         try:
-            data = self._store.read(packs.name_of(name))
-            self._report.bytes += len(data)
-            whole = digest_of(data) == name
-            inspected = inspect_pack(self._keys, contents, name, data, decoder)
-        except (DamageError, StoreError) as error:
-            self._lose(name, error.cause, ids)
-            return
-        if not np.array_equal(ids, inspected.ids):
-            self._lose(name, "its footer and the index disagree", ids)
-        elif inspected.broken.any():
-            count = int(inspected.broken.sum())
-            self._lose(name, f"{count} of its chunks are not what was stored", ids[inspected.broken])
-        elif not whole:
-            self._lose(name, "its SHA-256 is not its name", ids[:0] if contents else ids)
+            if contents:
+                self._sampling.run(scope, read, scrub, self._up)
+                condemned |= among(names, self._sampling.suspects)
+            chosen = np.flatnonzero(condemned & there)
+            self._total = int(sizes[there].sum()) if scope.read_data else int(sizes[chosen].sum())
+            self._read(scrub.run(chosen, inspect, lambda: False))
+            if scope.read_data:
+                self._read(scrub.run(scrub.due(scope.within, there & ~condemned), inspect, self._up))
+        finally:
+            scrub.tell()
+        self._report.proven = scrub.proven()
 
-    def _lose(self, name: str, cause: str, ids: Array) -> None:
-        self._report.packs.append(name)
-        damage = self._report.add(packs.name_of(name), cause)
-        for chunk in ids:
-            self._lost.setdefault(chunk.tobytes(), damage)
+    def _read(self, inspected: Iterator[Inspected]) -> None:
+        for found in inspected:
+            if found.cause:
+                self._lose(found)
+            self._done += found.bytes
+            if self._progress:
+                self._progress(self._done, self._total)
+
+    def _lose(self, found: Inspected) -> None:
+        self._report.packs.append(found.name)
+        damage = self._report.add(packs.name_of(found.name), found.cause)
+        if found.lost is None:
+            self._whole.update((number, damage) for number in numbers_of(self._index, found.name).tolist())
+        else:
+            self._lost.add(damage, found.lost)
+
+    def _up(self) -> bool:
+        """Whether time is up."""
+        return self._stop_at is not None and time.monotonic() > self._stop_at
+
+    # ── what has healed ─────────────────────────────────────────────────────────────────────────────────────
+
+    def _forgive(self, linked: IndexLinks) -> None:
+        """A condemned pack whose loss is nobody's loss any more is a note."""
+        bad = {packs.name_of(name) for name in linked.bad}
+        for damage in [d for d in self._report.damaged if d.object in bad]:
+            lost = [self._lost.taken_by(damage)]
+            for number in (number for number, own in self._whole.items() if own is damage):
+                lost.append(ids_in(self._index, number))
+            rows = self._index.find(np.concatenate(lost))
+            owners = self._index.pack_of(self._index.frame[rows[rows >= 0]])
+            if (rows >= 0).all() and not among(pack_names(self._index)[owners], self._report.packs).any():
+                says = "all of it was stored anew since"
+            elif self._report.unlocked and not damage.points:
+                says = "no point needs what is lost"
+            else:
+                continue
+            self._report.damaged.remove(damage)
+            self._report.notes.append(f"{damage.object} is damaged, but {says}.")

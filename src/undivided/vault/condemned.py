@@ -1,0 +1,40 @@
+"""What was found damaged, said in the log, so that the next protection knows what to store anew.
+
+    packs       their chunks no longer count as stored (link `bad`): who reads them again stores them again
+    timelines   a segment of theirs is lost, and with it every state after it: who would go on from the last
+                point begins a new timeline instead
+
+Both end when a repair brings the very object back (an entry "repair", with the link `healed` for packs).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .entry import LogEntry
+from .links import index_entries
+from .log import Log
+
+DAMAGE, REPAIR = "damage", "repair"
+
+
+def condemn(log: Log, packs: Sequence[str], timelines: Sequence[str] = ()) -> LogEntry:
+    """packs: hex digests; timelines: ids."""
+    body = {"packs": list(packs), "timelines": list(timelines)}
+    return log.append(DAMAGE, lambda _: (body, {"bad": list(packs)}))
+
+
+def wounded(log: Log, since: int) -> bool:
+    """Whether packs were condemned after entry `since`."""
+    return any(entry.links.get("bad") for entry in index_entries(log, since))
+
+
+def torn(log: Log, since: int = 0) -> frozenset[str]:
+    """The timelines that were condemned after entry `since` and not repaired after that."""
+    found: set[str] = set()
+    for entry in log.entries(since):
+        if entry.kind == DAMAGE:
+            found.update(entry.body["timelines"])
+        elif entry.kind == REPAIR:
+            found.difference_update(entry.body["timelines"])
+    return frozenset(found)
