@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from undivided.model.errors import SourceError
+from undivided.model.pieces import Batch, one_by_one
 from undivided.testing.trees import ODD_NAME, make_tree
 from undivided.tree import read
 from undivided.tree.beneath import Beneath
@@ -23,7 +25,7 @@ def test_each_row_has_its_bytes_together_and_in_order(tmp_path: Path) -> None:
         data: dict[int, bytes] = {}
         ended: set[int] = set()
         current = -1
-        for row, piece, last in reading.pieces():
+        for row, piece, last in one_by_one(reading.pieces()):
             assert row == current or row not in data, "a row's pieces are together"
             assert row not in ended
             current = row
@@ -76,7 +78,7 @@ def test_a_file_that_changes_between_walk_and_read_is_unsettled(
         else:
             (tmp_path / "other").write_bytes(b"z" * size)
             os.rename(tmp_path / "other", file)
-        list(reading.pieces())
+        list(one_by_one(reading.pieces()))
     assert [reading.entries.path[row] for row in reading.unsettled] == [b"file"]
 
 
@@ -85,7 +87,7 @@ def test_a_file_that_changes_while_it_is_read_is_unsettled(tmp_path: Path) -> No
     file.write_bytes(b"x" * (read.BUFFER * 2))
     with Beneath(tmp_path) as root:
         reading = Reading(root, walk(root))
-        pieces = reading.pieces()
+        pieces = one_by_one(reading.pieces())
         next(pieces)
         with open(file, "r+b") as writer:
             writer.write(b"y")
@@ -102,10 +104,27 @@ def test_what_vanishes_is_told_and_no_error(tmp_path: Path) -> None:
         reading = Reading(root, rows)
         (tmp_path / "after").unlink()
         (tmp_path / "after").symlink_to("before")
-        assert list(reading.pieces()) == []
+        assert list(one_by_one(reading.pieces())) == []
         assert {reading.entries.path[row] for row in reading.vanished} == {b"before", b"after"}
         with opened(root, b"before") as one:
             assert one is None
+
+
+def test_small_files_come_as_batches_that_any_thread_may_read_in_any_order(tmp_path: Path) -> None:
+    contents = {b"%d/%d" % (n % 7, n): bytes([n % 256]) * (1 + n * 37 % 20_000) for n in range(400)}
+    for path, data in contents.items():
+        (tmp_path / path.decode()).parent.mkdir(exist_ok=True)
+        (tmp_path / path.decode()).write_bytes(data)
+    with Beneath(tmp_path) as root:
+        reading = Reading(root, walk(root))
+        batches = list(reading.pieces())
+        with ThreadPoolExecutor(4) as pool:
+            read = [row for rows in pool.map(lambda b: list(one_by_one([b])), batches[::-1]) for row in rows]
+    assert all(isinstance(batch, Batch) for batch in batches)
+    assert len(batches) > 1
+    assert {reading.entries.path[row]: bytes(piece) for row, piece, _ in read} == contents
+    assert not reading.unsettled
+    assert not reading.vanished
 
 
 def test_linked_names_are_read_once_and_given_to_each(
@@ -118,7 +137,7 @@ def test_linked_names_are_read_once_and_given_to_each(
     plain = os.read
     monkeypatch.setattr(os, "read", lambda fd, size: calls.append(size) or plain(fd, size))
     with Beneath(tmp_path) as root:
-        rows = {row: bytes(piece) for row, piece, _ in Reading(root, walk(root)).pieces()}
+        rows = {row: bytes(piece) for row, piece, _ in one_by_one(Reading(root, walk(root)).pieces())}
     assert len(calls) == 1
     assert list(rows.values()) == [b"content"] * 6
 
@@ -138,7 +157,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
                     os.setgroups([])
                     os.setgid(65534)
                     os.setuid(65534)
-                list(Reading(root, rows).pieces())
+                list(one_by_one(Reading(root, rows).pieces()))
             except SourceError as error:
                 code = 0 if "secret: permission denied" in error.cause and error.hint else 2
             finally:
@@ -162,7 +181,7 @@ def test_files_of_others_are_read_where_access_times_may_not_be_spared(tmp_path:
                 os.setgroups([])
                 os.setgid(65534)
                 os.setuid(65534)
-                pieces = [bytes(piece) for _, piece, _ in Reading(root, rows).pieces()]
+                pieces = [bytes(piece) for _, piece, _ in one_by_one(Reading(root, rows).pieces())]
                 code = 0 if pieces == [b"a", b"b"] and root.has_openat2 else 2
             finally:
                 os._exit(code)

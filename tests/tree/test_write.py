@@ -14,6 +14,7 @@ import pytest
 
 from undivided.model.entries import Entries, Entry, Kind
 from undivided.model.errors import DamageError, UndividedError
+from undivided.model.pieces import one_by_one
 from undivided.testing.trees import differences, make_tree
 from undivided.tree import openfiles
 from undivided.tree.beneath import Beneath
@@ -27,7 +28,7 @@ def read_tree(root: Path) -> tuple[Entries, dict[int, bytes]]:
     with Beneath(root) as opened:
         reading = Reading(opened, walk(opened))
         data: dict[int, bytes] = {}
-        for row, piece, _ in reading.pieces():
+        for row, piece, _ in one_by_one(reading.pieces()):
             data[row] = data.get(row, b"") + bytes(piece)
     assert not reading.unsettled and not reading.vanished
     return reading.entries, data

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Iterator
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 from undivided.model.columns import Ragged
 from undivided.model.entries import Layout
+from undivided.model.pieces import Batch
 from undivided.vault.divide import BLOCK, LONGEST, SMALLEST, WHOLE
 from undivided.vault.vault import Vault
 
@@ -101,3 +103,44 @@ def test_a_producer_that_fails_fails_the_call_with_its_own_error(vault: Vault) -
 
     with vault.writer() as writer, pytest.raises(OSError, match="went away"):
         writer.store(pieces(), 1, Layout.CONTENT)
+
+
+@pytest.mark.parametrize("layout", list(Layout))
+def test_a_batch_gives_the_chunks_that_its_rows_would_give_alone(vault: Vault, layout: Layout) -> None:
+    rng = random.Random(5)
+    rows = [rng.randbytes(size) for size in (1, 0, WHOLE, WHOLE + 1, 3 << 20, 10, BLOCK, BLOCK + 1)]
+    alone = [_store(vault, data, [len(data)], layout).tolist()[0] for data in rows]
+
+    def read(view: memoryview) -> list[int]:
+        whole = b"".join(rows)
+        view[: len(whole)] = whole
+        return [len(data) for data in rows]
+
+    order = [5, 3, 0, 1, 2, 4, 7, 6]
+    batch = Batch(order, sum(map(len, rows)) + 100, read)
+    with vault.writer() as writer:
+        column = writer.store([(8, b"before", True), batch, (9, b"after", True)], 10, layout)
+    expected = dict(zip(order, alone, strict=True))
+    assert column.tolist()[:8] == [expected[row] for row in range(8)]
+    assert all(len(ids) == 32 for ids in column.tolist()[8:])
+
+
+def test_a_batch_that_fails_fails_its_own_call_when_no_other_is_being_read(vault: Vault) -> None:
+    reading, over = threading.Event(), threading.Event()
+
+    def slow(view: memoryview) -> list[int]:
+        reading.set()
+        assert over.wait(10)
+        over.clear()
+        return [0]
+
+    def failing(view: memoryview) -> list[int]:
+        assert reading.wait(10)
+        threading.Timer(0.05, over.set).start()
+        raise OSError("the source went away")
+
+    with vault.writer() as writer:
+        with pytest.raises(OSError, match="went away"):
+            writer.store([Batch([0], 10, slow), Batch([1], 10, failing)], 2, Layout.CONTENT)
+        assert not over.is_set(), "the slow one was waited for"
+        assert len(writer.store([(0, b"another component", True)], 1, Layout.CONTENT)) == 1

@@ -14,10 +14,10 @@ from typing import Protocol
 
 import numpy as np
 
-from ..drivers.base import Buffer
 from ..model.columns import Ragged
 from ..model.entries import Entries, Entry, Kind, Layout, merge
 from ..model.errors import SourceError, UndividedError
+from ..model.pieces import Batch, Buffer, Piece
 
 Progress = Callable[[str, int, int | None], None]
 
@@ -25,7 +25,7 @@ Progress = Callable[[str, int, int | None], None]
 class Storage(Protocol):
     """What the sink needs of a vault's writer: content in, chunk ids per row out."""
 
-    def store(self, pieces: Iterable[tuple[int, Buffer, bool]], rows: int, layout: Layout) -> Ragged: ...
+    def store(self, pieces: Iterable[Piece], rows: int, layout: Layout) -> Ragged: ...
 
 
 class Abandoned(UndividedError):
@@ -94,7 +94,7 @@ class ComponentSink:
             self._dropped.discard(path)
         return size
 
-    def put_many(self, entries: Entries, pieces: Iterable[tuple[int, Buffer, bool]], layout: Layout) -> None:
+    def put_many(self, entries: Entries, pieces: Iterable[Piece], layout: Layout) -> None:
         content = self._storage.store(self._counted(pieces), len(entries), layout)
         table = replace(entries, content=content)
         paths = table.path.tolist()
@@ -158,29 +158,28 @@ class ComponentSink:
     def _store_one(self, data: Iterable[Buffer], layout: Layout) -> tuple[bytes, int]:
         """Content and size of one row."""
         before = self.bytes_read
-        pieces = ((0, piece, False) for piece in data)
-        content = self._storage.store(self._ended(self._counted(pieces)), 1, layout)
+        content = self._storage.store(self._counted(_ended(data)), 1, layout)
         return content[0], self.bytes_read - before
 
-    def _counted(self, pieces: Iterable[tuple[int, Buffer, bool]]) -> Iterator[tuple[int, Buffer, bool]]:
+    def _counted(self, pieces: Iterable[Piece]) -> Iterator[Piece]:
         for piece in pieces:
             self._check()
-            self.bytes_read += len(piece[1])
+            self.bytes_read += piece.room if isinstance(piece, Batch) else len(piece[1])
             yield piece
-
-    @staticmethod
-    def _ended(pieces: Iterable[tuple[int, Buffer, bool]]) -> Iterator[tuple[int, Buffer, bool]]:
-        """The same row, its last piece marked by an empty one behind it: producers need not look ahead."""
-        something = False
-        for piece in pieces:
-            something = True
-            yield piece
-        if something:
-            yield 0, b"", True
 
     def _check(self) -> None:
         if self._abandoned.is_set():
             raise Abandoned("another component failed", doing=f"capture {self.name}")
+
+
+def _ended(data: Iterable[Buffer]) -> Iterator[Piece]:
+    """Pieces of one row, the last marked by an empty one behind it: producers need not look ahead."""
+    something = False
+    for piece in data:
+        something = True
+        yield 0, piece, False
+    if something:
+        yield 0, b"", True
 
 
 def _without(table: Entries, gone: set[bytes]) -> Entries:

@@ -23,11 +23,10 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from ..model.entries import Entries, Entry, Layout
+from ..model.pieces import Buffer, Piece
 from ..model.point import Coherence, ComponentPoint, Position
 from ..model.service import Component
 from ..tree.snapshotter import Snapshotter
-
-Buffer = bytes | bytearray | memoryview
 
 
 class Sink(Protocol):
@@ -49,9 +48,9 @@ class Sink(Protocol):
         Raises SourceError on any other offset: a gap in a log is never papered over."""
         ...
 
-    def put_many(self, entries: Entries, pieces: Iterable[tuple[int, Buffer, bool]], layout: Layout) -> None:
-        """New versions of many paths. pieces: (row of `entries`, bytes, whether they end the row's data),
-        rows in any order but each row's pieces together and in order; rows without pieces have no data."""
+    def put_many(self, entries: Entries, pieces: Iterable[Piece], layout: Layout) -> None:
+        """New versions of many paths. pieces: of the rows of `entries`; rows without pieces have no data.
+        When this returns, every batch has been read."""
         ...
 
     def drop(self, paths: Sequence[bytes]) -> None:

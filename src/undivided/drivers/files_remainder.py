@@ -14,12 +14,13 @@ from dataclasses import dataclass, replace
 
 from ..model.entries import Entries, Entry, Kind, Layout
 from ..model.errors import SourceError
+from ..model.pieces import Piece
 from ..tree.beneath import Beneath
 from ..tree.follow import Changes
 from ..tree.paths import shown
 from ..tree.read import BUFFER, WHOLE, content, opened
 from ..tree.snapshotter import Snapshotter
-from .base import Buffer, Sink
+from .base import Sink
 
 
 @dataclass(slots=True)
@@ -107,7 +108,7 @@ class Remainder:
         finally:
             os.close(place)
 
-    def _pieces(self) -> Iterator[tuple[int, Buffer, bool]]:
+    def _pieces(self) -> Iterator[Piece]:
         for row, kept in enumerate(self._kept):
             if kept.data:
                 yield row, kept.data, True

@@ -15,6 +15,7 @@ import numpy as np
 from ..model.columns import Array, Ragged
 from ..model.entries import Layout
 from ..model.errors import SourceError
+from ..model.pieces import Batch, Piece
 from ..model.point import ComponentPoint
 from ..tree.beneath import Beneath, syncfs
 from ..tree.diff import difference, locate
@@ -23,7 +24,7 @@ from ..tree.paths import ROOT, first_few
 from ..tree.patterns import Patterns
 from ..tree.read import Reading
 from ..tree.walk import Walk
-from .base import Buffer, Sink
+from .base import Sink
 
 _REPORT_EVERY = 8 << 20
 
@@ -114,13 +115,13 @@ def paths_of(rows: list[int], paths: Ragged) -> list[bytes]:
     return [paths[row] for row in rows]
 
 
-def _reported(reading: Reading, sink: Sink) -> Iterator[tuple[int, Buffer, bool]]:
+def _reported(reading: Reading, sink: Sink) -> Iterator[Piece]:
     total = int(reading.entries.size.sum())
     done = told = 0
     sink.progress(0, total)
     for piece in reading.pieces():
         yield piece
-        done += len(piece[1])
+        done += piece.room if isinstance(piece, Batch) else len(piece[1])
         if done - told >= _REPORT_EVERY:
             told = done
             sink.progress(done, total)

@@ -166,6 +166,8 @@ class Entries:
 
     def sorted(self) -> Entries:
         paths = self.path.tolist()
+        if all(map(bytes.__le__, paths, paths[1:])):
+            return self  # as walks and vaults give them; checking costs a tenth of sorting and copying
         order = sorted(range(len(paths)), key=paths.__getitem__)
         return self.take(np.array(order, np.int64))
 
@@ -217,6 +219,8 @@ def merge(state: Entries, puts: Entries, tombstones: Ragged) -> Entries:
     """
     if not len(tombstones) and not len(puts):
         return state
+    if not len(state):
+        return puts.sorted()
     fresh = set(puts.path.tolist())
     gone = set(tombstones.tolist())
     keep = np.array([p not in fresh and p not in gone for p in state.path.tolist()], np.bool_)

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from undivided.drivers.base import Buffer
 from undivided.model.columns import Ragged
 from undivided.model.entries import Entries, Entry, Layout
+from undivided.model.pieces import Piece
 from undivided.model.point import Coherence, ComponentPoint, Position, RecoveryPoint
 from undivided.tree.beneath import Beneath
 from undivided.tree.read import Reading
@@ -42,9 +42,7 @@ class History:
         """A point of a service of this one component."""
         return RecoveryPoint("p1", "portal", 10**18, Coherence.CRASH, 1.0, 1.0, {part.name: part})
 
-    def _commit(
-        self, puts: Entries, pieces: Iterable[tuple[int, Buffer, bool]], gone: Sequence[bytes]
-    ) -> ComponentPoint:
+    def _commit(self, puts: Entries, pieces: Iterable[Piece], gone: Sequence[bytes]) -> ComponentPoint:
         with self.vault.writer() as writer:
             content = writer.store(pieces, len(puts), Layout.CONTENT)
             segment = Segment(replace(puts, content=content), Ragged.of(list(gone)))

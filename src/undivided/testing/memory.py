@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from undivided.drivers.base import Buffer
 from undivided.model.entries import Entries, Entry, Layout
 from undivided.model.errors import SourceError
+from undivided.model.pieces import Buffer, Piece, one_by_one
 from undivided.model.point import ComponentPoint
 
 
@@ -54,9 +54,9 @@ class MemorySink:
         self.moved += len(more)
         return len(more)
 
-    def put_many(self, entries: Entries, pieces: Iterable[tuple[int, Buffer, bool]], layout: Layout) -> None:
+    def put_many(self, entries: Entries, pieces: Iterable[Piece], layout: Layout) -> None:
         data = [b""] * len(entries)
-        for row, piece, _last in pieces:
+        for row, piece, _last in one_by_one(pieces):
             data[row] += bytes(piece)
         for row, content in enumerate(data):
             self.put(entries.row(row), [content] if content else [], layout)

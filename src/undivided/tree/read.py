@@ -4,8 +4,9 @@ A file that changes while it is read gives bytes that never existed together. So
 looked at again: inode, size, times must be what the walk saw, or the row is told to be unsettled and read
 again later. One look is enough, since the walk's was the one before.
 
-`Reading` is for many rows, in the form that `Sink.put_many` takes; `opened` is for one file at a time, where
-milliseconds count or a row has to be read whatever happens to it.
+`Reading` is for many rows, in the form that `Sink.put_many` takes: small files as batches, which are read by
+several threads at once. `opened` is for one file at a time, where milliseconds count or a row has to be read
+whatever happens to it.
 """
 
 from __future__ import annotations
@@ -18,24 +19,45 @@ import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
 from ..model.columns import Ragged
 from ..model.entries import Entries, Entry, Kind, encode_extents, encode_xattrs, kind_of
 from ..model.errors import SourceError
+from ..model.pieces import Batch, Piece
 from .beneath import Beneath
-from .paths import ROOT, parent_of, shown
+from .opener import Neighbours, Opener
+from .paths import parent_of, shown
 from .walk import Walk, link_number
-
-Buffer = bytes | bytearray | memoryview
 
 WHOLE = 1 << 20
 """Files up to this size are read by one call."""
 BUFFER = 4 << 20
+_BATCH_BYTES, _BATCH_FILES = 1 << 20, 1024
 
 _GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO)
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+
+
+class _Looks(NamedTuple):
+    """What the walk saw, per row. Lists, because a number taken from a column costs as much as a system
+    call."""
+
+    path: list[bytes]
+    size: list[int]
+    ctime_ns: list[int]
+    mtime_ns: list[int]
+    ino: list[int]
+
+    def like(self, row: int, now: os.stat_result) -> bool:
+        """Whether the row's file looks as it did."""
+        return (
+            now.st_ctime_ns == self.ctime_ns[row]
+            and now.st_ino == self.ino[row]
+            and now.st_size == self.size[row]
+            and now.st_mtime_ns == self.mtime_ns[row]
+        )
 
 
 class Reading:
@@ -48,33 +70,37 @@ class Reading:
         self.unsettled: list[int] = []
         self.vanished: list[int] = []
         self.entries = self._described()
-        self._opener = _Opener(root)
+        self._opener = Opener(root)
 
-    def pieces(self) -> Iterator[tuple[int, Buffer, bool]]:
-        """(row, bytes, whether they are the row's last), as Sink.put_many wants them; buffers are used again.
+    def pieces(self) -> Iterator[Piece]:
+        """The content of all rows, as Sink.put_many wants it; buffers are used again.
 
-        Raises SourceError naming a file that cannot be read.
+        Raises SourceError naming a file that cannot be read, and so do the batches.
         """
         gone = set(self.vanished)
-        sizes = self.entries.size.tolist()
+        looks = self._looks()
+        sizes = looks.size
         sparse = self.entries.extents.lengths().tolist()
-        paths = self.entries.path
         buffer = bytearray(BUFFER)
+        batch: list[int] = []
+        room = 0
         for group in self._groups():
             row = group[0]
             if row in gone:
                 continue
-            if sizes[row] <= WHOLE and not sparse[row]:
-                data, settled = self._whole(row, paths[row], sizes[row])
-                if data is None:
-                    continue
+            if sizes[row] > WHOLE or sparse[row]:
                 for each in group:
-                    yield each, data, True
-                if not settled:
-                    self.unsettled += group
+                    yield from self._parts(each, looks, buffer)
+            elif len(group) > 1:
+                yield from self._linked(group, looks)
             else:
-                for each in group:
-                    yield from self._parts(each, paths[each], buffer)
+                if batch and (room + sizes[row] > _BATCH_BYTES or len(batch) == _BATCH_FILES):
+                    yield self._batch(batch, room, looks)
+                    batch, room = [], 0
+                batch.append(row)
+                room += sizes[row]
+        if batch:
+            yield self._batch(batch, room, looks)
 
     def _groups(self) -> Iterator[list[int]]:
         """Rows that have content, the names of one file together, so that it is read once."""
@@ -90,20 +116,53 @@ class Reading:
             elif names[links[row]][0] == row:
                 yield names[links[row]]
 
-    def _whole(self, row: int, path: bytes, size: int) -> tuple[bytes | None, bool]:
-        """The bytes, None when the file is gone, and whether they were stable."""
+    def _batch(self, rows: list[int], room: int, looks: _Looks) -> Batch:
+        return Batch(rows, room, lambda view: self._fill(rows, view, looks))
+
+    def _fill(self, rows: list[int], view: memoryview, looks: _Looks) -> list[int]:
+        """Reads small files one after another into `view`: the bytes of each. Thread-safe."""
+        lengths, at = [], 0
+        with Neighbours(self._root) as place:
+            for row in rows:
+                path, size, length = looks.path[row], looks.size[row], 0
+                try:
+                    fd = self._opener.open_in(*place.of(path))
+                    try:
+                        length = os.readv(fd, [view[at : at + size]])
+                        now = os.fstat(fd)
+                    finally:
+                        os.close(fd)
+                except OSError as error:
+                    if error.errno not in _GONE:
+                        raise unreadable(path, error) from error
+                    self.vanished.append(row)
+                else:
+                    if length < size or not looks.like(row, now):
+                        self.unsettled.append(row)
+                lengths.append(length)
+                at += length
+        return lengths
+
+    def _linked(self, rows: list[int], looks: _Looks) -> Iterator[Piece]:
+        """The names of one small file, which is read once."""
+        row, path = rows[0], looks.path[rows[0]]
         fd = self._open(row, path)
         if fd is None:
-            return None, False
+            return
         try:
-            data = os.read(fd, size)
-            return data, len(data) == size and self._as_walked(row, fd)
+            data = os.read(fd, looks.size[row])
+            settled = len(data) == looks.size[row] and looks.like(row, os.fstat(fd))
         except OSError as error:
             raise unreadable(path, error) from error
         finally:
             os.close(fd)
+        for each in rows:
+            yield each, data, True
+        if not settled:
+            self.unsettled += rows
 
-    def _parts(self, row: int, path: bytes, buffer: bytearray) -> Iterator[tuple[int, Buffer, bool]]:
+    def _parts(self, row: int, looks: _Looks, buffer: bytearray) -> Iterator[Piece]:
+        path = looks.path[row]
         fd = self._open(row, path)
         if fd is None:
             return
@@ -111,7 +170,7 @@ class Reading:
             for piece in content(fd, self.entries.row(row), buffer):
                 yield row, piece, False
             yield row, b"", True
-            if not self._as_walked(row, fd):
+            if not looks.like(row, os.fstat(fd)):
                 self.unsettled.append(row)
         except OSError as error:
             raise unreadable(path, error) from error
@@ -127,14 +186,10 @@ class Reading:
                 return None
             raise unreadable(path, error) from error
 
-    def _as_walked(self, row: int, fd: int) -> bool:
-        now = os.fstat(fd)
-        return bool(
-            now.st_ctime_ns == self._walk.ctime_ns[row]
-            and now.st_ino == self._walk.ino[row]
-            and now.st_size == self._walk.entries.size[row]
-            and now.st_mtime_ns == self._walk.entries.mtime_ns[row]
-        )
+    def _looks(self) -> _Looks:
+        walked, entries = self._walk, self._walk.entries
+        columns = (entries.size, walked.ctime_ns, entries.mtime_ns, walked.ino)
+        return _Looks(entries.path.tolist(), *(column.tolist() for column in columns))
 
     def _described(self) -> Entries:
         """The walk's rows with what a stat does not tell."""
@@ -143,16 +198,10 @@ class Reading:
         targets, xattrs, extents = [b""] * n, [b""] * n, [b""] * n
         kinds = entries.kind.tolist()
         holes = self._walk.holes.tolist()
-        folder, parent = b"", -1
-        try:
+        with Neighbours(self._root) as folder:
             for row, path in enumerate(entries.path.tolist()):
                 try:
-                    above, _, name = path.rpartition(b"/")
-                    if parent < 0 or above != folder:
-                        if parent >= 0:
-                            os.close(parent)
-                            parent = -1
-                        parent, folder = self._root.open(above or ROOT, os.O_PATH | os.O_DIRECTORY), above
+                    name, parent = folder.of(path)
                     place = b"/proc/self/fd/%d/%s" % (parent, name)
                     if os.listxattr(place, follow_symlinks=False):
                         xattrs[row] = encode_xattrs(_xattrs(place))
@@ -165,9 +214,6 @@ class Reading:
                         self.vanished.append(row)
                     elif error.errno != errno.EOPNOTSUPP or kinds[row] == Kind.SYMLINK:
                         raise unreadable(path, error) from error
-        finally:
-            if parent >= 0:
-                os.close(parent)
         return replace(
             entries,
             target=Ragged.of(targets),
@@ -178,7 +224,7 @@ class Reading:
         )
 
     def _holes(self, path: bytes) -> list[tuple[int, int]]:
-        fd = _Opener(self._root).open(path)
+        fd = Opener(self._root).open(path)
         try:
             return data_extents(fd, os.fstat(fd).st_size)
         finally:
@@ -205,7 +251,7 @@ def opened(root: Beneath, path: bytes) -> Iterator[Opened | None]:
                 found = os.stat(name, dir_fd=parent, follow_symlinks=False)
                 kind = kind_of(found.st_mode)
                 if kind == Kind.FILE:
-                    fd = _Opener(root).open(path)
+                    fd = Opener(root).open(path)
                     found = os.fstat(fd)
                 place: int | bytes = fd if fd >= 0 else b"/proc/self/fd/%d/%s" % (parent, name)
                 target = os.readlink(name, dir_fd=parent) if kind == Kind.SYMLINK else b""
@@ -274,24 +320,6 @@ def named(ids: Iterable[int], lookup: Callable[[int], str]) -> dict[int, str]:
         except KeyError:
             continue
     return names
-
-
-class _Opener:
-    """Opens files for reading without touching their access times, where that is permitted."""
-
-    def __init__(self, root: Beneath) -> None:
-        self._root = root
-        self._quiet = os.O_NOATIME
-
-    def open(self, path: bytes) -> int:
-        try:
-            return self._root.open(path, _READ | self._quiet)
-        except PermissionError:
-            if not self._quiet:
-                raise
-            fd = self._root.open(path, _READ)
-            self._quiet = 0
-            return fd
 
 
 def _xattrs(place: int | bytes) -> dict[bytes, bytes]:

@@ -1,8 +1,8 @@
 """The pipeline from plain bytes to stored packs: where a backup's time goes, so all of it runs side by side.
 
     caller            divides into chunks, in buffers lent by the pool        (divide.py)
-      │ jobs: about 1 MiB of chunks that lie next to each other
-    workers, one per core: hash ▸ is it known? ▸ compress ▸ seal into the open pack
+      │ jobs: about 1 MiB of chunks that lie next to each other, or a place for a batch of small files
+    workers, one per core: read the batch ▸ hash ▸ is it known? ▸ compress ▸ seal into the open pack
       │ full packs
     uploaders: footer ▸ SHA-256 ▸ write and fsync
 
@@ -20,7 +20,8 @@ import mmap
 import os
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from array import array
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,8 +36,6 @@ from .seal import Sealer
 REGION = 16 << 20
 """Bytes of a lent buffer."""
 _REGIONS = 3
-_PACKS = 3
-_UPLOADERS = 2
 _WORKERS = max(2, min(8, os.cpu_count() or 2))
 
 
@@ -60,13 +59,17 @@ class Region:
 
 @dataclass
 class Job:
-    """Chunks lying next to each other in a region from `start`. ids: from the worker, 32 bytes each."""
+    """Chunks lying next to each other in a region from `start`, and the row of each. read: puts them there
+    first, if they are not there yet. From the worker: ids, 32 bytes each, and what `read` failed with."""
 
     region: Region
     start: int
-    lengths: list[int]
-    done: Callable[[], None]
+    done: Callable[[Job], None]
+    lengths: list[int] = field(default_factory=list)
+    rows: array[int] = field(default_factory=lambda: array("q"))
+    read: Callable[[], None] | None = None
     ids: bytes = b""
+    error: BaseException | None = None
 
 
 @dataclass
@@ -89,13 +92,15 @@ class Pipeline:
         sealer: Sealer,
         claim: Callable[[bytes], list[int]],
         upload: Callable[[OpenPack], None],
+        uploads: int = 2,
     ) -> None:
-        """claim: ids of a job → positions of those nobody has stored yet. upload: stores a full pack."""
+        """claim: ids of a job → positions of those nobody has stored yet. upload: stores a full pack;
+        uploads: how many at once."""
         self._id_key, self._session, self._sealer = id_key, session, sealer
-        self._claim, self._upload = claim, upload
+        self._claim, self._upload, self._uploads = claim, upload, uploads
         self.changed = threading.Condition()
         self._failure: BaseException | None = None
-        self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._packs: queue.SimpleQueue[OpenPack | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._free_regions: list[Region] = []
@@ -145,12 +150,18 @@ class Pipeline:
             job.region.users += 1
             self._working += 1
         self._start()
-        self._jobs.put(lambda: self._work(job))
+        self._jobs.put(job)
 
     def wait(self, condition: Callable[[], Any]) -> None:
         """Until `condition` holds; it is asked again after each change. Raises what a thread failed with."""
         with self.changed:
             self._wait(condition)
+
+    def wait_for_reads(self, jobs: Sequence[Job]) -> None:
+        """Until no worker reads for these jobs, nor ever will. Raises nothing."""
+        with self.changed:
+            while any(job.read for job in jobs):
+                self.changed.wait()
 
     def drain(self) -> None:
         """Returns when every chunk handed in is in a stored pack."""
@@ -184,16 +195,17 @@ class Pipeline:
         with self.changed:
             if self._threads:
                 return
-            kinds = [self._run_jobs] * _WORKERS + [self._run_uploads] * _UPLOADERS
+            kinds = [self._run_jobs] * _WORKERS + [self._run_uploads] * self._uploads
             self._threads = [threading.Thread(target=k, name="undivided-vault", daemon=True) for k in kinds]
         for thread in self._threads:
             thread.start()
 
     def _run_jobs(self) -> None:
-        while (work := self._jobs.get()) is not None:
+        while (job := self._jobs.get()) is not None:
             if not self._failure:
-                self._guarded(work)
+                self._guarded(self._work, job)
             with self.changed:
+                job.read = None
                 self._working -= 1
                 self.changed.notify_all()
 
@@ -227,13 +239,20 @@ class Pipeline:
     # ── a worker's side ─────────────────────────────────────────────────────────────────────────────────────
 
     def _work(self, job: Job) -> None:
+        if job.read:
+            try:
+                job.read()
+            except BaseException as error:  # noqa: BLE001  it is the caller's, and raised to him alone
+                job.error = error
+                job.lengths.clear()
+            job.read = None
         view, at, key = job.region.view, job.start, self._id_key
         ids = []
         for length in job.lengths:
             ids.append(blake3(view[at : at + length], key=key).digest())
             at += length
         job.ids = b"".join(ids)
-        job.done()
+        job.done(job)
         fresh = self._claim(job.ids)
         if len(fresh) == len(ids) and (at - job.start >= TARGET // 2):
             self._frame(view[job.start : at], job.ids, job.lengths)
@@ -279,7 +298,7 @@ class Pipeline:
             if self._open and not self._open.fits(len(packed)):
                 self._close(self._open)
             while self._open is None:
-                self._wait(lambda: self._open or self._free_packs or self._buffers < _PACKS)
+                self._wait(lambda: self._open or self._free_packs or self._buffers <= self._uploads)
                 if self._open is None:
                     self._open = OpenPack(self._pack_buffer())
             pack = self._open
