@@ -3,11 +3,12 @@
 Its segments stay side by side as they were stored (segment.py), sorted by the first 8 bytes of the ids; they
 are logarithmically many, or as many as it takes at two million chunks each. A lookup takes many ids at once
 and goes through them from the newest to the oldest, so a chunk stored twice is found in its newest place:
-that is how protecting again heals a damaged pack. Nothing is built at opening but a place per frame.
+that is how protecting again heals a damaged pack. Nothing is built at opening.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import overload
@@ -95,11 +96,12 @@ class Run:
 class PackNames(Sequence[str]):
     """Hex digests, made when they are asked for: as strings they would cost more than their chunks' rows."""
 
-    def __init__(self, names: Array) -> None:
-        self._names = names.reshape(-1, 32)
+    def __init__(self, names: Sequence[Array]) -> None:
+        self._names = [part.reshape(-1, 32) for part in names]
+        self._firsts = np.cumsum([0, *(len(part) for part in self._names)]).tolist()
 
     def __len__(self) -> int:
-        return len(self._names)
+        return int(self._firsts[-1])
 
     @overload
     def __getitem__(self, number: int) -> str: ...
@@ -107,9 +109,41 @@ class PackNames(Sequence[str]):
     def __getitem__(self, number: slice) -> Sequence[str]: ...
     def __getitem__(self, number: int | slice) -> str | Sequence[str]:
         if isinstance(number, slice):
-            return PackNames(self._names[number])
-        name: bytes = self._names[number].tobytes()
+            return [self[i] for i in range(*number.indices(len(self)))]
+        if not 0 <= number < len(self):
+            raise IndexError(number)
+        part = bisect_right(self._firsts, number) - 1
+        name: bytes = self._names[part][number - self._firsts[part]].tobytes()
         return name.hex()
+
+
+class FrameOffsets:
+    """Where each frame begins in its pack, summed up when it is asked for: kept, it would cost a byte a
+    chunk."""
+
+    def __init__(self, stored: Sequence[Array], first_frames: Array, packs: Array) -> None:
+        """Per segment the stored bytes of its frames, and the number of its first; per pack that of its
+        first."""
+        self._stored, self._first_frames, self._packs = stored, first_frames, packs
+
+    @overload
+    def __getitem__(self, frames: int) -> int: ...
+    @overload
+    def __getitem__(self, frames: Array) -> Array: ...
+    def __getitem__(self, frames: int | Array) -> int | Array:
+        if not isinstance(frames, np.ndarray):
+            return int(self[np.array([frames])][0])
+        offsets = np.empty(len(frames), np.int64)
+        begin = self._packs[np.searchsorted(self._packs, frames, side="right") - 1]
+        segment = np.searchsorted(self._first_frames, frames, side="right") - 1
+        for number in np.flatnonzero(np.bincount(segment)).tolist():
+            own = segment == number
+            low, high = int(begin[own].min()), int(frames[own].max())
+            base = int(self._first_frames[number])
+            sums = np.zeros(high - low + 1, np.int64)
+            np.cumsum(self._stored[number][low - base : high - base], out=sums[1:])
+            offsets[own] = sums[frames[own] - low] - sums[begin[own] - low]
+        return offsets
 
 
 class Index:
@@ -129,7 +163,7 @@ class Index:
         """segments: newest first. unusable: packs (hex digests) whose chunks are left out; doubtful: those
         that are the last choice."""
         self.segments = list(segments)
-        self.packs = PackNames(np.concatenate([np.zeros(0, "u1"), *(s.pack for s in self.segments)]))
+        self.packs = PackNames([s.pack for s in self.segments])
         self.sizes = np.concatenate([np.zeros(0, "<u8"), *(s.size for s in self.segments)])
         frames = np.concatenate([np.zeros(0, "<u4"), *(s.frames for s in self.segments)])
         self._first_frame_of_pack = np.cumsum(frames, dtype=np.int64) - frames
@@ -138,7 +172,9 @@ class Index:
         self._first_frame_of_segment = np.array(firsts[:-1], np.int64)
         self.stored = Joined([s.stored for s in self.segments])
         self.plain = Joined([s.plain for s in self.segments])
-        self.frame_offset = Joined([_offsets(s) for s in self.segments])
+        self.frame_offset = FrameOffsets(
+            [s.stored for s in self.segments], self._first_frame_of_segment, self._first_frame_of_pack
+        )
 
         self.runs: list[Run] = []
         self._add(firsts, [self._rows(s, unusable | doubtful, outside=True) for s in self.segments])
@@ -219,12 +255,3 @@ class Index:
         """Blocks of u1[n,32], in order of rows."""
         for run in self.runs:
             yield run.ids(slice(None))
-
-
-def _offsets(segment: Segment) -> Array:
-    """For each frame its offset in its pack, u4."""
-    ends = np.cumsum(segment.stored, dtype=np.int64)
-    firsts = np.concatenate([np.zeros(1, np.int64), ends])
-    firsts = firsts[np.cumsum(segment.frames, dtype=np.int64) - segment.frames]
-    offsets: Array = (ends - segment.stored - np.repeat(firsts, segment.frames)).astype(np.uint32)
-    return offsets

@@ -6,6 +6,7 @@ few at a time side by side: opening a large vault is mostly hashing and decrypti
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -19,7 +20,8 @@ from .seal import damaged
 from .sealed import digest_of
 from .stores.base import MissingError, Store
 
-_READERS = 4
+_READERS = max(2, min(4, os.cpu_count() or 2))
+"""Each holds a segment twice while it opens it."""
 
 
 @dataclass(frozen=True)
