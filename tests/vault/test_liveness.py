@@ -105,7 +105,8 @@ def test_nothing_referred_to_leaves_nothing_alive_and_nothing_is_no_error() -> N
 def _occupancy(live: list[int], size: int = 100) -> Occupancy:
     none = np.zeros(0, np.bool_)
     names = [chr(ord("a") + i) for i in range(len(live))]
-    return Occupancy(none, none, names, np.full(len(live), size), np.array(live))
+    sizes = np.full(len(live), size)
+    return Occupancy(none, none, names, sizes, sizes, np.array(live))
 
 
 def test_the_emptiest_packs_are_repacked_first_and_no_more_than_the_budget_is_copied() -> None:

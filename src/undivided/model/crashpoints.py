@@ -36,6 +36,27 @@ RECOVER = (
     "recover.started",
     "recover.recorded",
 )
+REPAIR = (
+    "repair.copied-aside",
+    "repair.set-aside",
+    "repair.healed",
+    "repair.log-mended",
+    "repair.index-mended",
+    "repair.condemned",
+    "repair.salvaged",
+    "repair.recorded",
+)
+PRUNE = (
+    "prune.begun",
+    "prune.swept",
+    "prune.repacked",
+    "prune.compacted",
+    "prune.proved",
+    "prune.indexed",
+    "prune.committed",
+    "prune.deleting",
+    "prune.done",
+)
 
 
 def crashpoint(name: str) -> None:

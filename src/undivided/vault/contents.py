@@ -7,7 +7,7 @@ must work where no passphrase is.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from . import timeline as timelines
 from .entry import LogEntry
@@ -16,7 +16,7 @@ from .keys import CONTENT_KEY, PrivateKeys, WriterKeys, number_of, unseal
 from .links import Chain, history_of
 from .log import Log
 from .seal import Opener, damaged
-from .sealed import SealedObject
+from .sealed import SealedObject, digest_of
 from .stores.base import MissingError, Store
 from .timeline import Segment, chained
 
@@ -52,7 +52,7 @@ class ContentKeys:
             self._frames[session, sealed] = opener
         return opener
 
-    def timeline(self, data: bytes, timeline: str, what: str) -> tuple[Segment, bytes]:
+    def timeline(self, data: bytes, timeline: str, what: str) -> tuple[Segment, memoryview]:
         """A timeline segment and its column block."""
         sealed = SealedObject(timelines.MAGIC, data, what)
         key = self.key(sealed.session, sealed.sealed_key, what)
@@ -61,21 +61,26 @@ class ContentKeys:
 
 
 class Histories:
-    """Timelines read back, their digests checked against the log."""
+    """Timelines read back, each segment checked against the log: by the digest that is chained over it, or,
+    where a prune compacted it, by the name that the prune's entry vouches for."""
 
     def __init__(self, store: Store, log: Log, contents: ContentKeys) -> None:
         self._store, self._log, self._contents = store, log, contents
 
     def segments(self, timeline: str, until: int | None) -> list[tuple[LogEntry, Segment]]:
-        """All of a timeline's segments up to entry `until`, oldest first. Raises DamageError."""
-        found = []
+        """All of a timeline's segments up to entry `until`, oldest first. Raises DamageError, ForgottenError
+        when the state at `until` was forgotten."""
+        return [(entry, segment) for entry, _, segment in self.each(timeline, until)]
+
+    def each(self, timeline: str, until: int | None = None) -> Iterator[tuple[LogEntry, Chain, Segment]]:
+        """The same one by one, so that no more than one is in memory."""
         digest = ""
         for entry, chain in history_of(self._log, timeline, until):
-            found.append((entry, self._segment(timeline, chain, digest)))
+            yield entry, chain, self.segment(timeline, chain, digest)
             digest = chain.digest
-        return found
 
-    def _segment(self, timeline: str, chain: Chain, previous: str) -> Segment:
+    def segment(self, timeline: str, chain: Chain, previous: str) -> Segment:
+        """One of them, from the store. previous: the timeline's digest before it."""
         what = timelines.name_of(chain.segment)
         try:
             data = self._store.read(what)
@@ -86,7 +91,9 @@ class Histories:
     def opened(self, timeline: str, chain: Chain, previous: str, data: bytes) -> Segment:
         """The segment in `data`, which must continue the timeline as the log says."""
         what = timelines.name_of(chain.segment)
+        if chain.compacted and digest_of(data) != chain.segment:
+            raise damaged(what, "its SHA-256 is not its name")
         segment, block = self._contents.timeline(data, timeline, what)
-        if chained(timeline, previous, block) != chain.digest:
+        if not chain.compacted and chained(timeline, previous, block) != chain.digest:
             raise damaged(what, "it does not continue its timeline")
         return segment

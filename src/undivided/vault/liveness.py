@@ -30,12 +30,14 @@ _AT_ONCE = 1 << 20
 @dataclass(frozen=True)
 class Occupancy:
     """What of an index is alive. chunks: bool per row; frames: bool per frame. Per pack, each name once, in
-    order of the index: packs (hex), size (i8, of the object), live (i8, stored bytes of live frames)."""
+    order of the index: packs (hex), size (i8, of the object), filled and live (i8, stored bytes of its
+    frames, and of the live ones)."""
 
     chunks: Array
     frames: Array
     packs: list[str]
     size: Array
+    filled: Array
     live: Array
 
     def dead(self) -> list[str]:
@@ -45,7 +47,7 @@ class Occupancy:
     def worth_repacking(self, below: float, budget: int) -> list[str]:
         """Packs whose live fraction is below `below`, the cheapest per byte freed first, as long as at most
         `budget` live bytes are to be copied."""
-        fraction = self.live / np.maximum(self.size, 1)
+        fraction = self.live / np.maximum(self.filled, 1)
         chosen = np.flatnonzero((self.live > 0) & (fraction < below))
         chosen = chosen[np.argsort(fraction[chosen], kind="stable")]
         chosen = chosen[np.cumsum(self.live[chosen]) <= budget]
@@ -59,16 +61,22 @@ def occupancy(index: Index, references: Iterable[Array], memory: int = MEMORY) -
     for run in index.runs:
         own = chunks[run.first : run.first + len(run.prefix)]
         frames[run.frame[own].astype(np.int64) + run.first_frame] = True
-    stored = np.zeros(len(index.packs), np.int64)
-    places = np.flatnonzero(frames)
-    np.add.at(stored, index.pack_of(places), index.stored[places].astype(np.int64))
     # A pack may be listed twice, when a commit was overtaken while it merged what the other merged too.
     number: dict[str, int] = {}
     listed = np.array([number.setdefault(name, len(number)) for name in index.packs], np.int64)
-    size, live = np.zeros(len(number), np.int64), np.zeros(len(number), np.int64)
+    size, filled, live = (np.zeros(len(number), np.int64) for _ in range(3))
     size[listed] = index.sizes
-    np.add.at(live, listed, stored)
-    return Occupancy(chunks, frames, list(number), size, live)
+    filled[listed] = _per_pack(index, np.arange(index.frame_count))
+    np.add.at(live, listed, _per_pack(index, np.flatnonzero(frames)))
+    return Occupancy(chunks, frames, list(number), size, filled, live)
+
+
+def _per_pack(index: Index, frames: Array) -> Array:
+    """Stored bytes of these frames in each pack, i8."""
+    stored = np.zeros(len(index.packs), np.int64)
+    if len(frames):
+        np.add.at(stored, index.pack_of(frames), index.stored[frames].astype(np.int64))
+    return stored
 
 
 def live_chunks(index: Index, references: Iterable[Array], memory: int = MEMORY) -> Array:

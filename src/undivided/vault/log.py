@@ -12,10 +12,14 @@ Entries are linked so that nobody has to read the whole log:
     links.index     (on those) the index segments it added
     links.bad       (on those) packs found damaged, out of use from here on
     links.healed    (on those) packs that are whole again, whatever was said of them before
+    links.doomed    (on those) packs that a prune took out of use, to be deleted
+    links.covers    (on those) the index added here holds all there was up to this entry: look no further back
     links.verified  the newest entry, up to and with this one, that says what was verified
+    links.pruned    the newest entry, up to and with this one, that pruned
     links.keys      the newest entry, up to and with this one, that says who can open the vault
-    links.chains    timeline id → {sequence, digest, segment, previous}: as of this commit. sequence is the
-                    entry that last changed it, previous the one that changed it before that
+    links.chains    timeline id → {sequence, digest, segment, previous, base}: as of this commit. sequence is
+                    the entry that last changed it, previous the one that changed it before that, base the
+                    newest that compacted it
 
 A client remembers the head that it saw. A log that no longer contains it was rolled back or forked.
 """
@@ -40,11 +44,17 @@ Make = Callable[[LogEntry | None], tuple[Any, Mapping[str, Any]]]
 """From the last entry to the body and the links (other than data) of the one after it."""
 VERIFIED = "verified"
 """The kind of entry that says what was looked at: verified.py."""
+SESSION = "session"
+"""The kind of entry that announces uploads: session.py."""
+PRUNE = "prune"
+"""The kind of entry that forgets, compacts and dooms: prune.py."""
+Clock = Callable[[], int]
+"""UTC nanoseconds. It decides when something happens, never whether it is safe."""
 KEY = "key"
 """The kind of entry that says who can open the vault: keyring.py."""
-_CHANGES = {"index", "bad", "healed"}
+_CHANGES = {"index", "bad", "healed", "doomed"}
 """Links that change what chunks are known."""
-_NEWEST = {VERIFIED: "verified", KEY: "keys"}
+_NEWEST = {VERIFIED: "verified", PRUNE: "pruned", KEY: "keys"}
 """Kinds, and the link by which every entry leads to the newest of that kind."""
 _ATTEMPTS = 1000
 
@@ -52,8 +62,8 @@ _ATTEMPTS = 1000
 class Log:
     """The log of one vault as this process knows it. Thread-safe."""
 
-    def __init__(self, store: Store, keys: WriterKeys, known: Head | None) -> None:
-        self._store, self._keys = store, keys
+    def __init__(self, store: Store, keys: WriterKeys, known: Head | None, now: Clock = time.time_ns) -> None:
+        self._store, self._keys, self.now = store, keys, now
         self._lock = threading.RLock()
         self._recent: dict[int, LogEntry] = {}
         self.last: LogEntry | None = None
@@ -142,7 +152,7 @@ class Log:
                     linked[link] = number if kind == newest else self.last.links[link] if self.last else 0
                 if changes and "before" not in links:
                     linked["before"] = before
-                now, head = time.time_ns(), self.head
+                now, head = self.now(), self.head
                 entry = Signed(kind, self._keys.vault, number, head.digest, now, body, linked)
                 body = with_signature(authority, entry)
                 data = encode_entry(sealer, session, head, kind, now, body, linked)

@@ -15,6 +15,7 @@ nothing else; docs/vault-format.md has every byte.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -26,11 +27,12 @@ from .contents import ContentKeys
 from .entry import Head, LogEntry
 from .keyring import Ask, Keyring
 from .keys import WriterKeys, new_keys
-from .log import Log
+from .log import Clock, Log
 from .reader import Reader
 from .readme import README
 from .recipients import Secret
 from .report import Damage, Proven, Report, Scope
+from .reserve import restore_reserve
 from .stores.base import ExistsError, Store, uncached
 from .timeline import Segment
 from .verified import last_proven
@@ -38,6 +40,7 @@ from .verify import Progress, Verification
 from .writer import Writer
 
 __all__ = ["Damage", "Head", "LogEntry", "Proven", "Reader", "Report", "Scope", "Segment", "Vault", "Writer"]
+
 
 class Vault:
     """An opened vault. id: 32 hex digits. head: the end of its log as this process knows it; keep it, and
@@ -78,6 +81,7 @@ class Vault:
             if "README" not in unfinished:
                 store.create("README", [README.encode()])
             store.create(CONFIG, [config.encode()])
+            restore_reserve(store)
         except ExistsError as error:
             raise UsageError(f"someone else makes a vault in {store.url}", doing="create a vault") from error
         for name in unfinished:
@@ -94,10 +98,11 @@ class Vault:
         keys: WriterKeys | None = None,
         passphrase: Ask | None = None,
         head: Head | None = None,
+        now: Clock = time.time_ns,
     ) -> Vault:
         """With keys: no secret is needed to write and to read the log; it is asked for when content is.
         Without: it is asked now. passphrase: gives the passphrase, or the key of a key file. head: what this
-        client saw last.
+        client saw last. now: UTC ns, for the times of log entries.
 
         Raises NoVaultError, WrongKeyError, UsageError when neither is given, DamageError when the log no
         longer holds `head`.
@@ -110,11 +115,15 @@ class Vault:
                 f"the writer keys are of another vault than {store.url}",
                 hint="Check which vault and which configuration are used.",
             )
-        return Vault(store, keys, config, Log(store, keys, head), ring)
+        return Vault(store, keys, config, Log(store, keys, head, now), ring)
 
     @property
     def head(self) -> Head:
         return self._log.head
+
+    def refresh(self) -> None:
+        """Reads what others have appended to the log since."""
+        self._log.refresh()
 
     def log(self, after: int = 0) -> Iterator[LogEntry]:
         """All entries after number `after`, in order, authenticated and their chain checked."""

@@ -1,11 +1,13 @@
 """A writer: one session that adds chunks and commits what they mean.
 
     store … store   chunks to packs, as soon as a pack is full             (pipeline.py)
-    commit          remaining packs ▸ index segment ▸ timeline segments ▸ one log entry
+    commit          remaining packs ▸ timeline segments ▸ index segment ▸ one log entry
 
-Only the last step makes anything exist. Before the first pack goes out, an entry "session" says who is about
-to, so that whoever cleans up later knows whose leavings they are. A commit with nothing new writes one log
-entry.
+Only the last step makes anything exist. A commit with nothing new writes one log entry.
+
+What a writer found stored already may be pruned while it works. It takes no lock against that: a commit that
+finds a prune among the entries it had not seen looks every chunk up again that it refers to, and if one is
+gone it raises OvertakenError, and nothing was committed (docs/decisions/commit-protocol.md).
 
 What is known already is not stored again, if its pack is there: packs that are missing, have another size or
 were found damaged do not count, so the next protection puts their chunks anew.
@@ -14,9 +16,8 @@ were found damaged do not count, so the next protection puts their chunks anew.
 from __future__ import annotations
 
 import hashlib
-import os
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -25,27 +26,25 @@ import numpy as np
 from ..model.columns import Array, Ragged
 from ..model.crashpoints import crashpoint
 from ..model.entries import CHUNK_ID_BYTES, Layout
-from . import index as indexes
+from ..model.pieces import Piece
 from . import pack as packs
-from . import timeline as timelines
 from .divide import Divider
-from .entry import PURPOSE as LOG
 from .entry import LogEntry
-from .frames import PURPOSE as FRAME
+from .errors import OvertakenError
 from .index import Index
-from .keys import CONTENT_KEY, KEY_BYTES, WriterKeys, seal_to
+from .keys import WriterKeys
 from .known import known_index
-from .links import Chain, latest_chain
+from .links import Chain, latest_chain, prune_entries
 from .log import Log
 from .merging import Merged, merged
 from .pack import OpenPack, seal_footer
 from .pipeline import Pipeline
-from .seal import Buffer, Sealer
-from .sealed import digest_of, seal_object
 from .segment import StoredPack, segments_of
-from .stores.base import ExistsError, Store, StoreError
+from .session import Session
+from .stores.base import Store, parallel
 from .timeline import Segment
 
+_StoredIndex = tuple[list[str], Merged]
 Body = Mapping[str, Any] | Callable[[Mapping[str, str]], Mapping[str, Any]]
 
 
@@ -55,19 +54,18 @@ class Writer:
 
     def __init__(self, store: Store, keys: WriterKeys, log: Log) -> None:
         self._store, self._keys, self._log = store, keys, log
-        session = keys.new_session()
-        self.session = session.hex()
+        self._session = Session(store, keys, log)
+        self.session = self._session.name
         self.bytes_read = 0
-        self.bytes_stored = 0
-        self._session = session
-        self._log_sealer = Sealer(keys.structure, keys.vault_bytes, session, LOG)
         self._lock = threading.RLock()
-        self._content: _Content | None = None
         self._pipeline: Pipeline | None = None
         self._known: Index | None = None
         self._claimed: set[bytes] = set()
-        self._announced = False
         self._uploaded: list[StoredPack] = []
+
+    @property
+    def bytes_stored(self) -> int:
+        return self._session.bytes_stored
 
     def __enter__(self) -> Writer:
         return self
@@ -83,12 +81,11 @@ class Writer:
             self._pipeline.close()
             self._pipeline = None
 
-    def store(self, pieces: Iterable[tuple[int, Buffer, bool]], rows: int, layout: Layout) -> Ragged:
+    def store(self, pieces: Iterable[Piece], rows: int, layout: Layout) -> Ragged:
         """The content column of `rows` rows: 32-byte chunk ids, joined per row.
 
-        pieces: (row, bytes, whether they end the row's data), rows in any order but each row's pieces
-        together and in order. A buffer may be used again once the next piece is asked for. Returns as soon as
-        every id is known; `commit` waits for the rest.
+        A piece's buffer may be used again once the next piece is asked for. Returns as soon as every id is
+        known; `commit` waits for the rest. Raises what a batch failed with.
         """
         column, read = Divider(self._started(), layout).run(pieces, rows)
         with self._lock:
@@ -108,38 +105,62 @@ class Writer:
         chain = latest_chain(self._log, timeline)
         return chain.digest if chain else ""
 
-    def commit(self, kind: str, segments: Mapping[str, Segment], body: Body) -> LogEntry:
+    def commit(
+        self,
+        kind: str,
+        segments: Mapping[str, Segment],
+        body: Body,
+        goes_on: Mapping[str, str] | None = None,
+    ) -> LogEntry:
         """Makes it exist: everything stored so far, and a segment for each timeline.
 
         body may be a function of {timeline: chain digest after this commit}. It is asked again when another
         writer was quicker; the entry being made is then always the log's head + 1. Empty segments add
-        nothing.
+        nothing. goes_on: the digest of each timeline that its segment was made for, "" for a new one.
+
+        Raises OvertakenError when a chunk that the segments refer to, or a timeline as it is gone on from, is
+        there no more; FencedError when a prune took this session for dead. Then nothing was committed.
         """
         if self._pipeline:
             self._pipeline.drain()
         crashpoint("vault.packs-stored")
-        index = self._store_index()
         blocks = {t: s.encode(t) for t, s in segments.items() if not s.empty}
-        names = {t: self._store_timeline(block) for t, block in blocks.items()}
-        crashpoint("vault.segments-stored")
+        names = {t: self._session.store_timeline(block) for t, block in blocks.items()}
+        while True:
+            with self._lock:
+                uploaded = list(self._uploaded)
+            index = self._store_index(uploaded)
+            crashpoint("vault.segments-stored")
+            seen = self._session.seen
 
-        def make(last: LogEntry | None) -> tuple[Any, Mapping[str, Any]]:
-            number = last.number + 1 if last else 1
-            chains: dict[str, Chain] = {}
-            for timeline in segments:
-                chain = latest_chain(self._log, timeline) or Chain()
-                if timeline in names:
-                    chain = chain.next(timeline, number, names[timeline], blocks[timeline])
-                chains[timeline] = chain
-            made = body({t: c.digest for t, c in chains.items()}) if callable(body) else body
-            links: dict[str, Any] = {"chains": {t: c.record() for t, c in chains.items()}}
-            if index:
-                stored, whole = index
-                links["index"] = stored
-                links["before"] = whole.link(int(last.links["data"]) if last else 0)
-            return {**made, "timelines": names}, links
+            def make(
+                last: LogEntry | None, index: _StoredIndex | None = index, seen: int = seen
+            ) -> tuple[Any, Mapping[str, Any]]:
+                if last and int(last.links["pruned"]) > seen:
+                    raise _NewsError
+                number = last.number + 1 if last else 1
+                chains = {t: latest_chain(self._log, t) or Chain() for t in segments}
+                _refuse_moved(chains, goes_on or {})
+                for timeline, name in names.items():
+                    chains[timeline] = chains[timeline].next(timeline, number, name, blocks[timeline])
+                made = body({t: c.digest for t, c in chains.items()}) if callable(body) else body
+                links: dict[str, Any] = {"chains": {t: c.record() for t, c in chains.items()}}
+                if index:
+                    stored, whole = index
+                    links["index"] = stored
+                    links["before"] = whole.link(int(last.links["data"]) if last else 0)
+                return {**made, "timelines": names}, links
 
-        entry = self._log.append(kind, make, self._session, self._log_sealer)
+            try:
+                entry = self._log.append(kind, make, self._session.id, self._session.log_sealer)
+            except _NewsError:
+                self._catch_up(segments.values(), names.values(), uploaded)
+                continue
+            break
+        with self._lock:
+            stored = {pack.name for pack in uploaded}
+            self._uploaded = [pack for pack in self._uploaded if pack.name not in stored]
+            self._session.committed()
         crashpoint("vault.committed")
         return entry
 
@@ -158,74 +179,59 @@ class Writer:
         return fresh
 
     def _upload(self, pack: OpenPack) -> None:
-        content = self._sealed_content()
-        with self._lock:
-            if not self._announced:
-                record = {"sealed": content.sealed.hex()}
-                self._log.append("session", lambda _: (record, {}), self._session, self._log_sealer)
-                self._announced = True
-                crashpoint("vault.session-logged")
+        own = self._session.content
         table = pack.table()
-        sessions = [(self._session, content.sealed)]
-        footer = seal_footer(content.footers, self._session, table, sessions)
+        sessions = [(self._session.id, own.sealed)]
+        footer = seal_footer(own.footers, self._session.id, table, sessions)
         frames = memoryview(pack.buffer)[: pack.used]
         digest = hashlib.sha256(frames)
         digest.update(footer)
         name = digest.hexdigest()
-        self._create(packs.name_of(name), frames, footer)
+        self._session.create(packs.name_of(name), frames, footer)
         with self._lock:
             self._uploaded.append(StoredPack(name, len(frames) + len(footer), table, sessions))
         crashpoint("vault.pack-stored")
 
     # ── pieces of a commit ──────────────────────────────────────────────────────────────────────────────────
 
-    def _store_index(self) -> tuple[list[str], Merged] | None:
-        with self._lock:
-            uploaded, self._uploaded = self._uploaded, []
+    def _store_index(self, uploaded: Sequence[StoredPack]) -> _StoredIndex | None:
         if not uploaded:
             return None
-        content = self._sealed_content()
         whole = merged(self._store, self._keys, self._log, list(segments_of(uploaded)))
-        names = []
-        for segment in whole.segments:
-            data = segment.seal(content.indexes, self._session)
-            names.append(digest_of(data))
-            self._create(indexes.name_of(names[-1]), data)
-        return names, whole
+        return [self._session.store_index(segment) for segment in whole.segments], whole
 
-    def _store_timeline(self, block: bytes) -> str:
-        content = self._sealed_content()
-        data = seal_object(timelines.MAGIC, content.timelines, self._session, block, content.sealed)
-        name = digest_of(data)
-        self._create(timelines.name_of(name), data)
-        return name
-
-    def _create(self, name: str, *parts: Buffer) -> None:
-        """Stores an object that is named by its bytes. After an error of unknown effect it is read back."""
-        try:
-            self._store.create(name, parts)
-        except StoreError as error:
-            try:
-                same = self._store.read(name) == b"".join(parts)
-            except StoreError:
-                raise error from None
-            if not same:
-                raise (
-                    error
-                    if not isinstance(error, ExistsError)
-                    else StoreError(
-                        "it is there with other bytes", doing=f"create {name}", hint="Run `undivided verify`."
-                    )
-                ) from None
+    def _catch_up(
+        self, segments: Iterable[Segment], stored: Collection[str], uploaded: Sequence[StoredPack]
+    ) -> None:
+        """A prune came since the index was read: is everything that is about to be committed still there?"""
+        self._session.refuse_fenced()
+        own = {pack.name for pack in uploaded}
+        news = list(prune_entries(self._log, self._session.seen))
+        for entry in news:
+            doomed = entry.body["doomed"]
+            if not own.isdisjoint(doomed["packs"]) or not set(stored).isdisjoint(doomed["timeline"]):
+                raise OvertakenError("a prune took what this session stored for leavings")
         with self._lock:
-            self.bytes_stored += sum(len(part) for part in parts)
+            self._session.seen = max(entry.number for entry in news)
+            self._known = None
+            self._claimed = {
+                chunk.tobytes() for pack in uploaded for chunk in pack.table.id.reshape(-1, CHUNK_ID_BYTES)
+            }
+        for segment in segments:
+            content = segment.puts.content
+            ids = content.blob[: content.offsets[-1]]
+            gone = np.flatnonzero(self._index().find(ids) < 0)
+            for chunk in ids.reshape(-1, CHUNK_ID_BYTES)[gone]:
+                if chunk.tobytes() not in self._claimed:
+                    raise OvertakenError("a prune removed content that this point was about to refer to")
 
     def _started(self) -> Pipeline:
         with self._lock:
             if self._pipeline is None:
-                content = self._sealed_content()
+                frames = self._session.content.frames
+                uploads = parallel(self._store)
                 self._pipeline = Pipeline(
-                    self._keys.id, self._session, content.frames, self._claim, self._upload
+                    self._keys.id, self._session.id, frames, self._claim, self._upload, uploads
                 )
             return self._pipeline
 
@@ -236,21 +242,12 @@ class Writer:
                 self._known = known_index(self._store, self._keys, self._log, present)
             return self._known
 
-    def _sealed_content(self) -> _Content:
-        with self._lock:
-            if self._content is None:
-                self._content = _Content(self._keys, self._session)
-            return self._content
+
+class _NewsError(Exception):
+    """A prune came that this writer has not looked at yet."""
 
 
-class _Content:
-    """The session's content key, sealed, and the sealers that need a session with content."""
-
-    def __init__(self, keys: WriterKeys, session: bytes) -> None:
-        vault = keys.vault_bytes
-        key = os.urandom(KEY_BYTES)
-        self.sealed = seal_to(keys.public, key, CONTENT_KEY, vault + session)
-        self.frames = Sealer(key, vault, session, FRAME)
-        self.timelines = Sealer(key, vault, session, timelines.PURPOSE)
-        self.footers = Sealer(keys.structure, vault, session, packs.PURPOSE)
-        self.indexes = Sealer(keys.structure, vault, session, indexes.PURPOSE)
+def _refuse_moved(chains: Mapping[str, Chain], goes_on: Mapping[str, str]) -> None:
+    moved = [timeline for timeline, digest in goes_on.items() if chains[timeline].digest != digest]
+    if moved:
+        raise OvertakenError("another writer went on with the same history, or it was forgotten", moved)

@@ -31,6 +31,10 @@ class ExistsError(StoreError):
     """An object of that name is there already. It is left as it was."""
 
 
+class FullError(StoreError):
+    """There is no room for it."""
+
+
 class TransientError(StoreError):
     """It may pass by itself: the network, a timeout, an overloaded server. Asking again is worth it."""
 

@@ -23,7 +23,7 @@ import secrets
 import threading
 from collections.abc import Iterator, Sequence
 
-from .base import Buffer, ExistsError, MissingError, StoreError
+from .base import Buffer, ExistsError, FullError, MissingError, StoreError
 from .names import checked, checked_prefix
 
 _ATTEMPTS = 2
@@ -263,4 +263,5 @@ def _translated(error: OSError, doing: str) -> StoreError:
     if isinstance(error, FileNotFoundError):
         return MissingError("there is no such object", doing=doing)
     cause = (error.strerror or str(error)).lower()
-    return StoreError(cause, doing=doing, hint=_HINTS.get(error.errno or 0, ""))
+    kind = FullError if error.errno in (errno.ENOSPC, errno.EDQUOT) else StoreError
+    return kind(cause, doing=doing, hint=_HINTS.get(error.errno or 0, ""))
