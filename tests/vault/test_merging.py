@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import os
+import random
+
+import numpy as np
+import pytest
 
 from undivided.model.columns import Ragged
 from undivided.model.entries import Entries
 from undivided.testing.stores import Rival
-from undivided.testing.vaults import contents, protect, segment
+from undivided.testing.vaults import contents, protect, segment, stored_pack
+from undivided.vault import merging
+from undivided.vault import segment as index_segments
+from undivided.vault.index import Index
+from undivided.vault.known import index_links, read_index_segments
 from undivided.vault.links import index_entries
 from undivided.vault.stores.memory import MemoryStore
 from undivided.vault.vault import Segment, Vault
@@ -64,3 +72,73 @@ def test_a_commit_without_data_merges_nothing(store: MemoryStore, vault: Vault) 
     with vault.writer() as writer:
         writer.commit("point", {"t": Segment(Entries.none(), Ragged.of([b"a"]))}, {})
     assert {n for n in store.objects if n.startswith("index/")} == before
+
+
+@pytest.mark.parametrize("link", ["bad", "healed", "doomed"])
+def test_an_entry_that_says_more_of_packs_is_never_passed_over(vault: Vault, link: str) -> None:
+    protect(vault, "p1", {b"a": os.urandom(100)})
+    said = vault._log.append("note", lambda _: ({}, {link: ["00" * 32]}))
+    protect(vault, "p2", {b"b": os.urandom(100)})
+    protect(vault, "p3", {b"c": os.urandom(100)})
+    assert said.number in [entry.number for entry in index_entries(vault._log)]
+    assert len(list(index_entries(vault._log))) == 3
+
+
+def _small(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    monkeypatch.setattr(merging, "MOST_CHUNKS", most)
+    monkeypatch.setattr(index_segments, "MOST_CHUNKS", most)
+
+
+def test_segments_are_not_merged_beyond_their_size_and_stay_few(
+    store: MemoryStore, vault: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _small(monkeypatch, 64)
+    files: dict[bytes, bytes] = {}
+    with vault.writer() as writer:
+        for i in range(60):
+            new = {b"%d-%d" % (i, n): os.urandom(30) for n in range(5)}
+            files.update(new)
+            entry = writer.commit("point", {"t": segment(writer, new)}, {})
+    sizes = [len(s) for s in read_index_segments(store, vault.keys, index_links(vault._log).segments)]
+    assert max(sizes) <= 64
+    assert sum(sizes) == 300
+    assert len(sizes) <= 2 * 300 / 64 + 7
+    assert contents(vault, entry.number, "t") == files
+
+
+def test_one_commit_makes_as_many_segments_as_it_takes(
+    store: MemoryStore, vault: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _small(monkeypatch, 1)
+    first = protect(vault, "p0", {b"x": os.urandom(100)})
+    files = {b"%d" % i: os.urandom(1 << 20) for i in range(70)}
+    entry = protect(vault, "p1", files, timeline="large")
+    assert len(entry.links["index"]) > 1
+    assert entry.links["before"] == first.number
+    fresh = Vault.open(store, keys=vault.keys, passphrase=lambda: PASSPHRASE)
+    assert contents(fresh, entry.number, "large") == files
+    assert fresh.verify(read_data=True).damaged == []
+
+
+def test_an_index_is_rewritten_without_what_is_gone_and_without_repetition(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _small(monkeypatch, 12)
+    rng = random.Random(7)
+    packs = [
+        stored_pack(b"%032d" % i, [[rng.randbytes(32) for _ in range(3)]], 10, (bytes([i]) * 16, b"k"))
+        for i in range(10)
+    ]
+    parts = [index_segments.Segment.of(own) for own in (packs[:2], packs[1:5], packs[4:6], packs[6:])]
+    gone = {packs[1].name, packs[7].name}
+    made = list(merging.rewritten(parts, gone))
+    assert [name for s in made for name in s.names()] == [p.name for p in packs if p.name not in gone]
+    assert [len(s) for s in made] == [12, 12]
+    index = Index(made)
+    for pack in packs:
+        rows = index.find(pack.table.id)
+        assert ((rows < 0) == (pack.name in gone)).all()
+        if pack.name not in gone:
+            places = {index.place(frame) for frame in np.unique(index.frame[rows]).tolist()}
+            assert [(p.pack, p.session) for p in places] == [(pack.name, pack.sessions[0][0])]
+    assert list(merging.rewritten(parts, {p.name for p in packs})) == []
