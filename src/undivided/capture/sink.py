@@ -123,6 +123,8 @@ class ComponentSink:
 
     def segment(self) -> tuple[Entries, Ragged]:
         """What this point adds to the timeline: (puts, tombstones), without what is there already."""
+        if not (self._rows or self._tables or self._dropped or self._images):
+            return Entries.none(), Ragged.empty(0)
         puts = self._puts()
         fresh = set(puts.path.tolist())
         before = self._places_of_previous()

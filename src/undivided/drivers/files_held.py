@@ -59,6 +59,7 @@ class HeldSession:
         self._restless: set[bytes] = set()
         self._rate = float(LIMIT)
         self._waiting = 0.0
+        self._same = False
         self._final: Walk | None = None
         self._token = new_token()
 
@@ -84,6 +85,7 @@ class HeldSession:
         first = follow.start()
         refuse_gaps(first.unreadable)
         rows, vanished = self._tree.changed(first, sink)
+        self._same = not len(rows) and not vanished
         sink.drop(vanished)
         self._read(sink, follow, first.take(rows))
         changes = Changes(root.device, {}, [], [])
@@ -140,9 +142,12 @@ class HeldSession:
 
     def finish(self, sink: Sink) -> Mapping[str, Any]:
         follow, rest = self._prepared()
+        follow.end()
         sink.drop(self._gone)
         rest.put(sink)
         self._final = follow.known.merged()
+        if self._same and self._final is follow.known.base:
+            self._token = self._tree.remembered or self._token
         if self._hold:
             missed = follow.missed(self._marked_ns)
             if missed:

@@ -71,6 +71,8 @@ class SnapshotSession:
             refuse_gaps(now.unreadable)
             _refuse_nested(now)
             rows, vanished = self._tree.changed(now, sink)
+            if not len(rows) and not vanished:
+                self._token = self._tree.remembered or self._token
             sink.drop(vanished)
             reading = read_into(sink, root, now.take(rows))
         restless = reading.unsettled + reading.vanished

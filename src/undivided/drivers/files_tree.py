@@ -54,8 +54,8 @@ class Tree:
         """(rows of `now` to read, paths that are gone since the last point). Everything is to be read when
         the last walk is not known here; what the vault has already is not stored again."""
         before = None
-        if self.previous is not None and self.cache is not None:
-            before = recall_walk(self.cache, self.previous.state.get("walk"))
+        if self.cache is not None:
+            before = recall_walk(self.cache, self.remembered)
         if before is None:
             sink.replace(ROOT)
             old = sink.entries.path
@@ -64,8 +64,15 @@ class Tree:
         unlike = difference(*before, now)
         return np.flatnonzero(unlike.changed), unlike.vanished.tolist()
 
+    @property
+    def remembered(self) -> str | None:
+        """The token of the last point's walk."""
+        return self.previous.state.get("walk") if self.previous else None
+
     def remember(self, token: str, walk: Walk, began_ns: int) -> None:
-        if self.cache is not None:
+        """For the next point. A walk that found nothing changed carries the last one's token: what is kept
+        already says the same."""
+        if self.cache is not None and token != self.remembered:
             remember_walk(self.cache, token, walk, began_ns)
 
 

@@ -121,6 +121,10 @@ class Follow:
         paths = [now.entries.path[row] for row in np.flatnonzero(unlike).tolist()]
         return [path for path in paths if self._is_missed(path, before_ns, deadline)]
 
+    def end(self) -> None:
+        """No changes will be asked for any more."""
+        self._watch.end()
+
     def close(self) -> None:
         self._watch.close()
 

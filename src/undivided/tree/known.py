@@ -41,7 +41,7 @@ class Known:
     def __init__(self, base: Walk, device: int) -> None:
         self.count = len(base)
         self.size = int(base.entries.size.sum())
-        self._base = base
+        self.base = base
         self._device = device
         self._paths = base.entries.path
         self._over: dict[bytes, os.stat_result | None] = {}
@@ -53,11 +53,11 @@ class Known:
         row = self._row(path)
         if row == len(self._paths) or self._paths[row] != path:
             return None
-        entries = self._base.entries
+        entries = self.base.entries
         return Seen(
             bool(entries.kind[row] == Kind.DIRECTORY),
-            int(self._base.ino[row]),
-            int(self._base.ctime_ns[row]),
+            int(self.base.ino[row]),
+            int(self.base.ctime_ns[row]),
             int(entries.mtime_ns[row]),
             int(entries.size[row]),
         )
@@ -84,7 +84,7 @@ class Known:
 
     def linked(self) -> list[bytes]:
         """Paths of files that have further names, through which they can change unseen."""
-        rows = np.flatnonzero(self._base.entries.link).tolist()
+        rows = np.flatnonzero(self.base.entries.link).tolist()
         paths = [path for row in rows if (path := self._paths[row]) not in self._over]
         return paths + [p for p, found in self._over.items() if found and _has_names(found)]
 
@@ -93,22 +93,22 @@ class Known:
         inodes = {each.st_ino for each in found if _has_names(each)}
         if not inodes:
             return []
-        rows = np.flatnonzero(np.isin(self._base.ino, np.array(list(inodes), np.uint64))).tolist()
+        rows = np.flatnonzero(np.isin(self.base.ino, np.array(list(inodes), np.uint64))).tolist()
         paths = [path for row in rows if (path := self._paths[row]) not in self._over]
         return paths + [p for p, seen in self._over.items() if seen and seen.st_ino in inodes]
 
     def merged(self) -> Walk:
         """Everything as one walk, sorted."""
         if not self._over:
-            return self._base
-        keep = np.ones(len(self._base), np.bool_)
+            return self.base
+        keep = np.ones(len(self.base), np.bool_)
         for path in self._over:
             row = self._row(path)
             if row < len(keep) and self._paths[row] == path:
                 keep[row] = False
         seen = {path: found for path, found in self._over.items() if found}
         whole = Walk.concat(
-            [self._base.take(np.flatnonzero(keep)), Walk.of(list(seen), list(seen.values()), self._device)]
+            [self.base.take(np.flatnonzero(keep)), Walk.of(list(seen), list(seen.values()), self._device)]
         )
         paths = whole.entries.path.tolist()
         return whole.take(np.array(sorted(range(len(paths)), key=paths.__getitem__), np.int64))

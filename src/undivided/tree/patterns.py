@@ -28,6 +28,8 @@ class Patterns:
         """Raises UsageError for a pattern that cannot be one."""
         self.any = bool(include or exclude)
         self.selective = bool(include)
+        self.excludes_files = not all(pattern.endswith("/") for pattern in exclude)
+        """False when only directories can be left out: a walk need not ask of each file then."""
         self._excluded = _matcher(exclude, inside=False)
         self._hollow = _matcher([p[:-3] for p in exclude if p.endswith("/**")], inside=False, anchored=True)
         self._included = _matcher(include, inside=True)

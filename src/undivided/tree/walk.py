@@ -178,7 +178,8 @@ class _Walker:
 
     def _list(self, fd: int, path: bytes) -> list[tuple[bytes, os.stat_result]]:
         prefix = b"" if path == ROOT else path + b"/"
-        patterns = self.patterns if self.patterns.any else None
+        excludes = self.patterns.excludes
+        of_files, of_directories = self.patterns.excludes_files, self.patterns.any
         take, keep, look = self.paths.append, self.found.append, os.stat
         below = []
         # By a path of bytes, because by a descriptor names come as text and would all be encoded again.
@@ -189,11 +190,10 @@ class _Walker:
                 continue
             child = prefix + name
             is_directory = found.st_mode & 0o170000 == 0o040000
-            if patterns and patterns.excludes(child, directory=is_directory):
-                continue
             if is_directory:
-                below.append((child, found))
-            else:
+                if not (of_directories and excludes(child, directory=True)):
+                    below.append((child, found))
+            elif not (of_files and excludes(child, directory=False)):
                 take(child)
                 keep(found)
         return below

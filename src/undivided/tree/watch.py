@@ -40,6 +40,7 @@ class Watch:
         self._lock = threading.Lock()
         self._paths: dict[int, bytes] = {}
         self._touched: set[bytes] = set()
+        self._thread: threading.Thread | None = None
         self._fd = _libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
         self._wake = os.eventfd(0)
         if self._fd < 0:
@@ -58,7 +59,8 @@ class Watch:
                 if ctypes.get_errno() not in (errno.ENOENT, errno.ENOTDIR):
                     self.lost = True
                 return
-            self._drain()
+            if number in self._paths:
+                self._drain()  # what has come until now was meant for the old path
             self._paths[number] = path
 
     def taken(self) -> set[bytes]:
@@ -73,13 +75,17 @@ class Watch:
         if self._fd >= 0:
             self.lost = False
 
-    def close(self) -> None:
-        if self._fd >= 0:
-            os.eventfd_write(self._wake, 1)
-            self._thread.join()
-            os.close(self._fd)
-            self._fd = -1
+    def end(self) -> None:
+        """Nothing will be asked any more. The kernel takes 15 ms to let ten thousand watches go: the thread
+        waits for it, not the caller. Idempotent."""
         if self._wake >= 0:
+            os.eventfd_write(self._wake, 1)
+
+    def close(self) -> None:
+        if self._wake >= 0:
+            self.end()
+            if self._thread:
+                self._thread.join()
             os.close(self._wake)
             self._wake = -1
 
@@ -90,6 +96,9 @@ class Watch:
         while True:
             ready = [fd for fd, _ in poll.poll()]
             if self._wake in ready:
+                with self._lock:
+                    fd, self._fd = self._fd, -1
+                os.close(fd)
                 return
             with self._lock:
                 self._drain()
