@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ..model.point import RecoveryPoint
     from ..model.service import Service
     from ..vault.keys import WriterKeys
+    from ..vault.recipients import Secret
     from ..vault.vault import Vault
 
 
@@ -94,18 +95,34 @@ class Context:
         from ..vault.vault import Head, Vault
 
         store = open_store(self.config.vaults[NEAR], self.state / "cache")
-        return Vault.open(store, keys=self._keys, passphrase=lambda: self._passphrase, head=Head(*head))
+        return Vault.open(store, keys=self._keys, passphrase=lambda: self._secret, head=Head(*head))
 
     @cached_property
-    def _passphrase(self) -> str:
-        from .passphrase import passphrase
+    def _secret(self) -> Secret:
+        from .secret import secret
 
-        return passphrase()
+        return secret()
 
     def ask_passphrase(self) -> None:
         """Asks for it now, if somebody is there to ask: later a progress bar would cover the prompt."""
         if sys.stdin.isatty() and sys.stderr.isatty():
-            _ = self._passphrase
+            _ = self._secret
+
+    def keys_of_vault(self) -> WriterKeys:
+        """The writer keys as the vault holds them, which takes a secret, whatever this machine has."""
+        from ..vault.stores.registry import open_store
+        from ..vault.vault import Head, Vault
+
+        number, digest = self._catalog.head
+        head = Head(number, digest) if number else None
+        opened = Vault.open(open_store(self.config.vaults[NEAR]), passphrase=lambda: self._secret, head=head)
+        if self._catalog.vault not in ("", opened.id):
+            raise UsageError(
+                f"another vault is there than before: {opened.id}",
+                doing="fetch the keys",
+                hint="Is the right disk mounted? `undivided catalog rebuild` takes it as it is.",
+            )
+        return opened.keys
 
     @cached_property
     def _keys(self) -> WriterKeys:
@@ -123,7 +140,7 @@ class Context:
             raise WrongKeyError(
                 error.cause,
                 doing=f"read {self.key_file()}",
-                hint="Move it away and run `undivided init`: it gets the keys again by the passphrase.",
+                hint="`undivided vault key renew` gets the keys again by the passphrase.",
             ) from None
         except OSError as error:
             raise refused(error, f"read {self.key_file()}") from error

@@ -15,8 +15,9 @@ from .config import NEAR, write_config
 from .context import Context
 from .options import COMMON, Common
 from .output import emit
-from .passphrase import new_passphrase, passphrase
+from .passphrase import new_passphrase
 from .places import make_directory, save_new
+from .secret import given_key, secret
 
 if TYPE_CHECKING:
     from ..vault.stores.base import Store
@@ -27,7 +28,8 @@ def init(*, vault: str | None = None, common: Common = COMMON) -> int:
 
     Overwrites nothing; repeating is safe. The passphrase comes from
     UNDIVIDED_PASSPHRASE, UNDIVIDED_PASSPHRASE_FILE (a file's name) or
-    UNDIVIDED_PASSPHRASE_COMMAND (a program to call), or is asked for.
+    UNDIVIDED_PASSPHRASE_COMMAND (a program to call), or is asked for; or
+    UNDIVIDED_KEY_FILE names a key file or a recovery kit instead.
     Without it nothing can be recovered: keep it somewhere else, too.
 
     Example: undivided init --vault /mnt/backup/undivided
@@ -100,12 +102,12 @@ def _keys(context: Context, where: str, did: list[str]) -> None:
         return
     store = open_store(where)
     if _is_vault(store):
-        opened = Vault.open(store, passphrase=passphrase)
+        opened = Vault.open(store, passphrase=secret)
         did.append(f"joined the vault {where}")
     else:
-        secret = new_passphrase()
+        first = given_key() or new_passphrase()
         probe(store)
-        opened = Vault.create(store, secret)
+        opened = Vault.create(store, first)
         did.append(f"made the vault {where}")
     if not save_new(path, opened.keys.encode()) and path.read_bytes() != opened.keys.encode():
         raise UndividedError("another init made other keys meanwhile", doing=f"write {path}")

@@ -1,4 +1,4 @@
-"""The vault's passphrase: from the environment, a file or a command, else asked for on a terminal.
+"""A passphrase: from the environment, a file or a command, else asked for on a terminal.
 
 It never comes from an argument, where `ps` would show it to everyone.
 """
@@ -47,12 +47,16 @@ def given(variable: str = "UNDIVIDED_PASSPHRASE") -> str | None:
         return environment[variable]
     if file := environment.get(f"{variable}_FILE"):
         return _from({"file": file}, f"{variable}_FILE")
-    if command := environment.get(f"{variable}_COMMAND"):
-        try:
-            return _from({"command": shlex.split(command)}, f"{variable}_COMMAND")
-        except ValueError as error:
-            raise UsageError(f"cannot be read: {error}", doing=f"{variable}_COMMAND") from None
-    return None
+    return from_command(f"{variable}_COMMAND")
+
+
+def from_command(variable: str) -> str | None:
+    """What the program prints that the environment variable calls; None when it is not set."""
+    command = os.environ.get(variable)
+    try:
+        return _from({"command": shlex.split(command)}, variable) if command else None
+    except ValueError as error:
+        raise UsageError(f"cannot be read: {error}", doing=variable) from None
 
 
 def _from(spec: dict[str, object], variable: str) -> str | None:

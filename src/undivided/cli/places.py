@@ -14,6 +14,7 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
+from ..model.crashpoints import crashpoint
 from ..model.errors import UndividedError
 
 _HINTS = {
@@ -80,7 +81,9 @@ def save(path: Path, data: bytes, mode: int = 0o600) -> None:
     """Writes or replaces the file, durably."""
     with _translated(path):
         aside = _write_aside(path, data, mode)
+        crashpoint("save.written")
         aside.replace(path)
+        crashpoint("save.replaced")
         _sync_directory(path.parent)
 
 
@@ -88,12 +91,14 @@ def save_new(path: Path, data: bytes, mode: int = 0o600) -> bool:
     """Writes the file, durably, unless one is there, which is then left alone: returns False."""
     with _translated(path):
         aside = _write_aside(path, data, mode)
+        crashpoint("save.written")
         try:
             os.link(aside, path)
         except FileExistsError:
             return False
         finally:
             aside.unlink()
+        crashpoint("save.replaced")
         _sync_directory(path.parent)
         return True
 

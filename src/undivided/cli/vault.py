@@ -1,18 +1,14 @@
-"""`undivided vault …`: the near vault and the passphrases that open it."""
+"""`undivided vault …`: the near vault."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..model.errors import UsageError
 from ..model.times import iso_utc, local
 from .config import NEAR
 from .options import COMMON, Common
-from .output import emit, plural, size, table
-from .passphrase import new_passphrase
-
-NEW = "UNDIVIDED_NEW_PASSPHRASE"
+from .output import emit, plural, size
 
 
 def info(*, common: Common = COMMON) -> int:
@@ -48,58 +44,23 @@ def _story(record: Mapping[str, Any], created_ns: int) -> Iterator[str]:
         yield f"    {kind}: {plural(count['objects'], 'object')}, {size(count['bytes'])}"
 
 
-def key_list(*, common: Common = COMMON) -> int:
-    """List the passphrases that open the vault, by id and label.
+def kit(*, label: str = "recovery kit", common: Common = COMMON) -> int:
+    """Print a recovery kit: a page that opens the vault, for the safe.
 
-    Example: undivided vault key list
-    """
-    found = common.open().vault.recipients()
-    records = [
-        {"id": r["id"], "kind": r["kind"], "label": r["label"], "created": iso_utc(r["created_ns"])}
-        for r in found
-    ]
-    rows = [[r["id"], r["kind"], r["label"], local(r["created_ns"])] for r in found]
-    emit(common.json, {"keys": records}, table(["ID", "KIND", "LABEL", "CREATED"], rows))
-    return 0
+    The page says where the vault is and how to recover, step by step, and
+    holds a key of its own: `undivided vault key list` shows it, and it can be
+    removed like any other. Whoever holds the page can read everything.
 
-
-def key_add(*, label: str = "", common: Common = COMMON) -> int:
-    """Add a passphrase; the ones there are stay.
-
-    Needs one that opens the vault. The new one comes from
-    UNDIVIDED_NEW_PASSPHRASE, UNDIVIDED_NEW_PASSPHRASE_FILE or
-    UNDIVIDED_NEW_PASSPHRASE_COMMAND, or is asked for.
-
-    Example: undivided vault key add --label "safe in the cellar"
+    Example: undivided vault kit > kit.txt
 
     Parameters
     ----------
     label:
-        What to call it in lists.
+        What to call its key in lists.
     """
-    vault = common.open().vault
-    added = vault.add_recipient(new_passphrase(NEW), label)
-    emit(common.json, {"id": added, "label": label}, [f"added {added}"])
-    return 0
+    from .kit import make_kit
 
-
-def key_remove(id: str, /, *, common: Common = COMMON) -> int:
-    """Remove a passphrase.
-
-    The last one stays: without it nothing could be recovered.
-
-    Example: undivided vault key remove 5f2c81d09a3be644
-
-    Parameters
-    ----------
-    id:
-        As `undivided vault key list` shows it, or its beginning.
-    """
-    vault = common.open().vault
-    found = [r["id"] for r in vault.recipients() if r["id"].startswith(id)]
-    if len(found) != 1:
-        cause = f"no key begins with {id!r}" if not found else f"several keys begin with {id!r}"
-        raise UsageError(cause, hint="`undivided vault key list` shows them.")
-    vault.remove_recipient(found[0])
-    emit(common.json, {"id": found[0], "result": "removed"}, [f"removed {found[0]}"])
+    context = common.open()
+    text, id = make_kit(context.vault, context.config.vaults[NEAR], label)
+    emit(common.json, {"id": id, "label": label, "text": text}, text.splitlines())
     return 0

@@ -57,6 +57,21 @@ PRUNE = (
     "prune.deleting",
     "prune.done",
 )
+KEYS = (
+    "key.recorded",
+    "key.sealed",
+    "key.added",
+    "key.struck",
+    "key.removed",
+    "rotate.sealed",
+    "rotate.recorded",
+    "rotate.committed",
+    "rotate.saved",
+)
+SAVE = (
+    "save.written",
+    "save.replaced",
+)
 
 
 def crashpoint(name: str) -> None:

@@ -194,6 +194,14 @@ class Vault:
         """Takes one away: see keyring.py. Raises UsageError for an unknown or the last one."""
         self._ring.remove(self._log, recipient)
 
+    def holders(self) -> list[dict[str, Any]]:
+        """Who could open the vault after `rotate`, as the log says; needs the passphrase. As `recipients`, of
+        kind "missing" where the recipient itself is gone."""
+        stored = {r["id"]: r for r in self.recipients()}
+        self._log.refresh()
+        unknown = {"kind": "missing", "label": "", "created_ns": 0}
+        return [{"id": id, **stored.get(id, unknown)} for id in self._ring.roster(self._log, self._log.last)]
+
     def rotate(self) -> WriterKeys:
         """New keys from now on: see keyring.py. Open the vault anew with what it returns."""
         return self._ring.rotate(self._log)
