@@ -74,6 +74,62 @@ def test_a_missing_pack_is_named(store: MemoryStore, vault: Vault) -> None:
             read(vault, entry.number)
 
 
+def elsewhere(store: MemoryStore) -> Vault:
+    """The vault as another program has it open."""
+    return Vault.open(store, passphrase=lambda: "correct horse")
+
+
+def packs_of(store: MemoryStore) -> list[str]:
+    return [name for name in store.objects if name.startswith("packs/")]
+
+
+def move(store: MemoryStore, files: dict[bytes, bytes]) -> None:
+    """The files get into other packs, and those that held them go."""
+    old, other = packs_of(store), elsewhere(store)
+    other.condemn([name.rpartition("/")[2] for name in old])
+    protect(other, "again", files)
+    for name in old:
+        store.delete(name)
+
+
+def test_what_has_moved_to_another_pack_is_found_there(store: MemoryStore, vault: Vault) -> None:
+    files = {b"a": os.urandom(5000), b"b": os.urandom(3_000_000), b"c": os.urandom(70_000)}
+    entry = protect(vault, "p1", files)
+    reader = vault.reader()
+    state = reader.state(TIMELINE, entry.number)
+    paths = state.path.tolist()
+    chunks = reader.read(state.chunks(paths.index(b"b")))
+    first = next(chunks)
+    move(store, files)
+    assert first + b"".join(chunks) == files[b"b"]
+
+    move(store, files)
+    got = {path: bytearray(len(data)) for path, data in files.items()}
+    told: list[int] = []
+
+    def write(row: int, at: int, data: memoryview) -> None:
+        got[paths[row]][at : at + len(data)] = data
+
+    reader.scatter(state.content, np.arange(len(state)), write, told.append)
+    assert got == files
+    assert sum(told) == sum(map(len, files.values()))
+
+
+def test_a_pack_that_went_with_what_lived_in_it_is_damage(store: MemoryStore, vault: Vault) -> None:
+    entry = protect(vault, "p1", {b"a": os.urandom(5000)})
+    (pack,) = packs_of(store)
+    reader = vault.reader()
+    state = reader.state(TIMELINE, entry.number)
+    reader.lengths(state.content)  # it knows the index from here on
+    store.delete(pack)
+    protect(elsewhere(store), "p2", {b"b": os.urandom(5000)})  # a newer index, which knows no better
+    with pytest.raises(DamageError, match=f"{pack} is missing"):
+        list(reader.read(state.chunks(0)))
+    protect(elsewhere(store), "p3", {b"b": os.urandom(5000)})
+    with pytest.raises(DamageError, match=f"{pack} is missing"):
+        reader.scatter(state.content, np.arange(1), lambda row, at, data: None)
+
+
 def test_the_history_tells_what_each_commit_did(vault: Vault) -> None:
     protect(vault, "p1", {b"a": b"1"})
     protect(vault, "p2", {})

@@ -24,8 +24,8 @@ import numpy as np
 from ..model.columns import decode, encode
 from ..model.errors import DamageError
 from .keys import WriterKeys
-from .seal import TAG_BYTES, Opener, Sealer, damaged
-from .stores.base import Store, StoreError
+from .seal import DAMAGE_HINT, TAG_BYTES, Opener, Sealer, damaged
+from .stores.base import MissingError, Store, StoreError
 from .table import SessionKeys, Table
 
 MAGIC = b"UDP1"
@@ -35,16 +35,23 @@ CAPACITY = 32 << 20
 """Frames fill a pack up to here; the footer comes on top."""
 
 
+class GoneError(DamageError):
+    """The pack is not there: lost, or given up by a prune since the index that names it was read."""
+
+
 def name_of(digest: str) -> str:
     """The object of the pack whose bytes have this SHA-256 (hex)."""
     return f"packs/{digest[:2]}/{digest}"
 
 
 def read_part(store: Store, digest: str, start: int, length: int) -> bytes:
-    """Bytes of a pack that must be there. Raises DamageError naming the pack when they are not."""
+    """Bytes of a pack that must be there. Raises DamageError naming the pack when they are not: GoneError
+    when there is no such pack at all."""
     what = name_of(digest)
     try:
         return store.read(what, start, length)
+    except MissingError as error:
+        raise GoneError(f"{what} is missing", hint=DAMAGE_HINT) from error
     except StoreError as error:
         raise damaged(what, f"it cannot be read ({error.cause})") from error
 
@@ -118,19 +125,30 @@ class Footer:
     table: Table
 
 
-def open_footer(keys: WriterKeys, pack: bytes | memoryview, what: str) -> Footer:
-    """The footer of a whole pack in memory. Raises DamageError naming `what`."""
+def read_footer(store: Store, keys: WriterKeys, digest: str, size: int) -> Footer:
+    """The footer of a pack of this size in the store, without reading its frames. Raises DamageError."""
+    if size < TRAILER.size:
+        raise damaged(name_of(digest), "it is too short")
+    *_, length = TRAILER.unpack(read_part(store, digest, size - TRAILER.size, TRAILER.size))
+    whole = min(size, TRAILER.size + int(length))
+    return open_footer(keys, read_part(store, digest, size - whole, whole), name_of(digest), size)
+
+
+def open_footer(keys: WriterKeys, pack: bytes | memoryview, what: str, size: int | None = None) -> Footer:
+    """The footer of a pack in memory; size: of the whole, when this is only its end. Raises DamageError
+    naming `what`."""
     view = memoryview(pack)
     trailer = bytes(view[-TRAILER.size :])
     if len(trailer) < TRAILER.size:
         raise damaged(what, "it is too short")
     magic, session, counter, length = TRAILER.unpack(trailer)
-    frames = len(view) - TRAILER.size - length
+    frames = (len(view) if size is None else size) - TRAILER.size - length
     if magic != MAGIC or frames < 0:
         raise damaged(what, "it does not end as a pack")
+    sealed = view[max(0, len(view) - TRAILER.size - length) : -TRAILER.size]
     opener = Opener(keys.structure_of(session, what), keys.vault_bytes, session, PURPOSE)
     try:
-        columns, header = decode(bytes(opener.open(counter, view[frames : frames + length], trailer, what)))
+        columns, header = decode(bytes(opener.open(counter, sealed, trailer, what)))
         sessions = [(bytes.fromhex(s), bytes.fromhex(k)) for s, k in header["sessions"]]
         table = Table.of(columns, len(sessions))
     except (DamageError, ValueError, KeyError, TypeError) as error:

@@ -2,6 +2,9 @@
 
 A frame opens only under its session's key and its own nonce; then each chunk's id is computed again from its
 bytes. So what a reader returns is what was stored, or it raises DamageError with the name of the object.
+
+A reader may live for days, as a mount does, and packs go when a prune has copied what lives in them. So a
+pack that is gone sends it back to the log once, for a newer index; it is damage only if there is none.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ from . import pack as packs
 from .contents import ContentKeys, Histories, Unlock
 from .entry import LogEntry
 from .frames import FrameDecoder
-from .index import Index
+from .index import Index, Place
 from .keys import WriterKeys
 from .known import known_index
 from .log import Log
@@ -43,13 +46,12 @@ class Reader:
         self._lock = threading.Lock()
         self._known: Index | None = None
         self._known_at = -1
-        self._frames: OrderedDict[int, bytes] = OrderedDict()
+        self._frames: OrderedDict[tuple[str, int], bytes] = OrderedDict()
         self._decoder = FrameDecoder()
 
     def state(self, timeline: str, at: int) -> Entries:
         """The timeline as of log entry `at`, sorted by path; empty when it had nothing yet."""
-        if at > self._log.head.number:
-            self._log.refresh()
+        self._log.refresh()
         return fold([segment for _, segment in self._histories.segments(timeline, at)])
 
     def history(self, timeline: str, until: int | None = None) -> Iterator[tuple[LogEntry, Segment]]:
@@ -64,27 +66,39 @@ class Reader:
 
     def read(self, chunk_ids: Sequence[bytes]) -> Iterator[bytes]:
         """The chunks, in order. Frames lately used are kept, so neighbours cost one frame."""
-        index = self._index()
         for start in range(0, len(chunk_ids), _AT_ONCE):
             wanted = chunk_ids[start : start + _AT_ONCE]
-            rows = self._rows(index, np.frombuffer(b"".join(wanted), np.uint8))
-            for chunk, row in zip(wanted, rows.tolist(), strict=True):
-                frame = int(index.frame[row])
-                plain = self._frame(index, frame)
-                offset = int(index.offset[row])
-                data = plain[offset : offset + int(index.length[row])]
-                check_chunk(self._keys.id, chunk, data, index.place(frame).pack)
-                yield data
+            while wanted:
+                index = self._index()
+                rows = self._rows(index, np.frombuffer(b"".join(wanted), np.uint8)).tolist()
+                given = 0
+                try:
+                    for chunk, row in zip(wanted, rows, strict=True):
+                        data = self._chunk(index, chunk, row)
+                        given += 1
+                        yield data
+                except packs.GoneError:
+                    if self._newer(index) is None:
+                        raise
+                wanted = wanted[given:]
 
-    def scatter(self, content: Ragged, rows: Array, write: Callable[[int, int, memoryview], None]) -> None:
+    def scatter(
+        self,
+        content: Ragged,
+        rows: Array,
+        write: Callable[[int, int, memoryview], None],
+        done: Callable[[int], None] = lambda _: None,
+    ) -> None:
         """Gives every row in `rows` its content: write(row, offset within the row's content, data).
 
         Every needed frame is read and opened once, in the order in which they lie in the packs, by one thread
         per core, in bounded memory; a chunk of many rows is given to each. `write` is called from these
-        threads. Raises the first error of any of them, DamageError among them.
+        threads, and `done` after each frame with the bytes written since. Raises the first error of any of
+        them, DamageError among them.
         """
         index = self._index()
-        Scatter(self._store, self._keys.id, self._contents, index, self._rows).run(content, rows, write)
+        scatter = Scatter(self._store, self._keys.id, self._contents, index, self._rows, self._newer)
+        scatter.run(content, rows, write, done)
 
     def _index(self) -> Index:
         with self._lock:
@@ -93,8 +107,13 @@ class Reader:
             if self._known is None or self._known_at != newest:
                 self._known = known_index(self._store, self._keys, self._log)
                 self._known_at = newest
-                self._frames.clear()
             return self._known
+
+    def _newer(self, index: Index) -> Index | None:
+        """What the log knows now, if that is newer than `index`."""
+        self._log.refresh()
+        newest = self._index()
+        return None if newest is index else newest
 
     def _rows(self, index: Index, ids: Array) -> Array:
         """Rows of the index for flat ids. Raises DamageError when one is unknown."""
@@ -108,13 +127,19 @@ class Reader:
             )
         return rows
 
-    def _frame(self, index: Index, frame: int) -> bytes:
+    def _chunk(self, index: Index, chunk: bytes, row: int) -> bytes:
+        place = index.place(int(index.frame[row]))
+        offset = int(index.offset[row])
+        data = self._frame(place)[offset : offset + int(index.length[row])]
+        check_chunk(self._keys.id, chunk, data, place.pack)
+        return data
+
+    def _frame(self, place: Place) -> bytes:
         with self._lock:
-            known = self._frames.get(frame)
+            known = self._frames.get((place.pack, place.offset))
             if known is not None:
-                self._frames.move_to_end(frame)
+                self._frames.move_to_end((place.pack, place.offset))
                 return known
-            place = index.place(frame)
             sealed = packs.read_part(self._store, place.pack, place.offset, place.stored)
             what = packs.name_of(place.pack)
             opener = self._contents.frames(place.session, place.sealed_key, what)
@@ -123,7 +148,7 @@ class Reader:
                     opener, place.session, place.counter, place.codec, memoryview(sealed), place.plain, what
                 )
             )
-            self._frames[frame] = plain
+            self._frames[place.pack, place.offset] = plain
             if len(self._frames) > _CACHED_FRAMES:
                 self._frames.popitem(last=False)
             return plain

@@ -3,6 +3,9 @@
 Reading file by file opens a frame of many small files many times, or keeps frames in memory on a guess. Here
 the needed chunks are sorted by where they lie; runs of neighbouring frames are read in one go, each frame is
 opened once, and each of its chunks goes to every place that wants it.
+
+A prune may give up a pack while a restore goes on, once it has copied what lives in it elsewhere. So what lay
+in a pack that is gone is looked up again in the newest index; only when that knows no better it is damage.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from blake3 import blake3
 
 from ..model.columns import Array, Ragged
 from ..model.entries import CHUNK_ID_BYTES
+from ..model.errors import DamageError
 from . import pack as packs
 from .contents import ContentKeys
 from .frames import FrameDecoder
@@ -26,10 +30,15 @@ from .seal import damaged
 from .stores.base import Store
 
 Write = Callable[[int, int, memoryview], None]
+Done = Callable[[int], None]
 _RUN = 4 << 20
 """Stored bytes read in one go."""
 _GAP = 256 << 10
 """Unneeded bytes between two frames that are cheaper to read than to skip."""
+_MANY = 8
+"""Chunks that make a frame one of small files. Giving these out is many short calls into the kernel, and
+threads that take turns at the interpreter for each of them spend more on the turns than on the calls: so one
+gives out at a time, while the others read and open the next frames."""
 _THREADS = max(2, min(8, os.cpu_count() or 2))
 
 
@@ -44,6 +53,11 @@ class _Wanted:
     at: Array
     id: Array
 
+    def part(self, spans: list[tuple[int, int]]) -> tuple[Array, Array, Array]:
+        """(id, row, at) of the places from each first to its end."""
+        which = np.concatenate([np.arange(first, end) for first, end in spans])
+        return self.id[which], self.row[which], self.at[which]
+
 
 @dataclass(frozen=True)
 class _Run:
@@ -56,7 +70,7 @@ class _Run:
 
 
 class Scatter:
-    """One bulk restore."""
+    """One bulk restore. newer: an index that is newer than the one given to it, None when there is none."""
 
     def __init__(
         self,
@@ -65,19 +79,33 @@ class Scatter:
         contents: ContentKeys,
         index: Index,
         rows_of: Callable[[Index, Array], Array],
+        newer: Callable[[Index], Index | None],
     ) -> None:
         self._store, self._id_key, self._contents, self._index = store, id_key, contents, index
-        self._rows_of = rows_of
+        self._rows_of, self._newer = rows_of, newer
         self._failure: BaseException | None = None
+        self._lock = threading.Lock()
+        self._giving = threading.Lock()
+        self._fresh: Index | None = None
+        self._gone: list[tuple[int, int]] = []
 
-    def run(self, content: Ragged, rows: Array, write: Write) -> None:
+    def run(self, content: Ragged, rows: Array, write: Write, done: Done) -> None:
         wanted = self._wanted(content, rows)
+        self._give_all(wanted, write, done)
+        while self._fresh is not None:
+            self._index, self._fresh = self._fresh, None
+            id_, row, at = wanted.part(self._gone)
+            self._gone = []
+            wanted = self._located(self._rows_of(self._index, id_.ravel()), id_, row, at)
+            self._give_all(wanted, write, done)
+
+    def _give_all(self, wanted: _Wanted, write: Write, done: Done) -> None:
         runs: queue.SimpleQueue[_Run] = queue.SimpleQueue()
         for run in self._runs(wanted):
             runs.put(run)
         count = min(_THREADS, runs.qsize())
         threads = [
-            threading.Thread(target=self._drain, args=(runs, wanted, write), daemon=True)
+            threading.Thread(target=self._drain, args=(runs, wanted, write, done), daemon=True)
             for _ in range(count)
         ]
         for thread in threads:
@@ -93,17 +121,20 @@ class Scatter:
         ends = np.cumsum(counts)
         chunks = np.arange(int(ends[-1]) if len(ends) else 0) + np.repeat(firsts - ends + counts, counts)
         ids = content.blob.reshape(-1, CHUNK_ID_BYTES)[chunks]
-        index = self._index
-        found = self._rows_of(index, ids.ravel())
-        length = index.length[found].astype(np.int64)
+        found = self._rows_of(self._index, ids.ravel())
+        length = self._index.length[found].astype(np.int64)
         until = np.cumsum(length) - length
         first_of_row = np.concatenate([until, np.zeros(1, np.int64)])[ends - counts]
         at = until - np.repeat(first_of_row, counts)
+        return self._located(found, ids, np.repeat(rows, counts), at)
+
+    def _located(self, found: Array, ids: Array, row: Array, at: Array) -> _Wanted:
+        """found: the index's row of each."""
+        index = self._index
         frame, offset = index.frame[found], index.offset[found]
+        length = index.length[found].astype(np.int64)
         order = np.lexsort((offset, frame))
-        return _Wanted(
-            frame[order], offset[order], length[order], np.repeat(rows, counts)[order], at[order], ids[order]
-        )
+        return _Wanted(frame[order], offset[order], length[order], row[order], at[order], ids[order])
 
     def _runs(self, wanted: _Wanted) -> list[_Run]:
         if not len(wanted.frame):
@@ -130,17 +161,30 @@ class Scatter:
                 runs.append(run)
         return runs
 
-    def _drain(self, runs: queue.SimpleQueue[_Run], wanted: _Wanted, write: Write) -> None:
+    def _drain(self, runs: queue.SimpleQueue[_Run], wanted: _Wanted, write: Write, done: Done) -> None:
         decoder = FrameDecoder()
         try:
             while self._failure is None:
-                self._one(runs.get_nowait(), wanted, write, decoder)
+                run = runs.get_nowait()
+                try:
+                    self._one(run, wanted, write, done, decoder)
+                except packs.GoneError as error:
+                    self._look_again(run, error)
         except queue.Empty:
             return
         except BaseException as error:  # noqa: BLE001  raised again by run
             self._failure = self._failure or error
 
-    def _one(self, run: _Run, wanted: _Wanted, write: Write, decoder: FrameDecoder) -> None:
+    def _look_again(self, run: _Run, error: DamageError) -> None:
+        """Leaves the run for another pass, over a newer index. Raises the error when there is none."""
+        with self._lock:
+            if self._fresh is None:
+                self._fresh = self._newer(self._index)
+            if self._fresh is None:
+                raise error
+            self._gone += [(first, end) for _, first, end in run.frames]
+
+    def _one(self, run: _Run, wanted: _Wanted, write: Write, done: Done, decoder: FrameDecoder) -> None:
         what = packs.name_of(run.pack)
         data = memoryview(packs.read_part(self._store, run.pack, run.start, run.end - run.start))
         for frame, first, end in run.frames:
@@ -150,11 +194,14 @@ class Scatter:
             plain = decoder.decode(
                 opener, place.session, place.counter, place.codec, sealed, place.plain, what
             )
-            self._give(plain, wanted, first, end, write, what)
+            if end - first < _MANY:
+                done(self._give(plain, wanted, first, end, write, what))
+            else:
+                with self._giving:
+                    done(self._give(plain, wanted, first, end, write, what))
 
-    def _give(
-        self, plain: memoryview, wanted: _Wanted, first: int, end: int, write: Write, what: str
-    ) -> None:
+    def _give(self, plain: memoryview, wanted: _Wanted, first: int, end: int, write: Write, what: str) -> int:
+        """Gives a frame's chunks to all places that want them; how many bytes that were."""
         offsets, lengths = wanted.offset[first:end].tolist(), wanted.length[first:end].tolist()
         rows, places = wanted.row[first:end].tolist(), wanted.at[first:end].tolist()
         ids = wanted.id[first:end].tobytes()
@@ -167,3 +214,4 @@ class Scatter:
                     raise damaged(what, f"a chunk in it is not {chunk.hex()}")
                 checked = offset
             write(rows[k], places[k], data)
+        return sum(lengths)

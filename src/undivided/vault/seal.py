@@ -30,6 +30,8 @@ NONCE_BYTES = 12
 SESSION_BYTES = 16
 VAULT_BYTES = 16
 
+DAMAGE_HINT = "Run `undivided verify --read-data` to learn which points and files it touches."
+
 Buffer = bytes | bytearray | memoryview
 
 
@@ -98,7 +100,4 @@ class Opener:
 
 def damaged(what: str, cause: str) -> DamageError:
     """The error for an object that is not what was stored."""
-    return DamageError(
-        f"{what} is damaged: {cause}",
-        hint="Run `undivided verify --read-data` to learn which points and files it touches.",
-    )
+    return DamageError(f"{what} is damaged: {cause}", hint=DAMAGE_HINT)
