@@ -12,10 +12,10 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -30,6 +30,7 @@ from ..model.point import ComponentPoint, RecoveryPoint
 from ..model.service import Component, Service
 from ..snapshotters.registry import snapshotter_for
 from ..tree.alone import alone
+from ..vault.errors import FencedError, OvertakenError
 from ..vault.stores.base import StoreError
 from ..vault.vault import Segment, Vault, Writer
 from .cut import Cut, cut
@@ -38,7 +39,7 @@ from .sink import Abandoned, ComponentSink, Progress
 from .state import Remembered, lay_down, make_private, recall, settle
 
 T = TypeVar("T")
-OF_THE_VAULT = (StoreError, DamageError)
+OF_THE_VAULT = (StoreError, DamageError, FencedError)
 """What is not a component's failure, though it is met while one is captured."""
 
 
@@ -70,9 +71,27 @@ def protect(
     directory that survives between points.
 
     Raises SourceError when a component could not be captured, StoreError when the vault could not be written
-    to: then there is no point. Another UndividedError says so when the point was made and only what the next
-    one goes on from could not be kept.
+    to, FencedError or OvertakenError when others pruned what this rested on, again and again: then there is
+    no point. Another UndividedError says so when the point was made and only what the next one goes on from
+    could not be kept.
     """
+    try:
+        return _take(service, vault, state, last, progress)
+    except OvertakenError as error:
+        return _take(service, vault, state, _without(last, error.timelines), progress)
+
+
+def _without(last: RecoveryPoint | None, timelines: Collection[str]) -> RecoveryPoint | None:
+    """The point without the components whose timelines these are: they are begun anew."""
+    if last is None:
+        return None
+    parts = {name: part for name, part in last.components.items() if part.timeline not in timelines}
+    return replace(last, components=parts)
+
+
+def _take(
+    service: Service, vault: Vault, state: Path, last: RecoveryPoint | None, progress: Progress | None
+) -> RecoveryPoint:
     begun = time.monotonic()
     point_id = new_point_id()
     doing = f"protect {service.name}"
@@ -120,10 +139,15 @@ def protect(
 
         # Unchanged components are named too: their empty segments add nothing, but link the commit to them.
         segments = {parts[name].timeline: Segment(*segment) for name, segment in added.items()}
+        befores = [(part.timeline, part.remembered) for part in parts.values()]
+        goes_on = {timeline: before.point.digest if before else "" for timeline, before in befores}
         try:
-            entry = writer.commit("point", segments, record)
+            entry = writer.commit("point", segments, record, goes_on)
         except StoreError as error:
             raise StoreError(_story(error), doing=doing, hint=error.hint) from error
+        except (FencedError, OvertakenError) as error:
+            error.doing = doing
+            raise
         point = RecoveryPoint.from_record(entry.body["point"])
         _remember(parts, laid, point, doing)
         return point

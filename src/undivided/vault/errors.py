@@ -9,24 +9,32 @@ from collections.abc import Iterable
 
 from ..model.errors import UndividedError, UsageError
 
-_AGAIN = "Nothing was committed. Run it again."
-
 
 class FencedError(UndividedError):
     """A session was taken for dead and shut out: whatever it stored counts no more."""
 
-    def __init__(self) -> None:
-        super().__init__(
-            "this session was silent for so long that a prune took it for dead",
-            hint="Nothing was committed. Protect again; if it takes longer than the session age, raise that.",
-        )
+    def __init__(
+        self,
+        cause: str = "this session was silent for so long that a prune took it for dead",
+        *,
+        doing: str = "",
+        hint: str = "Nothing was committed. Do it again; if it takes long, prune with a higher session age.",
+    ) -> None:
+        super().__init__(cause, doing=doing, hint=hint)
 
 
 class OvertakenError(UndividedError):
     """Somebody else changed what this rested on. timelines: those that cannot be gone on from any more."""
 
-    def __init__(self, cause: str, timelines: Iterable[str] = ()) -> None:
-        super().__init__(cause, hint=_AGAIN)
+    def __init__(
+        self,
+        cause: str,
+        timelines: Iterable[str] = (),
+        *,
+        doing: str = "",
+        hint: str = "Nothing was committed. Run it again.",
+    ) -> None:
+        super().__init__(cause, doing=doing, hint=hint)
         self.timelines = frozenset(timelines)
 
 
