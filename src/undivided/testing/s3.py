@@ -18,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 
 import obstore
+import psutil
 from obstore.exceptions import BaseError
 from obstore.store import S3Store as Bucket
 
@@ -44,6 +45,13 @@ class S3Server:
     @property
     def endpoint(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def processor_seconds(self) -> float:
+        """What the server itself has taken so far."""
+        assert self._process
+        spent = psutil.Process(self._process.pid).cpu_times()
+        return float(spent.user + spent.system)
 
     @property
     def environment(self) -> Mapping[str, str]:
