@@ -24,6 +24,7 @@ from .segment import (
     PURPOSE,
     REST_BYTES,
     Segment,
+    SortedIds,
     StoredPack,
     name_of,
     prefixes,
@@ -62,35 +63,19 @@ class Run:
 
     first: int
     first_frame: int
-    prefix: Array
-    rest: Array
+    id: SortedIds
     frame: Array
     place: Array
     length: Array
 
-    def find(self, prefix: Array, words: Array, wanted: Array) -> tuple[Array, Array]:
-        """wanted: which of the ids to look for; words: u8[n,4], their bytes. (those found, their rows)."""
-        row = np.searchsorted(self.prefix, prefix[wanted])
-        found: list[Array] = []
-        rows: list[Array] = []
-        while len(wanted):
-            inside = row < len(self.prefix)
-            if not inside.all():
-                wanted, row = wanted[inside], row[inside]
-            like = self.prefix[row] == prefix[wanted]
-            wanted, row = wanted[like], row[like]
-            same = (self.rest[row] == words[wanted, 1:]).all(axis=1)
-            found.append(wanted[same])
-            rows.append(row[same])
-            wanted, row = wanted[~same], row[~same] + 1
-        if not found:
-            return wanted, wanted
-        return np.concatenate(found), np.concatenate(rows) + self.first
+    @property
+    def prefix(self) -> Array:
+        return self.id.prefix
 
     def ids(self, rows: Array | slice) -> Array:
         """u1[n,32]. rows: within the run."""
         prefix = self.prefix[rows].astype(">u8").view(np.uint8).reshape(-1, PREFIX_BYTES)
-        return np.concatenate([prefix, self.rest[rows].view(np.uint8).reshape(-1, REST_BYTES)], axis=1)
+        return np.concatenate([prefix, self.id.rest[rows].view(np.uint8).reshape(-1, REST_BYTES)], axis=1)
 
 
 class PackNames(Sequence[str]):
@@ -206,8 +191,7 @@ class Index:
                 Run(
                     first=self.runs[-1].first + len(self.runs[-1].prefix) if self.runs else 0,
                     first_frame=first_frame,
-                    prefix=prefix,
-                    rest=segment.rest.reshape(-1, REST_BYTES)[own].view(np.uint64),
+                    id=SortedIds(prefix, segment.rest.reshape(-1, REST_BYTES)[own].view(np.uint64)),
                     frame=segment.frame[own],
                     place=segment.place[own],
                     length=segment.length[own],
@@ -225,8 +209,8 @@ class Index:
                 open_ = open_[found[open_] < 0]
             if not len(open_):
                 break
-            which, rows = run.find(prefix, words, open_)
-            found[which] = rows
+            which, rows = run.id.find(prefix, words, open_)
+            found[which] = rows + run.first
         return found
 
     def pack_of(self, frames: Array) -> Array:

@@ -19,7 +19,7 @@ from .keys import WriterKeys
 from .known import read_index_segment
 from .links import index_entries
 from .log import Log
-from .segment import MOST_CHUNKS, MOST_SESSIONS, Segment, without_repetition
+from .segment import MOST_CHUNKS, MOST_SESSIONS, Segment, StoredPack, segments_of, without_repetition
 from .stores.base import Store
 
 _SAYS_MORE = ("bad", "healed", "doomed", "covers")
@@ -27,10 +27,10 @@ _SAYS_MORE = ("bad", "healed", "doomed", "covers")
 
 @dataclass(frozen=True)
 class Merged:
-    """Segments, newest first, and the link that leads past what they took in. It holds as long as `seen` is
-    still the newest entry that changed the index; else the plain link does no harm."""
+    """Segments, each made when it is asked for, and the link that leads past what they took in. It holds as
+    long as `seen` is still the newest entry that changed the index; else the plain link does no harm."""
 
-    segments: Sequence[Segment]
+    segments: Iterable[Segment]
     seen: int
     before: int
 
@@ -38,14 +38,16 @@ class Merged:
         return self.before if newest == self.seen else newest
 
 
-def merged(store: Store, keys: WriterKeys, log: Log, new: Sequence[Segment]) -> Merged:
-    """`new` with the newest segments before it. Raises DamageError when one is not what was stored."""
+def merged(store: Store, keys: WriterKeys, log: Log, packs: Sequence[StoredPack]) -> Merged:
+    """New packs with the newest segments before them, if they are few enough for one. Raises DamageError when
+    one of those is not what was stored."""
     last = log.last
     seen = before = int(last.links["data"]) if last else 0
-    if len(new) != 1:
-        return Merged(new, seen, before)
-    parts = [*new]
-    weight, sessions = len(new[0]), len(new[0].sessions)
+    weight, sessions = sum(len(p.table.length) for p in packs), sum(len(p.sessions) for p in packs)
+    if weight > MOST_CHUNKS or sessions > MOST_SESSIONS:
+        return Merged(segments_of(packs), seen, before)
+    parts = [Segment.of(packs)]
+    sessions = len(parts[0].sessions)
     for entry in index_entries(log):
         names = entry.links.get("index", ())
         if len(names) != 1 or any(entry.links.get(link) for link in _SAYS_MORE):

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -51,6 +52,35 @@ def prefixes(ids: Array) -> Array:
     """ids: u1[n,32]. Their first 8 bytes as numbers in the order of the bytes, u8[n]."""
     prefix: Array = np.ascontiguousarray(ids[:, :PREFIX_BYTES]).view(">u8").ravel().astype("<u8")
     return prefix
+
+
+class SortedIds(NamedTuple):
+    """n ids, sorted by prefix: u8[n] and, as words of the other 24 bytes, u8[n,3]."""
+
+    prefix: Array
+    rest: Array
+
+    def sorted(self) -> SortedIds:
+        order = np.argsort(self.prefix, kind="stable")
+        return SortedIds(self.prefix[order], self.rest[order])
+
+    def find(self, prefix: Array, words: Array, wanted: Array) -> tuple[Array, Array]:
+        """prefix: u8[m], words: u8[m,4] all bytes of the ids; wanted: which of them to look for. Those found,
+        and where the first of equals is."""
+        row = np.searchsorted(self.prefix, prefix[wanted])
+        found: list[Array] = []
+        rows: list[Array] = []
+        while len(wanted):
+            inside = row < len(self.prefix)
+            if not inside.all():
+                wanted, row = wanted[inside], row[inside]
+            like = self.prefix[row] == prefix[wanted]
+            wanted, row = wanted[like], row[like]
+            same = (self.rest[row] == words[wanted, 1:]).all(axis=1)
+            found.append(wanted[same])
+            rows.append(row[same])
+            wanted, row = wanted[~same], row[~same] + 1
+        return (np.concatenate(found), np.concatenate(rows)) if found else (wanted, wanted)
 
 
 @dataclass(frozen=True)

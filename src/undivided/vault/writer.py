@@ -28,6 +28,7 @@ from ..model.crashpoints import crashpoint
 from ..model.entries import CHUNK_ID_BYTES, Layout
 from ..model.pieces import Piece
 from . import pack as packs
+from .claims import Claims
 from .divide import Divider
 from .entry import LogEntry
 from .errors import OvertakenError
@@ -39,7 +40,7 @@ from .log import Log
 from .merging import Merged, merged
 from .pack import OpenPack, seal_footer
 from .pipeline import Pipeline
-from .segment import StoredPack, segments_of
+from .segment import StoredPack
 from .session import Session
 from .stores.base import Store, parallel
 from .timeline import Segment
@@ -60,7 +61,7 @@ class Writer:
         self._lock = threading.RLock()
         self._pipeline: Pipeline | None = None
         self._known: Index | None = None
-        self._claimed: set[bytes] = set()
+        self._claims = Claims()
         self._uploaded: list[StoredPack] = []
 
     @property
@@ -169,14 +170,8 @@ class Writer:
     def _claim(self, ids: bytes) -> list[int]:
         """Positions of the ids that nobody has stored; from now on this session has."""
         unknown = np.flatnonzero(self._index().find(np.frombuffer(ids, np.uint8)) < 0).tolist()
-        fresh = []
         with self._lock:
-            for i in unknown:
-                chunk = ids[i * CHUNK_ID_BYTES : (i + 1) * CHUNK_ID_BYTES]
-                if chunk not in self._claimed:
-                    self._claimed.add(chunk)
-                    fresh.append(i)
-        return fresh
+            return self._claims.take(ids, unknown)
 
     def _upload(self, pack: OpenPack) -> None:
         own = self._session.content
@@ -197,7 +192,7 @@ class Writer:
     def _store_index(self, uploaded: Sequence[StoredPack]) -> _StoredIndex | None:
         if not uploaded:
             return None
-        whole = merged(self._store, self._keys, self._log, list(segments_of(uploaded)))
+        whole = merged(self._store, self._keys, self._log, uploaded)
         return [self._session.store_index(segment) for segment in whole.segments], whole
 
     def _catch_up(
@@ -214,16 +209,15 @@ class Writer:
         with self._lock:
             self._session.seen = max(entry.number for entry in news)
             self._known = None
-            self._claimed = {
-                chunk.tobytes() for pack in uploaded for chunk in pack.table.id.reshape(-1, CHUNK_ID_BYTES)
-            }
+            self._claims = Claims()
+            for pack in uploaded:
+                self._claims.take(pack.table.id.tobytes(), range(len(pack.table.length)))
         for segment in segments:
             content = segment.puts.content
             ids = content.blob[: content.offsets[-1]]
             gone = np.flatnonzero(self._index().find(ids) < 0)
-            for chunk in ids.reshape(-1, CHUNK_ID_BYTES)[gone]:
-                if chunk.tobytes() not in self._claimed:
-                    raise OvertakenError("a prune removed content that this point was about to refer to")
+            if not self._claims.has(ids.reshape(-1, CHUNK_ID_BYTES)[gone]).all():
+                raise OvertakenError("a prune removed content that this point was about to refer to")
 
     def _started(self) -> Pipeline:
         with self._lock:
