@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import struct
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -145,6 +146,31 @@ def test_what_may_not_be_set_is_told_and_not_fatal(tmp_path: Path) -> None:
     os.close(fd)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     assert stat.S_IMODE((tmp_path / "theirs").stat().st_mode) == 0o755, "no set-id for the wrong owner"
+
+
+def test_modes_are_the_images_whatever_new_files_get_at_the_target(tmp_path: Path) -> None:
+    modes = {b"open": 0o666, b"usual": 0o644, b"read-only": 0o444, b"set-id": 0o6755}
+    entries = Entries.of([Entry(path, size=1, mode=mode) for path, mode in modes.items()])
+    plain, shared, ruled = tmp_path / "plain", tmp_path / "shared", tmp_path / "ruled"
+    shared.mkdir()
+    if os.geteuid() == 0:
+        os.chown(shared, 65534, 65534)
+    shared.chmod(0o2775)
+    ruled.mkdir()
+    # user::rwx, group::r-x, other::---
+    ruled_by = struct.pack("<I" + "HHI" * 3, 2, 1, 7, 2**32 - 1, 4, 5, 2**32 - 1, 0x20, 0, 2**32 - 1)
+    os.setxattr(ruled, "system.posix_acl_default", ruled_by)
+    for into in (plain, shared, ruled):
+        for mask in (0, 0o022, 0o077):
+            target = into / f"{mask:o}"
+            before = os.umask(mask)
+            try:
+                write_tree(target, entries, content=lambda row: [b"x"])
+            finally:
+                os.umask(before)
+            found = {os.fsencode(f.name): stat.S_IMODE(f.stat().st_mode) for f in target.iterdir()}
+            assert found == modes, (into, mask)
+            assert {(f.stat().st_uid, f.stat().st_gid) for f in target.iterdir()} == {(0, 0)} or os.geteuid()
 
 
 def test_owners_are_found_by_name_where_numbers_differ(tmp_path: Path) -> None:

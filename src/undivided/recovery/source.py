@@ -78,13 +78,8 @@ class VaultSource:
         entries = self.entries
         with TreeWriter(into, entries, prefix=prefix, select=select) as tree:
             tree.begin()
-
-            def write(row: int, offset: int, data: memoryview) -> None:
-                self._check()
-                tree.write(row, offset, data)
-                self._tell(data)
-
-            self._reader.scatter(entries.content, tree.content_rows, write)
+            self._check()
+            self._reader.scatter(entries.content, tree.content_rows, tree.write, self._written)
             tree.end()
             self.notes += tree.notes
 
@@ -100,15 +95,17 @@ class VaultSource:
         for piece in pieces:
             self._check()
             yield piece
-            self._tell(piece)
+            if self._given:
+                self._given(len(piece))
+
+    def _written(self, count: int) -> None:
+        if self._given:
+            self._given(count)
+        self._check()
 
     def _check(self) -> None:
         if self._abandoned.is_set():
             raise Abandoned("another component could not be built", doing=f"build {self._part.name}")
-
-    def _tell(self, data: bytes | memoryview) -> None:
-        if self._given:
-            self._given(len(data))
 
     @cached_property
     def _rows(self) -> dict[bytes, int]:

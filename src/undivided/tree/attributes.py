@@ -2,9 +2,11 @@
 
 Order matters: a change of owner clears set-id bits and file capabilities, an ACL rewrites the group bits of
 the mode, and an owner who is not root may not set attributes on a file made read-only. Hence owner,
-attributes, mode, ACLs, times. What this process is not permitted to set is counted and told, not fatal: an
-ordinary user's recovery is still their data. A file whose owner could not be set loses its set-id bits, which
-would act for the wrong person.
+attributes, mode, ACLs, times. What a file has from its creation is not set again: most files belong to
+whoever restores them, and have a mode that no umask narrows.
+
+What this process is not permitted to set is counted and told, not fatal: an ordinary user's recovery is still
+their data. A file whose owner could not be set loses its set-id bits, which would act for the wrong person.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import os
 import pwd
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from ..model.entries import Entries, decode_xattrs
 from .paths import shown
@@ -22,6 +25,26 @@ from .paths import shown
 _NOT_OURS = (errno.EPERM, errno.EACCES)
 _NOT_HERE = (errno.EPERM, errno.EACCES, errno.EOPNOTSUPP, errno.EINVAL)
 _SET_ID = 0o6000
+_PRIVATE = 0o600
+
+
+@dataclass(frozen=True, slots=True)
+class Birth:
+    """What files get when they are created beneath a directory. uid, gid: -1 when that is not known; umask:
+    the bits that they cannot be created with."""
+
+    uid: int = -1
+    gid: int = -1
+    umask: int = 0o7777
+
+    @staticmethod
+    def beneath(directory: int) -> Birth:
+        """Of a directory open for reading. An owner and group that are ours are inherited as such whatever
+        the mount options; a default ACL there would make modes come out otherwise."""
+        found = os.fstat(directory)
+        ours = (found.st_uid, found.st_gid) == (os.geteuid(), os.getegid())
+        owner = (found.st_uid, found.st_gid) if ours else (-1, -1)
+        return Birth(*owner, 0o7777 if _has_default_acl(directory) else _umask())
 
 
 class Notes:
@@ -46,8 +69,9 @@ class Notes:
 class Attributes:
     """Sets the attributes of rows of one table on open descriptors. Thread-safe."""
 
-    def __init__(self, entries: Entries, notes: Notes) -> None:
+    def __init__(self, entries: Entries, notes: Notes, birth: Birth) -> None:
         self._notes = notes
+        self._birth = birth
         self._paths = entries.path
         users = _renumber(set(entries.uid.tolist()), entries.users, lambda n: pwd.getpwnam(n).pw_uid)
         groups = _renumber(set(entries.gid.tolist()), entries.groups, lambda n: grp.getgrnam(n).gr_gid)
@@ -57,15 +81,21 @@ class Attributes:
         self._mtime = entries.mtime_ns.tolist()
         self._xattrs = {int(row): entries.xattrs[int(row)] for row in entries.xattrs.lengths().nonzero()[0]}
 
-    def set(self, row: int, fd: int) -> None:
-        """On a file or directory open for more than its path."""
+    def first_mode(self, row: int) -> int:
+        """The mode to create a file with: its own where it can be had at once and lets us go on."""
+        mode = self._mode[row]
+        return _PRIVATE if mode & (self._birth.umask | _SET_ID) or row in self._xattrs else mode
+
+    def set(self, row: int, fd: int, mode_now: int = -1) -> None:
+        """On a file or directory open for more than its path. mode_now: what it was created with, if that
+        came true."""
         mode = self._own(row, fd, self._mode[row])
         if row in self._xattrs:
             xattrs = decode_xattrs(self._xattrs[row])
             self._put(row, fd, {k: v for k, v in xattrs.items() if not _is_acl(k)})
             os.fchmod(fd, mode)
             self._put(row, fd, {k: v for k, v in xattrs.items() if _is_acl(k)})
-        else:
+        elif mode != mode_now:
             os.fchmod(fd, mode)
         os.utime(fd, ns=(self._mtime[row], self._mtime[row]))
 
@@ -86,6 +116,8 @@ class Attributes:
 
     def _own(self, row: int, fd: int, mode: int) -> int:
         """Sets the owner; the mode that may be set afterwards."""
+        if self._uid[row] == self._birth.uid and self._gid[row] == self._birth.gid:
+            return mode
         try:
             os.fchown(fd, self._uid[row], self._gid[row])
         except OSError as error:
@@ -104,6 +136,23 @@ class Attributes:
         if error.errno not in codes:
             raise error
         self._notes.add(f"{reason} ({os.strerror(error.errno).lower()})", self._paths[row])
+
+
+def _umask() -> int:
+    """Read, since asking the system for it means to change it for a moment. All bits when it is not told."""
+    try:
+        with open("/proc/self/status", "rb") as status:
+            told = next(line for line in status if line.startswith(b"Umask:"))
+        return int(told.split()[1], 8)
+    except (OSError, StopIteration):
+        return 0o7777
+
+
+def _has_default_acl(directory: int) -> bool:
+    try:
+        return b"system.posix_acl_default" in map(os.fsencode, os.listxattr(directory))
+    except OSError:
+        return True
 
 
 def _is_acl(name: bytes) -> bool:

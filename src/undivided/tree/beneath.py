@@ -22,12 +22,16 @@ from .paths import ROOT, parent_of
 _SYS_OPENAT2 = 437
 _NO_MAGICLINKS, _NO_SYMLINKS, _BENEATH = 0x02, 0x04, 0x08
 _RESOLVE = _BENEATH | _NO_SYMLINKS | _NO_MAGICLINKS
-_HERE = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+HERE = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+"""How a directory is opened that only serves as the place of names."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _syscall = _libc.syscall
 _syscall.restype = ctypes.c_long
 _syscall.argtypes = [ctypes.c_long, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_size_t]
+_sync_file_range = _libc.sync_file_range
+_sync_file_range.argtypes = [ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint]
+_WRITE = 2
 
 
 class _How(ctypes.Structure):
@@ -46,7 +50,7 @@ class Beneath:
 
     def __init__(self, root: str | bytes | os.PathLike[str]) -> None:
         """Raises OSError when root is no directory."""
-        self.fd = os.open(root, _HERE)
+        self.fd = os.open(root, HERE)
         self.device = os.fstat(self.fd).st_dev
         self.has_openat2 = True
 
@@ -71,9 +75,8 @@ class Beneath:
 
     @contextmanager
     def directory(self, path: bytes) -> Iterator[int]:
-        """A descriptor of a directory, for calls that take one and a single name. Only for such calls
-        (O_PATH)."""
-        fd = self.open(path, _HERE)
+        """A descriptor of a directory (O_PATH), for calls that take one and a single name."""
+        fd = self.open(path, HERE)
         try:
             yield fd
         finally:
@@ -94,7 +97,7 @@ class Beneath:
 
     def _works(self) -> bool:
         """Tells a sandbox that forbids the call from a file that may not be opened."""
-        _, address = _how(_HERE, 0)
+        _, address = _how(HERE, 0)
         fd = _syscall(_SYS_OPENAT2, self.fd, ROOT, address, ctypes.sizeof(_How))
         if fd >= 0:
             os.close(fd)
@@ -107,7 +110,7 @@ class Beneath:
         try:
             folder = parent_of(path)
             for name in folder.split(b"/") if folder != ROOT else ():
-                below = os.open(name, _HERE | os.O_NOFOLLOW, dir_fd=here)
+                below = os.open(name, HERE | os.O_NOFOLLOW, dir_fd=here)
                 os.close(here)
                 here = below
             return os.open(path.rpartition(b"/")[2], flags | os.O_NOFOLLOW, mode, dir_fd=here)
@@ -120,3 +123,9 @@ def syncfs(fd: int) -> None:
     if _libc.syncfs(fd) != 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
+
+
+def begin_flushing(fd: int, offset: int, length: int) -> None:
+    """Sets the disk to work on a part of a file, and does not wait for it. Only advice: where it is not
+    taken, and when the disk fails, `syncfs` tells."""
+    _sync_file_range(fd, offset, length, _WRITE)

@@ -2,9 +2,9 @@
 
 Every path is opened beneath the root without following links (tree/beneath.py), files are created where
 nothing was, and the whole outline is checked before the first of them (tree/outline.py). A file that arrives
-in one piece costs five calls: open, write, owner, mode, times. Directories get their mode and times last,
-deepest first, since filling a directory changes its time and its mode may forbid filling it. Nothing counts
-as written until the filesystem has flushed it.
+in one piece costs four calls: open, write, times, close; owner and mode only where creating it did not set
+them. Directories get their mode and times last, deepest first, since filling a directory changes its time and
+its mode may forbid filling it. Nothing counts as written until the filesystem has flushed it.
 """
 
 from __future__ import annotations
@@ -22,15 +22,16 @@ import numpy as np
 from ..model.columns import Array
 from ..model.entries import Entries, Kind
 from ..model.errors import DamageError, UndividedError
-from .attributes import Attributes, Notes
-from .beneath import Beneath, syncfs
+from .attributes import Attributes, Birth, Notes
+from .beneath import Beneath, begin_flushing, syncfs
+from .folders import Folders
 from .openfiles import OpenFiles
 from .outline import extents_of, lengths, outline
 from .paths import ROOT, parent_of, shown
 
 Buffer = bytes | bytearray | memoryview
 
-_FLUSH_EVERY = 16 << 20
+_FLUSH_EVERY = 4 << 20
 """Bytes of a file after which the disk is set to work on them."""
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 _FORMAT = {
@@ -49,8 +50,7 @@ def write_tree(
     select: Callable[[bytes], bool] | None = None,
     content: Callable[[int], Iterable[Buffer]],
 ) -> list[str]:
-    """Writes the entries under `prefix` beneath `into`, the prefix stripped, and returns what could not be
-    set.
+    """Writes the entries under `prefix` beneath `into`, the prefix stripped; returns what could not be set.
 
     select filters by full path; the directories above what it takes come along. content: the bytes of a row
     of `entries`, in pieces. Raises as TreeWriter does.
@@ -88,8 +88,6 @@ class TreeWriter:
         self._entries = entries
         self._durable = durable
         self._plan = outline(entries, prefix, select)
-        self._notes = Notes()
-        self._attributes = Attributes(entries, self._notes)
         length = lengths(entries)
         files = np.array(self._plan.files, np.int64)
         self.content_rows: Array = files[length[files] > 0]
@@ -102,7 +100,12 @@ class TreeWriter:
         with self._saying(ROOT):
             into.mkdir(parents=True, exist_ok=True)
             self._root = Beneath(into)
+            # Opened before anything is written: it is told of whatever fails from here on.
+            self._flushed = self._root.open(ROOT, os.O_RDONLY | os.O_DIRECTORY)
+        self._notes = Notes()
+        self._attributes = Attributes(entries, self._notes, Birth.beneath(self._flushed))
         self._open = OpenFiles(self._root)
+        self._folders = Folders(self._root)
 
     @property
     def notes(self) -> list[str]:
@@ -114,33 +117,37 @@ class TreeWriter:
         for path in self._plan.directories:
             if path == ROOT:
                 continue
-            with self._saying(path), self._root.directory(parent_of(path)) as parent:
+            with self._saying(path):
                 try:
-                    os.mkdir(path.rpartition(b"/")[2], 0o700, dir_fd=parent)
+                    os.mkdir(path.rpartition(b"/")[2], 0o700, dir_fd=self._folders.fd(parent_of(path)))
                 except FileExistsError:
                     os.close(self._root.open(path, os.O_RDONLY | os.O_DIRECTORY))
 
     def write(self, row: int, offset: int, data: Buffer) -> None:
         """Bytes of a row's content from `offset`: each byte once, in any order, from any thread."""
+        try:
+            self._write(row, offset, data)
+        except OSError as error:
+            raise self._refusal(error, self._names[row]) from error
+
+    def _write(self, row: int, offset: int, data: Buffer) -> None:
         whole = self._length[row]
         if offset == 0 and len(data) == whole and row not in self._extents:
-            with self._saying(self._names[row]):
-                self._write_whole(row, data)
+            self._write_whole(row, data)
             return
         if offset < 0 or offset + len(data) > whole:
             raise DamageError(f"more content than the file has: {shown(self._names[row])}")
-        with self._saying(self._names[row]):
-            with self._open.use(row, self._names[row]) as fd:
-                self._write_at(row, fd, offset, data)
-                given = self._open.add(row, len(data))
-                if given // _FLUSH_EVERY > (given - len(data)) // _FLUSH_EVERY:
-                    _begin_flushing(fd)
-            if given == whole:
-                with self._open.last(row) as fd:
-                    if row in self._extents:
-                        os.ftruncate(fd, int(self._entries.size[row]))
-                    self._attributes.set(row, fd)
-                self._done[row] = True
+        with self._open.use(row, self._names[row]) as fd:
+            self._write_at(row, fd, offset, data)
+            given = self._open.add(row, len(data))
+            if given // _FLUSH_EVERY > (given - len(data)) // _FLUSH_EVERY:
+                begin_flushing(fd, 0, 0)
+        if given == whole:
+            with self._open.last(row) as fd:
+                if row in self._extents:
+                    os.ftruncate(fd, int(self._entries.size[row]))
+                self._attributes.set(row, fd)
+            self._done[row] = True
 
     def end(self) -> None:
         """Makes what has no content, links, and settles directories. Raises DamageError for a file that was
@@ -163,11 +170,13 @@ class TreeWriter:
                 with self._saying(path), self._directory(path) as fd:
                     self._attributes.set(self._plan.by_directory[path], fd)
         if self._durable:
-            with self._saying(ROOT), self._directory(ROOT) as fd:
-                syncfs(fd)
+            with self._saying(ROOT):
+                syncfs(self._flushed)
 
     def close(self) -> None:
         self._open.close()
+        self._folders.close()
+        os.close(self._flushed)
         self._root.close()
 
     def __enter__(self) -> TreeWriter:
@@ -177,13 +186,15 @@ class TreeWriter:
         self.close()
 
     def _write_whole(self, row: int, data: Buffer) -> None:
-        fd = self._root.open(self._names[row], _CREATE, 0o600)
+        path, mode = self._names[row], self._attributes.first_mode(row)
+        folder, _, name = path.rpartition(b"/")
+        fd = os.open(name, _CREATE, mode, dir_fd=self._folders.fd(folder or ROOT))
         try:
             if data:
                 _write_fully(fd, data)
             if row in self._extents:
                 os.ftruncate(fd, int(self._entries.size[row]))
-            self._attributes.set(row, fd)
+            self._attributes.set(row, fd, mode)
         finally:
             os.close(fd)
         self._done[row] = True
@@ -204,16 +215,16 @@ class TreeWriter:
         path = self._names[row]
         name = path.rpartition(b"/")[2]
         kind = Kind(int(self._entries.kind[row]))
-        with self._root.directory(parent_of(path)) as parent:
-            if kind == Kind.SYMLINK:
-                os.symlink(self._entries.target[row], name, dir_fd=parent)
-            else:
-                try:
-                    os.mknod(name, _FORMAT[kind] | 0o600, int(self._entries.rdev[row]), dir_fd=parent)
-                except PermissionError:
-                    self._notes.add("device not made (operation not permitted)", path)
-                    return
-            fd = os.open(name, os.O_PATH | os.O_NOFOLLOW, dir_fd=parent)
+        parent = self._folders.fd(parent_of(path))
+        if kind == Kind.SYMLINK:
+            os.symlink(self._entries.target[row], name, dir_fd=parent)
+        else:
+            try:
+                os.mknod(name, _FORMAT[kind] | 0o600, int(self._entries.rdev[row]), dir_fd=parent)
+            except PermissionError:
+                self._notes.add("device not made (operation not permitted)", path)
+                return
+        fd = os.open(name, os.O_PATH | os.O_NOFOLLOW, dir_fd=parent)
         try:
             # Someone may have put another file in its place; we would give that one away.
             found = os.fstat(fd)
@@ -253,11 +264,13 @@ class TreeWriter:
         try:
             yield
         except OSError as error:
-            full = os.path.join(os.fsencode(self._into), path)
-            raise _refusal(error, shown(full)) from error
+            raise self._refusal(error, path) from error
+
+    def _refusal(self, error: OSError, path: bytes) -> UndividedError:
+        return _refused(error, shown(os.path.join(os.fsencode(self._into), path)))
 
 
-def _refusal(error: OSError, path: str) -> UndividedError:
+def _refused(error: OSError, path: str) -> UndividedError:
     doing = f"write {path}"
     if error.errno in (errno.ELOOP, errno.EXDEV, errno.ENOTDIR):
         return UndividedError(
@@ -274,12 +287,6 @@ def _refusal(error: OSError, path: str) -> UndividedError:
     }
     cause = error.strerror.lower() if error.strerror else str(error)
     return UndividedError(cause, doing=doing, hint=hints.get(error.errno or 0, ""))
-
-
-def _begin_flushing(fd: int) -> None:
-    """Lets the disk work while the rest is still decoded, so that little is left to wait for at the end. This
-    advice starts writing dirty pages and does not wait for them."""
-    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def _write_fully(fd: int, data: Buffer) -> None:
