@@ -34,6 +34,7 @@ COMMANDS = {
     "find": "find:find",
     "diff": "diff:diff",
     "verify": "verify:verify",
+    "repair": "repair:repair",
     "pin": "pin:pin",
     "unpin": "pin:unpin",
     "policy simulate": "policy:simulate",

@@ -29,8 +29,10 @@ if TYPE_CHECKING:
     from ..catalog.catalog import Catalog
     from ..model.point import RecoveryPoint
     from ..model.service import Service
+    from ..vault.entry import Head
     from ..vault.keys import WriterKeys
     from ..vault.recipients import Secret
+    from ..vault.stores.base import Store
     from ..vault.vault import Vault
 
 
@@ -95,13 +97,17 @@ class Context:
         from ..vault.vault import Head, Vault
 
         store = open_store(self.config.vaults[NEAR], self.state / "cache")
-        return Vault.open(store, keys=self._keys, passphrase=lambda: self._secret, head=Head(*head))
+        return Vault.open(store, keys=self._keys, passphrase=self.ask, head=Head(*head))
 
     @cached_property
     def _secret(self) -> Secret:
         from .secret import secret
 
         return secret()
+
+    def ask(self) -> Secret:
+        """The passphrase, or what stands in for it; asked for at most once."""
+        return self._secret
 
     def ask_passphrase(self) -> None:
         """Asks for it now, if somebody is there to ask: later a progress bar would cover the prompt."""
@@ -170,8 +176,30 @@ class Context:
         return [point.id for point in self._catalog.points()]
 
     def vault_as_it_is(self) -> Vault:
-        """The near vault without asking whether its log still holds what this client saw."""
-        return self._open_vault((0, ""))
+        """The near vault as far as it opens, without asking whether its log still holds what this client
+        saw."""
+        from ..vault.lenient import open_leniently
+
+        return open_leniently(self.store, self._keys, self.ask)
+
+    @cached_property
+    def store(self) -> Store:
+        """Where the near vault lies, past every cache."""
+        from ..vault.stores.registry import open_store
+
+        return open_store(self.config.vaults[NEAR])
+
+    @property
+    def seen(self) -> Head:
+        """The head of the vault's log as this client saw it last."""
+        from ..vault.entry import Head
+
+        return Head(*self._catalog.head)
+
+    @property
+    def writer_keys(self) -> WriterKeys:
+        """Those of the near vault. Raises NoVaultError, WrongKeyError."""
+        return self._keys
 
     def rebuild_catalog(self) -> Catalog:
         """A new catalog from the vault's whole log. The old one, broken or not, is not asked for anything."""

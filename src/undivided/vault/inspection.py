@@ -1,12 +1,14 @@
 """Every byte of one pack looked at.
 
-The pack's name is the hash of its bytes. Where it does not match, the footer tells what is left: each frame
-is opened by itself and each chunk's id computed again, so that damage is named chunk by chunk.
+The pack's name is the hash of its bytes. Where it does not match, the index tells what ought to be in it:
+each frame is opened by itself and each chunk's id computed again, so that damage is named chunk by chunk,
+also when the pack was cut short and its own footer is gone.
 """
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +20,7 @@ from ..model.errors import DamageError
 from . import pack as packs
 from .contents import ContentKeys
 from .frames import FrameDecoder
-from .index import Index
+from .index import Index, StoredPack
 from .inventory import numbers_of
 from .keys import WriterKeys
 from .pack import open_footer
@@ -51,29 +53,33 @@ class Inspector:
         what = packs.name_of(name)
         try:
             data = self._store.read(what)
-            table, sessions = self._described(name, data)
+            cause = self._cause(name, data)
+            if cause:
+                known = stored_pack(self._index, name)
+                table, sessions, wrong = known.table, known.sessions, len(data) != known.size
+                cause = f"it has {len(data)} bytes instead of {known.size}" if wrong else cause
+            else:
+                footer = open_footer(self._keys, data, what)
+                table, sessions = footer.table, footer.sessions
         except (DamageError, StoreError) as error:
             return Inspected(name, error.cause)
-        ids = table.id.reshape(-1, CHUNK_ID_BYTES)
-        whole = digest_of(data) == name
-        if not agrees(self._index, name, table):
-            return Inspected(name, "its footer and the index disagree", None, len(data))
         if self._contents is None:
             # Unopened, one flipped bit may be anywhere in it.
-            return Inspected(name, "" if whole else _RENAMED, None, len(data))
-        broken = broken_chunks(self._keys.id, self._contents, table, sessions, memoryview(data), what)
+            return Inspected(name, cause, None, len(data))
+        ids = table.id.reshape(-1, CHUNK_ID_BYTES)
+        opened = opened_chunks(self._keys.id, self._contents, table, sessions, memoryview(data), what)
+        broken = np.fromiter((chunk is None for _, chunk in opened), np.bool_, len(ids))
         if broken.any():
-            count = int(broken.sum())
-            cause = f"{count} of its {len(ids)} chunks are not what was stored"
-            return Inspected(name, cause, ids[broken].ravel(), len(data))
-        return Inspected(name, "" if whole else _RENAMED, ids[:0].ravel(), len(data))
+            cause = cause or "it does not open, though its SHA-256 is its name"
+            cause = f"{cause}; {int(broken.sum())} of its {len(ids)} chunks are not what was stored"
+        return Inspected(name, cause, ids[broken].ravel(), len(data))
 
-    def _described(self, name: str, data: bytes) -> tuple[Table, SessionKeys]:
+    def _cause(self, name: str, data: bytes) -> str:
+        """What is wrong with the pack as a whole. Raises DamageError."""
+        if digest_of(data) != name:
+            return "its SHA-256 is not its name"
         footer = open_footer(self._keys, data, packs.name_of(name))
-        return footer.table, footer.sessions
-
-
-_RENAMED = "its SHA-256 is not its name"
+        return "" if agrees(self._index, name, footer.table) else "its footer and the index disagree"
 
 
 def agrees(index: Index, name: str, table: Table) -> bool:
@@ -82,8 +88,7 @@ def agrees(index: Index, name: str, table: Table) -> bool:
     if (rows < 0).any():
         return False
     frames = index.frame[rows]
-    number = index.pack_of(frames)
-    here = np.flatnonzero(np.isin(number, numbers_of(index, name)))
+    here = np.flatnonzero(np.isin(index.pack_of(frames), numbers_of(index, name)))
     own = table.frame_of_chunk()[here]
     ends = np.cumsum(table.stored, dtype=np.int64)
     return bool(
@@ -94,32 +99,41 @@ def agrees(index: Index, name: str, table: Table) -> bool:
     )
 
 
-def broken_chunks(
+def stored_pack(index: Index, name: str) -> StoredPack:
+    """A pack as the index has it. Raises DamageError when it has no such pack."""
+    for segment in index.segments:
+        if name in segment.names():
+            return next(pack for pack in segment.packs() if pack.name == name)
+    raise DamageError(f"the index does not know {packs.name_of(name)}")
+
+
+def opened_chunks(
     id_key: bytes, contents: ContentKeys, table: Table, sessions: SessionKeys, data: memoryview, what: str
-) -> Array:
-    """bool per chunk of the table: whether it cannot be read from the pack's bytes."""
+) -> Iterator[tuple[bytes, memoryview | None]]:
+    """(id, bytes) of each chunk of the table, None for those that cannot be read from the pack's bytes. What
+    is given is good until the next is asked for."""
     decoder = getattr(_own, "decoder", None)
     if decoder is None:
         decoder = _own.decoder = FrameDecoder()
     ids, lengths = table.id.tobytes(), table.length.tolist()
-    broken = np.zeros(len(lengths), np.bool_)
     names = ("stored", "plain", "codec", "counter", "session", "chunks")
     at = chunk = 0
     for stored, plain, codec, counter, number, count in zip(
         *(getattr(table, name).tolist() for name in names), strict=True
     ):
         session, sealed_key = sessions[number]
+        opened: memoryview | None = None
         try:
             opener = contents.frames(session, sealed_key, what)
             opened = decoder.decode(opener, session, counter, codec, data[at : at + stored], plain, what)
         except DamageError:
-            broken[chunk : chunk + count] = True
-        else:
-            place = 0
-            for i in range(chunk, chunk + count):
-                own = blake3(opened[place : place + lengths[i]], key=id_key).digest()
-                broken[i] = own != ids[i * CHUNK_ID_BYTES : (i + 1) * CHUNK_ID_BYTES]
-                place += lengths[i]
+            opened = None
+        place = 0
+        for i in range(chunk, chunk + count):
+            id = ids[i * CHUNK_ID_BYTES : (i + 1) * CHUNK_ID_BYTES]
+            data_of = opened[place : place + lengths[i]] if opened is not None else None
+            whole = data_of is not None and blake3(data_of, key=id_key).digest() == id
+            yield id, data_of if whole else None
+            place += lengths[i]
         at += stored
         chunk += count
-    return broken

@@ -12,7 +12,8 @@ class Scope:
 
     read_data: every stored byte. points: ids of points to decode wholly; sample: how many points more, those
     decoded longest ago first. within: seconds; packs that were read so lately are passed over. seconds: when
-    to stop reading and decoding; the next verification begins where this one ended.
+    to stop reading and decoding; the next verification begins where this one ended. recorded: whether what
+    was looked at is said in the log.
     """
 
     read_data: bool = False
@@ -20,6 +21,7 @@ class Scope:
     sample: int = 0
     within: float = 0.0
     seconds: float | None = None
+    recorded: bool = True
 
 
 @dataclass(eq=False)
@@ -47,7 +49,9 @@ class Proven:
 class Report:
     """packs: hex digests of damaged packs, and timelines: ids of those that lost a segment, for
     `Vault.condemn`. unlocked: whether names and data were opened; notes say what was not looked at. objects,
-    bytes: how much was. read, left: packs read, and packs that there was no time for; decoded: points."""
+    bytes: how much was. read, left: packs read, and packs that there was no time for; decoded: points.
+    spent: damaged objects that nothing needs any more. whole: condemned packs, and whole_timelines: condemned
+    timelines, that are as they were stored."""
 
     damaged: list[Damage] = field(default_factory=list)
     packs: list[str] = field(default_factory=list)
@@ -59,6 +63,9 @@ class Report:
     read: int = 0
     left: int = 0
     decoded: list[str] = field(default_factory=list)
+    spent: list[str] = field(default_factory=list)
+    whole: list[str] = field(default_factory=list)
+    whole_timelines: list[str] = field(default_factory=list)
     proven: Proven = Proven()
 
     @property

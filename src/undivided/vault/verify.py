@@ -17,11 +17,13 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
+from ..model.columns import Array
 from ..model.errors import DamageError, UsageError
 from . import index as indexes
 from . import pack as packs
 from . import recipients as wrapping
 from .blame import Blame
+from .condemned import torn
 from .contents import ContentKeys, Unlock
 from .index import Index
 from .inspection import Inspected, Inspector
@@ -81,6 +83,7 @@ class Verification:
             self._index = Index(segments, unusable=linked.doomed, doubtful=doubtful)
         Blame(self._store, self._contents, report, self._index, self._whole, self._lost).run(read)
         self._forgive(linked)
+        report.whole_timelines = sorted(self._torn() - set(report.timelines))
         for point in self._sampling.failed.keys() - set(report.points_affected):
             report.add(f"point {point}", self._sampling.failed[point]).points.append(point)
         return report
@@ -96,10 +99,11 @@ class Verification:
             self._report.notes.append(note)
 
     def _recipients(self) -> None:
-        for recipient in wrapping.stored_recipients(self._store):
+        names = [name for name, _ in self._store.list(wrapping.FOLDER) if "." not in name]
+        for name, recipient in zip(names, wrapping.stored_recipients(self._store), strict=False):
             self._report.objects += 1
             if isinstance(recipient, DamageError):
-                self._report.add(wrapping.FOLDER, recipient.cause)
+                self._report.add(name, recipient.cause)
 
     def _links(self, read: Survey) -> IndexLinks:
         """What the index is made of; all that can be read where links are broken."""
@@ -129,6 +133,13 @@ class Verification:
             except (DamageError, StoreError) as error:
                 self._report.notes.append(f"{error.cause}; later segments hold what it held.")
 
+    def _torn(self) -> frozenset[str]:
+        """The timelines that are said to have lost something; none where the log does not say."""
+        try:
+            return torn(self._log)
+        except (DamageError, StoreError):
+            return frozenset()
+
     # ── packs ───────────────────────────────────────────────────────────────────────────────────────────────
 
     def _packs(self, scope: Scope, read: Survey, linked: IndexLinks) -> None:
@@ -136,24 +147,25 @@ class Verification:
         names, sizes = needed_packs(self._index, linked.doomed)
         self._report.objects += len(names)
         found = stored_sizes(self._store, names)
-        for number in np.flatnonzero(found != sizes).tolist():
-            size = int(found[number])
-            cause = "it is missing" if size < 0 else f"it has {size} bytes instead of {sizes[number]}"
-            self._lose(Inspected(names[number].tobytes().hex(), cause))
-        there = found == sizes
-        scrub = Scrub(self._log, names, self._report, recorded=not read.junk, now=self._now)
+        for number in np.flatnonzero(found < 0).tolist():
+            self._lose(Inspected(names[number].tobytes().hex(), "it is missing"))
+        there = found >= 0
+        deep = scope.read_data or bool(scope.points or scope.sample)
+        recorded = scope.recorded and deep and not read.junk
+        scrub = Scrub(self._log, names, self._report, recorded=recorded, now=self._now)
         contents = self._contents if self._report.unlocked else None
         inspect = Inspector(self._store, self._keys, contents, self._index).inspect
-        condemned = among(names, linked.bad)
+        suspect = among(names, linked.bad) | (found != sizes)
         try:
             if contents:
                 self._sampling.run(scope, read, scrub, self._up)
-                condemned |= among(names, self._sampling.suspects)
-            chosen = np.flatnonzero(condemned & there)
+                suspect |= among(names, self._sampling.suspects)
+            chosen = np.flatnonzero(suspect & there)
             self._total = int(sizes[there].sum()) if scope.read_data else int(sizes[chosen].sum())
             self._read(scrub.run(chosen, inspect, lambda: False))
+            self._report.whole = sorted(linked.bad & _digests(names[chosen]) - set(self._report.packs))
             if scope.read_data:
-                self._read(scrub.run(scrub.due(scope.within, there & ~condemned), inspect, self._up))
+                self._read(scrub.run(scrub.due(scope.within, there & ~suspect), inspect, self._up))
         finally:
             scrub.tell()
         self._report.proven = scrub.proven()
@@ -196,4 +208,9 @@ class Verification:
             else:
                 continue
             self._report.damaged.remove(damage)
+            self._report.spent.append(damage.object)
             self._report.notes.append(f"{damage.object} is damaged, but {says}.")
+
+
+def _digests(names: Array) -> frozenset[str]:
+    return frozenset(name.tobytes().hex() for name in names)
