@@ -93,7 +93,8 @@ def remove(id: str, /, *, common: Common = COMMON) -> int:
         As `undivided vault key list` shows it, or its beginning.
     """
     vault = common.open().vault
-    found = [r["id"] for r in vault.recipients() if r["id"].startswith(id)]
+    known = {k["id"] for k in (*vault.recipients(), *vault.holders())}
+    found = [one for one in known if one.startswith(id)]
     if len(found) != 1:
         cause = f"no key begins with {id!r}" if not found else f"several keys begin with {id!r}"
         raise UsageError(cause, hint="`undivided vault key list` shows them.")

@@ -62,6 +62,7 @@ KEYS = (
     "key.sealed",
     "key.added",
     "key.struck",
+    "key.unsealed",
     "key.removed",
     "rotate.sealed",
     "rotate.recorded",

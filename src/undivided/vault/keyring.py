@@ -7,7 +7,7 @@ store nor a stolen source can pass off keys of its own as the vault's.
 Every change is one signed log entry. A change that is killed half-way has happened or has not:
 
     add      log entry ▸ the vault's private key, sealed to the recipient ▸ keys/<id>: now it opens
-    remove   log entry ▸ keys/<id> goes: now it does not open ▸ what was sealed to it goes
+    remove   log entry ▸ what was sealed to it goes: now it does not open ▸ keys/<id> goes
     rotate   the new private key, sealed to each recipient ▸ epochs/<begun>.<name> ▸ log entry: now it counts
 
 Who gets the new keys is what the log says (`roster`), never what the store lists: a recipient that was
@@ -130,7 +130,7 @@ class Keyring:
         private = epochs.read_sealed(self._store, id, own, record.name, self._vault)
         if private is None:
             raise WrongKeyError(
-                "it was removed, and the vault's keys were rotated since",
+                "the passphrase or key was removed",
                 doing=f"unlock {self._store.url}",
                 hint="Use another passphrase or key; `undivided vault key list` names them.",
             )
@@ -174,11 +174,12 @@ class Keyring:
         return id
 
     def remove(self, log: Log, id: str) -> None:
-        """Raises UsageError for an unknown one, and for the last."""
+        """Raises UsageError for an unknown one, and for the last. Finishes what was begun and killed."""
         names = [name.removeprefix(recipients.FOLDER) for name, _ in self._store.list(recipients.FOLDER)]
-        if id not in names:
-            there = ", ".join(name for name in names if "." not in name)
-            raise UsageError(f"no recipient {id!r}", doing="remove a key", hint=f"There are: {there}.")
+        there = {name.partition(".")[0] for name in names} | self.roster(log, log.last).keys()
+        if id not in there:
+            hint = f"There are: {', '.join(sorted(there))}."
+            raise UsageError(f"no recipient {id!r}", doing="remove a key", hint=hint)
         if not {r.id for r in self.listed()} - {id}:
             raise UsageError(
                 "it is the last one: without it nobody could open the vault",
@@ -193,11 +194,12 @@ class Keyring:
 
         log.append(KEY, make, authority=self.authority())
         crashpoint("key.struck")
-        self._store.delete(recipients.FOLDER + id)
-        crashpoint("key.removed")
         for name in names:
             if name.startswith(f"{id}."):
                 self._store.delete(recipients.FOLDER + name)
+        crashpoint("key.unsealed")
+        self._store.delete(recipients.FOLDER + id)
+        crashpoint("key.removed")
 
     # ── rotation ────────────────────────────────────────────────────────────────────────────────────────────
 
