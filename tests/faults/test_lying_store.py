@@ -72,12 +72,18 @@ def test_a_point_is_made_although_an_answer_was_lost(between: Stand, fault: Faul
     assert any(method == "PUT" and part in path for method, path in proxy.requests)
 
 
-def test_an_upload_that_was_cut_on_the_way_is_refused_and_nothing_is_stored(between: Stand) -> None:
-    proxy, prefix = between(once(Fault.CUT_ON_THE_WAY, "PUT", "packs/"))
+@pytest.mark.parametrize("fault", [Fault.CUT_ON_THE_WAY, Fault.CHANGED_ON_THE_WAY])
+@pytest.mark.parametrize("data", [LARGE, b"small"])
+def test_an_upload_that_was_damaged_on_the_way_is_refused_and_nothing_is_stored(
+    between: Stand, fault: Fault, data: bytes
+) -> None:
+    proxy, prefix = between(once(fault, "PUT", "packs/"))
     store = bare(proxy.url(prefix))
-    with pytest.raises(StoreError):
-        store.create("packs/aa/a", [LARGE])
+    with pytest.raises(StoreError, match="BadDigest|answered 400"):
+        store.create("packs/aa/a", [data])
     assert list(store.list()) == []
+    store.create("packs/aa/a", [data])
+    assert store.read("packs/aa/a") == data
 
 
 def test_a_large_object_of_which_half_was_kept_is_not_called_stored(between: Stand) -> None:

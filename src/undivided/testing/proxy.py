@@ -25,6 +25,7 @@ class Fault(Enum):
     REFUSED = auto()  # 503 before anything was done
     LOST = auto()  # done, and the connection breaks before the answer
     CUT_ON_THE_WAY = auto()  # the server gets half of the body, correctly framed
+    CHANGED_ON_THE_WAY = auto()  # the server gets a body of which one bit is another
     KEPT_HALF = auto()  # "stored", says the answer, and half of the body is
     ANSWER_CUT = auto()  # the connection breaks in the middle of the answer
     ANSWER_CHANGED = auto()  # one bit of the answer is another
@@ -95,6 +96,8 @@ class Proxy:
             return
         if fault is Fault.CUT_ON_THE_WAY:
             body = body[: len(body) // 2]
+        if fault is Fault.CHANGED_ON_THE_WAY:
+            body = body[:-1] + bytes([body[-1] ^ 1])
         status, headers, data = self._passed_on(asked, body)
         if fault is Fault.LOST:
             asked.close_connection = True

@@ -46,7 +46,7 @@ def _s3(address: Address) -> Store:
     return S3Store(address.text, address.host, address.path, address.options)
 
 
-_S3 = frozenset({"endpoint", "region", "style", "credentials", "profile", "ca"})
+_S3 = frozenset({"endpoint", "region", "style", "credentials", "profile", "ca", "checksum"})
 STORES = {
     "": _Kind(_directory),
     "file": _Kind(_directory),

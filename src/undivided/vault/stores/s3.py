@@ -6,9 +6,11 @@ Each object is one conditional PUT. An upload in several parts would not be fast
 side by side), needs twice the requests, leaves parts behind when it is cut short, and cannot be made
 create-only on every server. Up to 5 GiB an object fits, and no object of a vault comes near that.
 
-The request's signature covers the hash of the body, so an honest server refuses what was damaged on the
-way. Of large objects the size is asked for after the upload: what a proxy or a server cut short is not
-called stored.
+A checksum goes with every body (CRC-64/NVME, a few milliseconds for a pack), so the server refuses what was
+damaged on the way; a signature over the body costs more than all the rest of an upload, and not every server
+looks at it. Of large objects the size is asked for after the upload: what a proxy or a server cut short is
+not called stored. Whether an object is what was stored is never left to the server: readers authenticate
+every byte.
 
 No request is repeated here, that is retry.py's business; and none waits for ever.
 """
@@ -42,7 +44,7 @@ class S3Store:
 
     options: endpoint (URL), region, style ("path", or "virtual" where the bucket is part of the host's
     name), credentials (a file as the AWS tools have it), profile (of that file), ca (a file of certificates
-    to trust).
+    to trust), checksum ("crc64nvme", "sha256", or "none" for a server that refuses both).
     """
 
     parallel = 6
@@ -145,7 +147,9 @@ class S3Store:
 
         said = self._options
         keys = provider(said.get("credentials"), said.get("profile"))
-        config: dict[str, Any] = {}
+        config: dict[str, Any] = {"unsigned_payload": True}
+        if (checksum := said.get("checksum", "crc64nvme")) != "none":
+            config["checksum_algorithm"] = checksum
         endpoint = said.get("endpoint", "")
         if said.get("style") == "virtual":
             config["virtual_hosted_style_request"] = True

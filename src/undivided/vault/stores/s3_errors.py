@@ -35,7 +35,15 @@ _CREDENTIALS = (
     "file in the address: credentials=FILE."
 )
 _NETWORK = "Is the endpoint in the address right, does the server run, and can it be reached from here?"
-_PASSING = {"SlowDown", "ConditionalRequestConflict", "OperationAborted", "RequestTimeout", "InternalError"}
+_PASSING = {
+    "SlowDown",
+    "ConditionalRequestConflict",
+    "OperationAborted",
+    "RequestTimeout",
+    "InternalError",
+    "BadDigest",  # the body was damaged on the way: it is still whole here
+    "IncompleteBody",
+}
 
 
 def taken(error: Exception, doing: str) -> StoreError:
@@ -71,7 +79,9 @@ def translated(error: Exception, doing: str) -> StoreError:
     cause = _found(_MESSAGE, text).rstrip(".") or f"the server answered {status}"
     cause = f"{cause[0].lower()}{cause[1:]}" + (f" ({code})" if code else "")
     if code in _PASSING or status in (408, 429) or (status >= 500 and status not in (501, 507)):
-        return TransientError(cause, doing=doing, hint="The server is in trouble: try again later.")
+        return TransientError(
+            cause, doing=doing, hint="The server or the way to it is in trouble: try again later."
+        )
     hint = _HINTS.get(code, "")
     if not hint and status in (401, 403):
         hint = _HINTS["AccessDenied"]
