@@ -154,11 +154,11 @@ class Index:
         self._first_frame_of_pack = np.cumsum(frames, dtype=np.int64) - frames
         firsts = np.cumsum([0, *(len(s.stored) for s in self.segments)]).tolist()
         self.frame_count = int(firsts[-1])
-        self._first_frame_of_segment = np.array(firsts[:-1], np.int64)
+        self._first_frames: list[int] = firsts[:-1]
         self.stored = Joined([s.stored for s in self.segments])
         self.plain = Joined([s.plain for s in self.segments])
         self.frame_offset = FrameOffsets(
-            [s.stored for s in self.segments], self._first_frame_of_segment, self._first_frame_of_pack
+            [s.stored for s in self.segments], np.array(firsts[:-1], np.int64), self._first_frame_of_pack
         )
 
         self.runs: list[Run] = []
@@ -203,7 +203,8 @@ class Index:
         wanted = np.ascontiguousarray(ids).reshape(-1, CHUNK_ID_BYTES)
         found = np.full(len(wanted), -1, np.int64)
         prefix, words = prefixes(wanted), wanted.view(np.uint64)
-        open_ = np.arange(len(wanted))
+        # In order, each is searched near where the last one was: many at once then cost a tenth.
+        open_ = np.argsort(prefix)
         for number, run in enumerate(self.runs):
             if number:
                 open_ = open_[found[open_] < 0]
@@ -219,14 +220,15 @@ class Index:
         return packs
 
     def place(self, frame: int) -> Place:
-        number = int(np.searchsorted(self._first_frame_of_segment, frame, side="right")) - 1
-        segment = self.segments[number]
-        local = frame - int(self._first_frame_of_segment[number])
+        number = bisect_right(self._first_frames, frame) - 1
+        segment, base = self.segments[number], self._first_frames[number]
+        local = frame - base
         session, sealed_key = segment.sessions[int(segment.session[local])]
         pack = int(np.searchsorted(self._first_frame_of_pack, frame, side="right")) - 1
+        before = segment.stored[int(self._first_frame_of_pack[pack]) - base : local]
         return Place(
             pack=self.packs[pack],
-            offset=self.frame_offset[frame],
+            offset=int(before.sum(dtype=np.int64)),
             stored=int(segment.stored[local]),
             plain=int(segment.plain[local]),
             codec=int(segment.codec[local]),
