@@ -79,7 +79,7 @@ def test_an_upload_that_was_damaged_on_the_way_is_refused_and_nothing_is_stored(
 ) -> None:
     proxy, prefix = between(once(fault, "PUT", "packs/"))
     store = bare(proxy.url(prefix))
-    with pytest.raises(StoreError, match="BadDigest|answered 400"):
+    with pytest.raises(StoreError):
         store.create("packs/aa/a", [data])
     assert list(store.list()) == []
     store.create("packs/aa/a", [data])
