@@ -21,15 +21,14 @@ def test_a_pinned_point_is_shown_as_such_until_it_is_unpinned(program):
     assert pinned(program) == []
     assert program("pin", "shop", first) == {
         "service": "shop",
-        "point": first,
+        "points": [first],
         "pinned": True,
-        "changed": True,
+        "changed": [first],
     }
-    assert program("pin", "shop", first)["changed"] is False
-    assert program("pin", "shop", "latest")["point"] == second
+    assert program("pin", "shop", first, "latest")["changed"] == [second]
     assert pinned(program) == [first, second]
     assert "pinned" in program.run("points", "shop").stdout
-    assert program("unpin", "shop", first)["changed"] is True
+    assert program("unpin", "shop", first)["changed"] == [first]
     assert pinned(program) == [second]
     program("catalog", "rebuild")
     assert pinned(program) == [second]
@@ -47,3 +46,4 @@ def test_what_is_no_point_is_not_pinned(program):
     protected(program, 1)
     assert "HINT:" in program.fails("pin", "shop", "nothing", code=2)
     assert "HINT:" in program.fails("pin", "nowhere", "latest", code=2)
+    assert "HINT:" in program.fails("pin", "shop", code=2)

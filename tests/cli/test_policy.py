@@ -1,4 +1,4 @@
-"""`policy simulate` shows what a prune would do, by the rules of the service or by others, and does nothing."""
+"""`policy simulate` shows what a prune would do, by the service's rules or by others, and does nothing."""
 
 from __future__ import annotations
 
@@ -50,7 +50,8 @@ def test_other_rules_and_another_pace_are_tried_without_touching_the_service(sce
 
 def test_it_is_told_to_people_as_well(scene):
     said = scene.run("policy", "simulate", "shop", "--keep", "last=1").stdout
-    assert "today: 1 point of 4 would stay, 3 would be forgotten" in said
+    assert "1 point of 4 stay, 3 go" in said
+    assert "(3 go)" in said
     assert "newest, last" in said
     assert "a point every 1m for 57w1d" in said
 

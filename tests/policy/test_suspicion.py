@@ -81,11 +81,21 @@ def test_a_flood_is_told_with_when_it_came_and_what_it_would_push_out():
     good, flood = OFTEN, int(OFTEN[-1]) + np.arange(10_000) * SECOND // 10
     (found,) = of_all(np.concatenate([good, flood]))
     assert found.reason == "flood"
-    assert "about 6 an hour are usual" in found.says
+    assert "more than the 100 that an hour may have here" in found.says
     assert "2030-01-07T22" in found.says
-    kept = keep(Points.of(np.concatenate([good, flood])), RULES, int(flood[-1])).kept
-    calm = keep(Points.of(good), RULES, int(flood[-1])).kept
-    assert f"{int((calm & ~kept[:1000]).sum())} of the others" in found.says
+    assert "because of them 20 others would be forgotten" in found.says
+
+
+def test_a_flood_in_the_very_first_hour_of_a_service_is_one():
+    good = START + np.arange(5) * MINUTE
+    flood = int(good[-1]) + np.arange(10_000) * SECOND // 100
+    assert reasons(of_all(np.concatenate([good, flood]))) == ["flood"]
+
+
+def test_what_an_hour_may_have_grows_with_what_is_usual():
+    ever = START + np.arange(200_000) * 12 * SECOND
+    twice_as_fast = int(ever[-1]) + np.arange(1000) * 6 * SECOND
+    assert of_all(np.concatenate([ever, twice_as_fast])) == []
 
 
 def test_a_flood_that_harms_no_other_point_suspends_nothing():

@@ -14,8 +14,10 @@ from ..model.typed import typed
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)([KMGT]?)(?:iB|B)?", re.IGNORECASE)
 
 
-def seconds(option: str, text: str) -> float:
-    """Of 15s, 5m, 1h30m, 7d. Raises UsageError naming the option."""
+def seconds(option: str, text: str, *, zero: bool = False) -> float:
+    """Of 15s, 5m, 1h30m, 7d; of 0 only where that means something. Raises UsageError naming the option."""
+    if zero and text.strip() in ("0", "0s"):
+        return 0.0
     try:
         return parse_duration(text)
     except ValueError as error:

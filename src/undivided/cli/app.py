@@ -35,6 +35,7 @@ COMMANDS = {
     "diff": "diff:diff",
     "verify": "verify:verify",
     "repair": "repair:repair",
+    "prune": "prune:prune",
     "pin": "pin:pin",
     "unpin": "pin:unpin",
     "policy simulate": "policy:simulate",

@@ -10,12 +10,11 @@ from typing import Any
 from ..model.durations import format_duration
 from ..model.errors import UsageError
 from ..model.service import Policy, Service
-from ..model.times import local
 from ..policy.simulate import Steady, steady_state, usual_pace
 from .amounts import keep_rules, seconds
 from .options import COMMON, Common
-from .output import emit, plural, table
-from .retention import Decision, decide, rules_text, suspicion_records
+from .output import emit, table
+from .retention import Decision, decide, story, suspicion_records
 
 
 def simulate(
@@ -62,7 +61,7 @@ def simulate(
         every = _pace(name, policy, applied, decision)
         steady = steady_state(policy.keep, every, length, moment)
         records.append(_record(decision, every, length, steady))
-        lines += [*_story(decision), *_outlook(every, length, steady), ""]
+        lines += [*story(decision), *_outlook(every, length, steady), ""]
     nothing = ["No service is applied here. `undivided service apply FILE` takes one over."]
     emit(common.json, {"services": records}, lines[:-1] or nothing)
     return 0
@@ -101,19 +100,6 @@ def _record(decision: Decision, every: float, over: float, steady: Steady) -> di
             ],
         },
     }
-
-
-def _story(decision: Decision) -> Iterator[str]:
-    stay, gone = int(decision.kept.kept.sum()), len(decision.forgotten)
-    yield f"{decision.service}: keep {rules_text(decision.rules)}"
-    yield f"  today: {plural(stay, 'point')} of {stay + gone} would stay, {gone} would be forgotten"
-    times = decision.lives.time_ns
-    if gone:
-        rows = [row for row in range(stay + gone) if decision.kept.why(row)]
-        cells = [[local(int(times[r])), decision.lives.ids[r], ", ".join(decision.kept.why(r))] for r in rows]
-        yield from (f"    {line}" for line in table(["TIME", "POINT", "STAYS AS"], cells))
-    for doubt in decision.suspicions:
-        yield f"  but a prune would be suspended: {doubt.reason}: {doubt.says}"
 
 
 def _outlook(every: float, over: float, steady: Steady) -> Iterator[str]:

@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..catalog.retention import Lives, lives, times_of_log
+from ..model.columns import Array
 from ..model.durations import format_duration
-from ..model.times import iso_utc
+from ..model.times import iso_utc, local
 from ..policy import suspicion
 from ..policy.keep import Kept, Points, Rules, keep
 from ..policy.proof import proven
 from ..policy.suspicion import Suspicion
+from .output import plural, table
 
 if TYPE_CHECKING:
     from ..catalog.catalog import Catalog
@@ -83,3 +85,30 @@ def rules_text(rules: Mapping[str, float]) -> str:
 
 def suspicion_records(suspicions: Sequence[Suspicion]) -> list[dict[str, str]]:
     return [{"reason": s.reason, "says": s.says, "hint": s.hint} for s in suspicions]
+
+
+def story(decision: Decision) -> Iterator[str]:
+    """For people: what stays and why; what goes, run by run."""
+    stays = decision.kept.kept
+    count, gone = len(stays), len(stays) - int(stays.sum())
+    yield f"{decision.service}: keep {rules_text(decision.rules)}"
+    if not gone:
+        yield f"  all {plural(count, 'point')} stay"
+        return
+    yield f"  {plural(count - gone, 'point')} of {count} stay, {gone} go"
+    yield from (f"    {line}" for line in table(["TIME", "POINT", "STAYS AS"], list(_rows(decision, stays))))
+    for doubt in decision.suspicions:
+        yield f"  suspended by {doubt.reason}: {doubt.says}"
+
+
+def _rows(decision: Decision, stays: Array) -> Iterator[list[str]]:
+    """Each point that stays; of each run that goes the first, the last, and how many they are."""
+    ids, times = decision.lives.ids, decision.lives.time_ns
+    begins = np.flatnonzero(np.diff(stays, prepend=~stays[:1]))
+    for begin, end in zip(begins.tolist(), [*begins[1:].tolist(), len(stays)], strict=True):
+        if stays[begin]:
+            for row in range(begin, end):
+                yield [local(int(times[row])), ids[row], ", ".join(decision.kept.why(row))]
+        else:
+            last = f" … {ids[end - 1]}" if end - begin > 1 else ""
+            yield [local(int(times[begin])), ids[begin] + last, f"({end - begin} go)"]

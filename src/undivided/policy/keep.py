@@ -81,6 +81,10 @@ class Kept:
         """?[n]"""
         return np.not_equal(self.reasons, 0)
 
+    def kept_but_for(self, reason: str) -> Array:
+        """?[n]: those that would stay without this reason."""
+        return np.not_equal(np.bitwise_and(self.reasons, ~_bit(reason)), np.uint16(0))
+
     def why(self, row: int) -> tuple[str, ...]:
         """Why a point stays; empty for one that is forgotten."""
         bits = int(self.reasons[row])

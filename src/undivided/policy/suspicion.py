@@ -36,11 +36,11 @@ LEAP = 30 * 86400 * SECOND
 LEAP_FACTOR = 2
 """And one of less than this many times the longest gap before it is how this vault is used."""
 FLOOD_FACTOR = 10
-FLOOD_LEAST = 50
-"""A flood is an hour with more points than either: so many times what is usual, and this many."""
+FLOOD_LEAST = 100
+"""An hour may have so many times what was usual before it, and in any case this many points."""
 USUAL_HOURS = 720
-"""What is usual in an hour: the median of the last so many hours that have any points. Hours count, not
-points: however many points somebody adds, they do not get more hours."""
+"""What is usual in an hour: the median of the last so many hours that had any points. Hours count: however
+many points somebody adds, they do not get more hours."""
 _HOUR = 3600 * SECOND
 
 REASONS = ("flood", "backwards", "future", "leap")
@@ -127,33 +127,45 @@ def leap(times_ns: Array, settled: int, now_ns: int) -> Suspicion | None:
 def flood(
     ever_ns: Array, live: Array, points: Points, settled: int, rules: Rules, mark: float | None, now_ns: int
 ) -> Suspicion | None:
-    """The burst is what an hour of the flood holds beyond the usual. It only matters if it does harm: if a
-    point stays without the burst, and does not with it."""
+    """The burst is what hours have beyond what they may. It only matters if it does harm: if a point stays
+    without the burst, and does not with it."""
     if not len(live):
         return None
     hours = readings(ever_ns, now_ns)[0] // _HOUR
-    numbers, begins, counts = np.unique(hours, return_index=True, return_counts=True)
-    usual = max(float(np.median(counts[-USUAL_HOURS:])), 3600 / mark if mark else 0)
-    flooded = counts > max(FLOOD_LEAST, FLOOD_FACTOR * usual)
-    place = np.searchsorted(numbers, hours)
+    numbers, begins, place, counts = np.unique(
+        hours, return_index=True, return_inverse=True, return_counts=True
+    )
+    most = _most(counts, int(place[settled]) if settled < len(hours) else len(counts), mark)
     nth_of_hour = np.arange(len(hours)) - begins[place]
-    burst = flooded[place] & (nth_of_hour >= np.ceil(usual)) & (np.arange(len(hours)) >= settled)
+    burst = (nth_of_hour >= most[place]) & (np.arange(len(hours)) >= settled)
     calm = np.flatnonzero(~burst[live])
     if len(calm) == len(live):
         return None
     stays = keep(points, rules, now_ns).kept
-    pushed_out = int((keep(points.take(calm), rules, now_ns).kept & ~stays[calm]).sum())
+    without = keep(points.take(calm), rules, now_ns).kept_but_for("newest")
+    pushed_out = int((without & ~stays[calm]).sum())
     if not pushed_out:
         return None
-    rows = np.flatnonzero(burst)
-    began, ended = (iso_utc(int(numbers[place[row]]) * _HOUR)[:13] for row in (rows[0], rows[-1]))
+    of_burst = place[burst]
+    began, ended = (iso_utc(int(numbers[hour]) * _HOUR)[:13] for hour in (of_burst[0], of_burst[-1]))
     when = f"in the hour {began}" if began == ended else f"from the hour {began} to {ended}"
     return Suspicion(
         "flood",
-        f"{len(rows)} points too many came {when} (UTC), where about {usual:.0f} an hour are usual; because "
-        f"of them {pushed_out} of the others would be forgotten",
+        f"{len(of_burst)} points more than the {int(most[of_burst[0]])} that an hour may have here came "
+        f"{when} (UTC); because of them {pushed_out} others would be forgotten",
         "Who made them? If points are to come this often, say `mark` in the policy of the service file.",
     )
+
+
+def _most(counts: Array, first: int, mark: float | None) -> Array:
+    """How many points each hour may have, by the hours before it; those before `first` any number."""
+    agreed = 3600 / mark if mark else 0.0
+    most = np.full(len(counts), np.iinfo(np.int64).max)
+    for hour in range(first, len(counts)):
+        before = counts[max(0, hour - USUAL_HOURS) : hour]
+        usual = max(float(np.median(before)) if len(before) else 0.0, agreed)
+        most[hour] = max(FLOOD_LEAST, round(FLOOD_FACTOR * usual))
+    return most
 
 
 def suspended(suspicions: Iterable[Suspicion], doing: str) -> UndividedError:

@@ -1,0 +1,173 @@
+"""Pruning by the command line: what the rules let go is forgotten, everything else can still be recovered."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from undivided.cli.prune import Despite
+from undivided.policy.suspicion import REASONS
+from undivided.testing.program import Program, describe
+
+
+def order(home: Path, number: int) -> None:
+    (home / "site" / "orders" / f"{number}.txt").write_text(f"order {number}\n" * 3000)
+
+
+@pytest.fixture
+def shop(program: Program) -> Program:
+    """Five points, one order more in each; the rules keep the last two and the first of the day."""
+    file = describe(program.home)
+    file.write_text(file.read_text() + "policy: {keep: {last: 2, yearly: 1}}\n")
+    program("init")
+    program("service", "apply", "shop.yaml")
+    for number in range(11, 16):
+        order(program.home, number)
+        program("protect", "shop")
+    return program
+
+
+def ids(shop: Program) -> list[str]:
+    return [point["id"] for point in shop("points", "shop")["points"]]
+
+
+def orders(shop: Program, point: str) -> list[str]:
+    to = shop.home / f"out-{point}"
+    shop("recover", "shop", "--at", point, "--to", to)
+    return sorted(path.name for path in (to / "site" / "orders").iterdir())
+
+
+def vault_size(shop: Program) -> int:
+    return sum(path.stat().st_size for path in (shop.config / "vault").rglob("*") if path.is_file())
+
+
+def going(answer: dict) -> list[str]:
+    return [point["id"] for point in answer["services"][0]["points"] if not point["stays"]]
+
+
+def test_a_dry_run_tells_what_would_go_and_why_the_rest_stays_and_changes_nothing(shop):
+    before = ids(shop)
+    entries = sorted((shop.config / "vault").rglob("*"))
+    told = shop("prune", "--dry-run")
+    assert told["dry_run"] is True
+    assert told["forgotten"] == going(told) == before[1:3]
+    reasons = {p["id"]: p["reasons"] for p in told["services"][0]["points"]}
+    assert reasons[before[0]] == ["yearly"]
+    assert reasons[before[4]] == ["newest", "last"]
+    said = shop.run("prune", "shop", "--dry-run").stdout
+    assert "3 points of 5 stay, 2 go" in said
+    assert "2 points would be forgotten" in said
+    assert ids(shop) == before
+    assert sorted((shop.config / "vault").rglob("*")) == entries
+
+
+def test_what_the_rules_let_go_is_forgotten_and_the_rest_is_as_it_was(shop):
+    before = ids(shop)
+    contents = {point: orders(shop, point) for point in (before[0], before[3], before[4])}
+    told = shop("prune")
+    # The recoveries proved their points; the newest of them is the newest anyway.
+    assert told["forgotten"] == before[1:3]
+    assert ids(shop) == [before[0], *before[3:]]
+    for point, files in contents.items():
+        to = shop.home / f"after-{point}"
+        shop("recover", "shop", "--at", point, "--to", to)
+        assert sorted(path.name for path in (to / "site" / "orders").iterdir()) == files
+    assert shop("verify", "--read-data")["damaged"] == []
+    assert shop("prune")["forgotten"] == []
+
+
+def test_a_forgotten_point_is_nowhere_offered_and_refused_with_a_hint(shop):
+    before = ids(shop)
+    shop("prune")
+    for words in (["recover", "shop", "--to", "x", "--at"], ["pin", "shop"]):
+        said = shop.fails(*words, before[1], code=2)
+        assert f"point {before[1]} was forgotten by the prune of" in said
+        assert "HINT: `undivided points shop`" in said
+    found = shop("find", "12.txt", "shop")["versions"]
+    assert [(v["first"]["point"], v["points"]) for v in found] == [(before[3], 2)]
+    assert shop("status")["services"][0]["point"] == before[4]
+    assert shop("vault", "info")["points"] == 3
+
+
+def test_a_rebuilt_catalog_forgets_the_same_points(shop):
+    shop("pin", "shop", ids(shop)[2])
+    shop("prune")
+    before = shop("points")
+    assert len(before["points"]) == 4
+    shop("catalog", "rebuild")
+    assert shop("points") == before
+
+
+def test_a_pinned_point_stays_until_it_is_unpinned(shop):
+    second = ids(shop)[1]
+    shop("pin", "shop", second)
+    shop("prune")
+    assert second in ids(shop)
+    shop("unpin", "shop", second)
+    assert shop("prune")["forgotten"] == [second]
+
+
+def test_the_newest_proven_point_stays(shop):
+    second = ids(shop)[1]
+    shop("recover", "shop", "--at", second, "--to", "proof")
+    told = shop("prune")
+    assert {p["id"]: p["reasons"] for p in told["services"][0]["points"]}[second] == ["proven"]
+    assert second in ids(shop)
+
+
+@pytest.mark.parametrize("why", ["it has no rules", "it is not applied"])
+def test_nothing_is_forgotten_of_a_service_without_rules_or_that_is_not_applied(why, shop):
+    before = ids(shop)
+    if why == "it has no rules":
+        file = shop.home / "shop.yaml"
+        file.write_text(file.read_text().replace("policy: {keep: {last: 2, yearly: 1}}\n", ""))
+        shop("service", "apply", "shop.yaml")
+    else:
+        shop("service", "remove", "shop")
+    told = shop("prune")
+    assert told["forgotten"] == []
+    assert ids(shop) == before
+
+
+def test_what_was_given_up_is_deleted_by_a_later_prune_once_the_grace_is_over(shop):
+    big = shop.home / "site" / "big"
+    for _ in range(4):
+        big.write_bytes(os.urandom(2_000_000))
+        shop("protect", "shop")
+    full = vault_size(shop)
+    assert shop("prune", "shop", "--grace", "1h")["freed_bytes"] > 3_900_000
+    assert vault_size(shop) > full - 100_000
+    assert shop("prune", "shop", "--grace", "1h")["waiting_bytes"] > 3_900_000
+    assert shop("prune", "shop", "--grace", "0")["swept_bytes"] > 3_900_000
+    assert vault_size(shop) < full - 3_900_000
+    assert shop("prune", "--dry-run")["waiting_bytes"] == 0
+    assert shop("verify", "--read-data")["damaged"] == []
+
+
+def test_pruning_needs_the_passphrase(shop):
+    before = ids(shop)
+    assert "UNDIVIDED_PASSPHRASE" in shop.fails("prune", code=2, UNDIVIDED_PASSPHRASE="")
+    shop.fails("prune", code=12, UNDIVIDED_PASSPHRASE="wrong")
+    assert ids(shop) == before
+
+
+def test_protection_goes_on_after_a_prune(shop):
+    shop("prune")
+    order(shop.home, 20)
+    point = shop("protect", "shop")
+    assert point["components"]["site"]["image"] == "continued"
+    assert "20.txt" in orders(shop, point["point"])
+
+
+@pytest.mark.parametrize(
+    "words", [["nowhere"], ["--grace", "5"], ["--budget", "much"], ["--despite", "everything"]]
+)
+def test_what_makes_no_sense_is_refused_with_a_hint(shop, words):
+    assert "HINT:" in shop.fails("prune", *words, code=2)
+
+
+def test_every_suspicion_can_be_named():
+    assert get_args(Despite) == REASONS

@@ -1,0 +1,88 @@
+"""Fault: a clock jumps by years. Nothing expires, and destruction is suspended until somebody has looked."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from undivided.model.times import SECOND
+from undivided.testing.program import Program, describe
+from undivided.vault.keys import WriterKeys
+from undivided.vault.log import Log
+from undivided.vault.stores.directory import DirectoryStore
+
+YEAR = 365 * 86400 * SECOND
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Program:
+    """Four points, of which the rules would let two go."""
+    made = Program(tmp_path)
+    file = describe(made.home)
+    file.write_text(file.read_text() + "policy: {keep: {last: 2}}\n")
+    made("init")
+    made("service", "apply", "shop.yaml")
+    for _ in range(4):
+        made("protect", "shop")
+    return made
+
+
+def ids(shop: Program) -> list[str]:
+    return [point["id"] for point in shop("points", "shop")["points"]]
+
+
+def entry_by_a_clock_that_is(shop: Program, wrong_by: int) -> None:
+    """Any entry of the log, by somebody whose clock is wrong."""
+    keys = WriterKeys.decode((shop.config / "keys" / "near.key").read_bytes())
+    store = DirectoryStore(shop.config / "vault")
+    log = Log(store, keys, None, now=lambda: time.time_ns() + wrong_by)
+    log.append("recovery", lambda _: ({"service": "shop", "point": "", "ok": False}, {}))
+
+
+def suspended(shop: Program) -> set[str]:
+    told = shop("prune", code=1)
+    assert "forgotten" not in told
+    return {suspicion["reason"] for suspicion in told["suspended"]}
+
+
+def test_our_clock_fell_back_by_years_nothing_is_destroyed(shop):
+    before = ids(shop)
+    entry_by_a_clock_that_is(shop, 5 * YEAR)
+    assert suspended(shop) == {"future", "leap"}
+    assert ids(shop) == before
+
+
+def test_a_clock_jumped_ahead_by_years_and_was_set_right_nothing_is_destroyed(shop):
+    before = ids(shop)
+    entry_by_a_clock_that_is(shop, 5 * YEAR)
+    entry_by_a_clock_that_is(shop, 0)
+    assert "backwards" in suspended(shop)
+    assert ids(shop) == before
+
+
+def test_years_passed_at_once_nothing_is_destroyed(tmp_path):
+    """The log was written years ago, by this clock: either it jumped, or nobody came for years."""
+    made = Program(tmp_path)
+    file = describe(made.home)
+    file.write_text(file.read_text() + "policy: {keep: {within: 1d}}\n")
+    made("init")
+    made("service", "apply", "shop.yaml")
+    entry_by_a_clock_that_is(made, -5 * YEAR)
+    made("protect", "shop")
+    made("protect", "shop")
+    assert suspended(made) == {"leap"}
+    assert len(ids(made)) == 2
+
+
+def test_who_has_looked_goes_on_and_is_not_asked_again(shop):
+    before = ids(shop)
+    entry_by_a_clock_that_is(shop, 5 * YEAR)
+    entry_by_a_clock_that_is(shop, 0)
+    said = shop.fails("prune", code=1)
+    hint = said.split("When you have looked: ")[1].strip().rstrip(".")
+    assert hint == "--despite backwards --despite future --despite leap"
+    assert shop("prune", *hint.split())["forgotten"] == before[:2]
+    shop("protect", "shop")
+    assert len(shop("prune")["forgotten"]) == 1

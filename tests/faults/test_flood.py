@@ -1,0 +1,119 @@
+"""Fault: a thief with a source's keys adds points by the thousand, of any time he likes, to push good ones
+out."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import pytest
+
+from undivided.model.columns import Ragged
+from undivided.model.entries import Entries
+from undivided.model.point import RecoveryPoint
+from undivided.model.times import SECOND
+from undivided.testing.program import Program, describe
+from undivided.vault.keys import WriterKeys
+from undivided.vault.stores.directory import DirectoryStore
+from undivided.vault.vault import Segment, Vault
+
+HOUR = 3600 * SECOND
+NOTHING = Segment(Entries.none(), Ragged.empty(0))
+CLAIMS = {
+    "true": lambda now, number: now + number,
+    "of each hour of the past": lambda now, number: now - number * HOUR,
+    "of each hour to come": lambda now, number: now + number * HOUR,
+}
+
+
+@pytest.fixture
+def shop(program: Program) -> Program:
+    """Four good points; the last three and the first of the year are kept."""
+    file = describe(program.home)
+    file.write_text(file.read_text() + "policy: {keep: {last: 3, yearly: 2}}\n")
+    program("init")
+    program("service", "apply", "shop.yaml")
+    for _ in range(4):
+        program("protect", "shop")
+    return program
+
+
+@pytest.fixture
+def program(tmp_path) -> Program:
+    return Program(tmp_path)
+
+
+def ids(shop: Program) -> list[str]:
+    return [point["id"] for point in shop("points", "shop")["points"]]
+
+
+def thief(shop: Program) -> Vault:
+    """All that is on the source, used from elsewhere."""
+    keys = WriterKeys.decode((shop.config / "keys" / "near.key").read_bytes())
+    return Vault.open(DirectoryStore(shop.config / "vault"), keys=keys)
+
+
+def flood(vault: Vault, count: int, claim: str) -> None:
+    """Points that look like the shop's newest one, in one session."""
+    records = [entry.body["point"] for entry in vault.log() if entry.kind == "point"]
+    model = RecoveryPoint.from_record([r for r in records if r["service"] == "shop"][-1])
+    timelines = dict.fromkeys((part.timeline for part in model.components.values()), NOTHING)
+    now = time.time_ns()
+    with vault.writer() as writer:
+        for number in range(count):
+            point = replace(model, id=f"flood-{number:05d}", time_ns=CLAIMS[claim](now, number))
+            writer.commit("point", timelines, {"point": point.as_record()})
+
+
+@pytest.mark.parametrize(
+    ("count", "claim"), [(10_000, "true"), (1000, "of each hour of the past"), (1000, "of each hour to come")]
+)
+def test_the_points_of_a_thief_push_no_good_point_out(count, claim, shop):
+    good = ids(shop)
+    flood(thief(shop), count, claim)
+    told = shop("prune", code=1)
+    assert "flood" in {s["reason"] for s in told["services"][0]["suspended"]}
+    assert told["forgotten"] == []
+    assert ids(shop)[:4] == good
+    said = shop.fails("prune", code=1)
+    assert "nothing is forgotten for now" in said
+    assert "--despite flood" in said
+    shop("pin", "shop", *good[1:])
+    despite = [word for reason in ("flood", "backwards", "future") for word in ("--despite", reason)]
+    told = shop("prune", *despite)
+    assert len(told["forgotten"]) >= count - 10
+    left = ids(shop)
+    assert left[:4] == good
+    shop("recover", "shop", "--at", good[2], "--to", "back")
+    assert shop("verify", "--read-data")["damaged"] == []
+
+
+def test_the_first_point_of_the_year_stays_even_if_the_flood_is_let_through(shop):
+    good = ids(shop)
+    flood(thief(shop), 200, "true")
+    shop("prune", "--despite", "flood")
+    assert good[0] in ids(shop)
+
+
+def test_a_flood_of_one_service_does_not_keep_the_others_from_being_pruned(shop):
+    file = shop.home / "shop.yaml"
+    (shop.home / "stall.yaml").write_text(file.read_text().replace("service: shop", "service: stall"))
+    shop("service", "apply", "stall.yaml")
+    for _ in range(5):
+        shop("protect", "stall")
+    flood(thief(shop), 200, "true")
+    told = shop("prune", code=1)
+    assert len(told["forgotten"]) == 1
+    assert len(shop("points", "stall")["points"]) == 4
+    # That prune settles nothing about the flood.
+    assert "flood" in {s["reason"] for s in shop("prune", code=1)["services"][0]["suspended"]}
+
+
+def test_a_thief_can_neither_forget_nor_unpin(shop):
+    good = ids(shop)
+    shop("pin", "shop", good[1])
+    vault = thief(shop)
+    for kind, body in (("prune", {"forgotten": good}), ("pin", {"point": good[1], "pinned": False})):
+        with pytest.raises(Exception, match="passphrase"):
+            vault.append(kind, body)
+    assert ids(shop) == good
