@@ -15,12 +15,14 @@ reading content back asks for it.
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..model.errors import DamageError, NoVaultError, UsageError, WrongKeyError
+from ..model.errors import DamageError, NoVaultError, UndividedError, UsageError, WrongKeyError
 from .config import NEAR, Config, read_config
 from .parsed import keep, kept, service_from
 from .places import places, refused
@@ -113,6 +115,19 @@ class Context:
         """Asks for it now, if somebody is there to ask: later a progress bar would cover the prompt."""
         if sys.stdin.isatty() and sys.stderr.isatty():
             _ = self._secret
+
+    def unlock_early(self) -> None:
+        """Begins to unlock the vault, beside what else there is to do before content is read: stretching a
+        passphrase takes a core and nothing else. Not where somebody may have to type it. What goes wrong is
+        told when the keys are needed."""
+        vault = self.vault
+
+        def unlock() -> None:
+            with suppress(UndividedError):
+                vault.unlock()
+
+        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+            threading.Thread(target=unlock).start()
 
     def keys_of_vault(self) -> WriterKeys:
         """The writer keys as the vault holds them, which takes a secret, whatever this machine has."""

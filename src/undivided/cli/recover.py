@@ -67,11 +67,13 @@ def recover(
     dry_run:
         Print the plan and stop.
     """
-    from ..recovery.plan import make_plan
-
     _refuse_misuse(no_point_first, in_place)
     context = common.open()
     context.known_service(service)
+    if not dry_run:
+        context.unlock_early()
+    from ..recovery.plan import make_plan
+
     point = context.catalog.point(service, at)
     described = _described(context, service, point, in_place)
     first = in_place and not no_point_first

@@ -139,6 +139,10 @@ class Vault:
         is wrong, UsageError when there is none to ask."""
         return Reader(self.store, self.keys, self._log, self._unlock)
 
+    def unlock(self) -> None:
+        """Opens the keys now; by a passphrase that takes a moment. Raises what reading would."""
+        self._unlock()
+
     def append(self, kind: str, body: Mapping[str, Any]) -> LogEntry:
         """A record without data. Kinds that the vault's authority must sign need the passphrase."""
         authority = self.authority() if must_be_signed(kind, body) else None
