@@ -15,6 +15,7 @@ from ..policy.objectives import Verdict, verdict
 from .context import Context
 from .options import COMMON, Common
 from .output import emit, table
+from .proven import NEVER, proven_line, vault_record
 
 
 def status(service: str | None = None, /, *, common: Common = COMMON) -> int:
@@ -57,7 +58,10 @@ def status(service: str | None = None, /, *, common: Common = COMMON) -> int:
         records.append(_record(described, newest, judged, recovery))
     head = ["SERVICE", "NEWEST POINT", "AGE ", "RPO", "COHERENCE", "PAUSE ", "LAST RECOVERY"]
     nothing = ["No service is applied here. `undivided service apply FILE` takes one over."]
-    emit(common.json, {"services": records}, table(head, rows) if rows else nothing)
+    verified = vault_record(context.vault)
+    line = f"vault: {proven_line(verified) if verified else NEVER}"
+    lines = [*table(head, rows), line] if rows else nothing
+    emit(common.json, {"services": records, "verified": verified}, lines)
     for failure in broken:
         sys.stderr.write(f"undivided: {failure}\n")
     if breached:

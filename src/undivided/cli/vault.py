@@ -9,6 +9,7 @@ from ..model.times import iso_utc, local
 from .config import NEAR
 from .options import COMMON, Common
 from .output import emit, plural, size
+from .proven import NEVER, proven_line, vault_record
 
 
 def info(*, common: Common = COMMON) -> int:
@@ -29,6 +30,7 @@ def info(*, common: Common = COMMON) -> int:
         "bytes": said["bytes"],
         "objects": said["objects"],
         "keys": len(said["recipients"]),
+        "verified": vault_record(context.vault),
     }
     emit(common.json, record, _story(record, said["created_ns"]))
     return 0
@@ -39,6 +41,8 @@ def _story(record: Mapping[str, Any], created_ns: int) -> Iterator[str]:
     yield f"  in {record['url']}"
     yield f"  {plural(record['points'], 'point')}, {plural(record['keys'], 'key')}"
     yield f"  log ends at {record['head']['number']}, {record['head']['digest'][:16] or 'empty'}"
+    verified = record["verified"]
+    yield f"  {proven_line(verified) if verified else NEVER}"
     yield f"  {size(record['bytes'])} in all:"
     for kind, count in record["objects"].items():
         yield f"    {kind}: {plural(count['objects'], 'object')}, {size(count['bytes'])}"

@@ -7,36 +7,57 @@ still has it.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from ..model.errors import DamageError, UndividedError
+from ..catalog.catalog import PREFIX
+from ..model.errors import DamageError, UndividedError, UsageError
+from ..vault.report import Scope
+from .amounts import seconds
 from .context import Context
 from .options import COMMON, Common
 from .output import emit, plural, size, text
 from .progress import progress
+from .proven import proven_line, proven_record
 
 if TYPE_CHECKING:
     from ..vault.report import Report
     from ..vault.vault import Vault
 
 
-def verify(*, read_data: Annotated[bool, Parameter(negative=())] = False, common: Common = COMMON) -> int:
+def verify(
+    *,
+    read_data: Annotated[bool, Parameter(negative=())] = False,
+    points: tuple[str, ...] = (),
+    for_: Annotated[str | None, Parameter(name="--for")] = None,
+    within: str | None = None,
+    common: Common = COMMON,
+) -> int:
     """Check that what is stored is what was written.
 
     What is not is named, down to points and files, and stored anew by the
     next protection that still has it. Exit code 5 says that something is
-    damaged.
+    damaged. What was looked at longest ago comes first, and a run that is
+    cut short is gone on with by the next.
 
-    Example: undivided verify --read-data
+    Example: undivided verify --read-data --for 30m --within 30d
 
     Parameters
     ----------
     read_data:
         Read and check every byte, not only that everything is there and fits together.
+    points:
+        Decode whole points as a recovery would: latest, an id, or a number of those decoded longest ago.
+    for_:
+        Stop reading after so long: 30m, 8h.
+    within:
+        Pass over what was read within this time: 30d.
     """
     context = common.open()
+    limit = seconds("--for", for_) if for_ is not None else None
+    fresh = seconds("--within", within) if within is not None else 0.0
     began = time.monotonic()
     try:
         vault = context.vault
@@ -48,8 +69,9 @@ def verify(*, read_data: Annotated[bool, Parameter(negative=())] = False, common
         vault = context.vault_as_it_is()
     context.ask_passphrase()
     with progress("verify") as tell:
-        watch = (lambda done, total: tell("bytes", done, total)) if tell and read_data else None
-        report = vault.verify(read_data=read_data, progress=watch)
+        watch = (lambda done, total: tell("bytes", done, total)) if tell else None
+        chosen, sample = _points(context, points)
+        report = vault.verify(scope=Scope(read_data, chosen, sample, fresh, limit), progress=watch)
     record = {
         "damaged": [*found["damaged"], *_damaged(report)],
         "points_affected": sorted({*found["points_affected"], *report.points_affected}),
@@ -57,11 +79,38 @@ def verify(*, read_data: Annotated[bool, Parameter(negative=())] = False, common
         "unlocked": report.unlocked,
         "objects": report.objects,
         "bytes": report.bytes,
+        "packs_read": report.read,
+        "packs_left": report.left,
+        "points_decoded": report.decoded,
+        "proven": proven_record(report.proven),
         "notes": [*report.notes, *_condemn(vault, report)],
         "seconds": round(time.monotonic() - began, 3),
     }
     emit(common.json, record, _story(record))
     return DamageError.exit_code if record["damaged"] else 0
+
+
+def _points(context: Context, asked: Sequence[str]) -> tuple[list[str], int]:
+    """Ids of the points to decode, and how many more. Raises UsageError for one that is not there."""
+    chosen: list[str] = []
+    sample = 0
+    for wanted in asked:
+        if wanted.isdecimal() and len(wanted) < PREFIX:
+            sample += int(wanted)
+        elif wanted == "latest":
+            newest = [context.catalog.newest(service) for service in context.catalog.services()]
+            chosen += [point.id for point in newest if point]
+        else:
+            chosen.append(_one(context, wanted))
+    return list(dict.fromkeys(chosen)), sample
+
+
+def _one(context: Context, wanted: str) -> str:
+    found = [p.id for p in context.catalog.points() if len(wanted) >= PREFIX and p.id.startswith(wanted)]
+    if len(found) != 1:
+        cause = f"several points begin with {wanted!r}" if found else f"there is no point {wanted!r}"
+        raise UsageError(cause, hint="`undivided points` lists them; `latest` and a number are taken, too.")
+    return found[0]
 
 
 def _nothing() -> dict[str, Any]:
@@ -88,13 +137,14 @@ def _damaged(report: Report) -> list[dict[str, Any]]:
 
 def _condemn(vault: Vault, report: Report) -> list[str]:
     """Records packs that were not known as damaged; returns notes about it."""
-    if not report.packs:
+    if not report.packs and not report.timelines:
         return []
     try:
         known = {name for entry in vault.log() if entry.kind == "damage" for name in entry.body["packs"]}
         fresh = [name for name in report.packs if name not in known]
-        if fresh:
-            vault.condemn(fresh)
+        torn = [name for name in report.timelines if name not in vault.torn()]
+        if fresh or torn:
+            vault.condemn(fresh, torn)
     except UndividedError as error:
         return [f"What is damaged could not be recorded in the vault: {error.cause}."]
     return ["The next protection stores anew what is damaged and still there."]
@@ -102,6 +152,12 @@ def _condemn(vault: Vault, report: Report) -> list[str]:
 
 def _story(record: dict[str, Any]) -> list[str]:
     lines = [f"note: {note}" for note in record["notes"]]
+    if record["points_decoded"]:
+        lines.append(f"{plural(len(record['points_decoded']), 'point')} decoded from end to end")
+    if record["packs_left"]:
+        left = plural(record["packs_left"], "pack")
+        lines.append(f"time is up with {left} left: the next run begins there")
+    lines.append(proven_line(record["proven"]))
     if not record["damaged"]:
         depth = (
             f"{size(record['bytes'])} read" if record["read_data"] else "add --read-data to read every byte"

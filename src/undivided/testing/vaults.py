@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from undivided.model.columns import Ragged
 from undivided.model.entries import Entries, Entry, Layout
+from undivided.vault.links import latest_chain
 from undivided.vault.seal import TAG_BYTES
 from undivided.vault.segment import StoredPack
 from undivided.vault.table import Table
@@ -48,7 +50,14 @@ def protect(
     """One point with one component, "site"."""
     with vault.writer() as writer:
         added = {timeline: segment(writer, files, drop, layout)}
-        body = {"point": {"id": point, "components": {"site": {"timeline": timeline}}}}
+
+        def body(digests: Mapping[str, str]) -> dict[str, Any]:
+            before = latest_chain(vault._log, timeline)
+            unchanged = before.sequence if before else 0
+            sequence = unchanged if added[timeline].empty else vault.head.number + 1
+            part = {"timeline": timeline, "sequence": sequence, "digest": digests[timeline]}
+            return {"point": {"id": point, "components": {"site": part}}}
+
         return writer.commit("point", added, body)
 
 

@@ -49,7 +49,8 @@ class Sampling:
             except _TimeIsUp:
                 self._report.notes.append(f"There was no time to decode {len(chosen) - done} of the points.")
                 return
-            scrub.decoded(point)
+            if point not in self.failed:
+                scrub.decoded(point)
 
     def _component(self, point: str, name: str, part: Mapping[str, Any], up: Callable[[], bool]) -> None:
         try:

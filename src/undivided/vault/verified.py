@@ -63,9 +63,7 @@ def ages(log: Log, packs: Array, now_ns: int) -> Ages:
     return Ages(times, points)
 
 
-def record(
-    log: Log, packs: Array, points: Sequence[str], damaged: Sequence[str], proven: Proven
-) -> LogEntry:
+def record(log: Log, packs: Array, points: Sequence[str], damaged: Sequence[str], proven: Proven) -> LogEntry:
     """Appends what was looked at. packs: u1[n,32], read byte by byte; points: decoded; damaged: what was
     found so; proven: how the whole vault stands with it."""
     body = {
