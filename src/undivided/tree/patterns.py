@@ -22,7 +22,8 @@ _NOTHING: _Match = re.compile(rb"(?!)").fullmatch
 
 
 class Patterns:
-    """Compiled once: each question is one match of one regular expression. Paths as in entries."""
+    """Compiled once: each question is a match of one regular expression on the path, and of one on its name,
+    which most patterns are about and where most paths fail at the first character. Paths as in entries."""
 
     def __init__(self, include: Sequence[str] = (), exclude: Sequence[str] = ()) -> None:
         """Raises UsageError for a pattern that cannot be one."""
@@ -30,13 +31,16 @@ class Patterns:
         self.selective = bool(include)
         self.excludes_files = not all(pattern.endswith("/") for pattern in exclude)
         """False when only directories can be left out: a walk need not ask of each file then."""
-        self._excluded = _matcher(exclude, inside=False)
+        self._excluded_name = _matcher([p for p in exclude if not _rooted(p)], inside=False, anchored=True)
+        self._excluded_path = _matcher([p for p in exclude if _rooted(p)], inside=False)
         self._hollow = _matcher([p[:-3] for p in exclude if p.endswith("/**")], inside=False, anchored=True)
         self._included = _matcher(include, inside=True)
 
     def excludes(self, path: bytes, *, directory: bool) -> bool:
         """Whether the path is left out. Of a path beneath an excluded directory nobody asks."""
-        return self._excluded(path + b"/" if directory else path) is not None
+        path = path + b"/" if directory else path
+        name = path[path.rfind(b"/", 0, -1) + 1 :]
+        return self._excluded_name(name) is not None or self._excluded_path(path) is not None
 
     def excludes_content(self, directory: bytes) -> bool:
         """Whether everything in the directory is left out: no need to list it."""
@@ -55,6 +59,11 @@ class Patterns:
         return not self.excludes(path, directory=directory) and (
             directory or self.includes(path, directory=directory)
         )
+
+
+def _rooted(pattern: str) -> bool:
+    """Whether it is about paths from the root, not about names anywhere."""
+    return "/" in pattern.rstrip("/")
 
 
 def _matcher(patterns: Sequence[str], *, inside: bool, anchored: bool = False) -> _Match:
@@ -80,7 +89,7 @@ def _translate(pattern: bytes, *, inside: bool, anchored: bool) -> bytes:
         )
     only_directories = pattern.endswith(b"/")
     body = pattern.strip(b"/")
-    anchored = anchored or b"/" in pattern.rstrip(b"/")
+    anchored = anchored or _rooted(os.fsdecode(pattern))
     end = b"/" if only_directories else b"/?"
     if inside:
         end = b"/.*" if only_directories else b"(?:/.*)?"

@@ -212,7 +212,8 @@ def _assembled(paths: list[bytes], columns: dict[str, Array], device: int) -> Wa
     n = len(paths)
     order = sorted(range(n), key=paths.__getitem__)
     if any(map(int.__gt__, order, order[1:])):
-        paths, columns = [paths[i] for i in order], {name: c[order] for name, c in columns.items()}
+        rows = np.array(order)
+        paths, columns = [paths[i] for i in order], {name: c[rows] for name, c in columns.items()}
     kind = _KINDS[columns["mode"] >> 12]
     is_file = kind == Kind.FILE
     is_device = (kind == Kind.CHARACTER) | (kind == Kind.BLOCK)
