@@ -27,7 +27,7 @@ def packs(kiosk: Kiosk) -> set[Path]:
 def rot(pack: Path) -> None:
     """One bit of its first frame."""
     data = bytearray(pack.read_bytes())
-    data[40] ^= 4
+    data[10] ^= 4
     pack.chmod(0o600)
     pack.write_bytes(data)
 
@@ -84,6 +84,20 @@ def test_a_component_whose_files_are_whole_is_not_read_anew(kiosk: Kiosk) -> Non
     assert notes(healing, "site") and not notes(healing, "db")
     assert healing["components"]["db"]["image"] == "continued"
     verified(kiosk)
+
+
+def test_after_a_part_of_a_history_is_lost_points_begin_a_new_one_and_can_be_recovered(kiosk: Kiosk) -> None:
+    for segment in (kiosk.vault / "timeline").iterdir():
+        segment.unlink()
+    verified(kiosk, DAMAGED)
+    kiosk.rest()
+    healing = kiosk("protect", kiosk.service)
+    for part in healing["components"].values():
+        assert any("a new one begins" in note for note in part["notes"])
+    assert kiosk.recovered(healing["point"]) == kiosk.orders() == {1}
+    after = kiosk("protect", kiosk.service)
+    assert {part["image"] for part in after["components"].values()} == {"continued"}
+    assert kiosk.recovered(after["point"]) == {1}
 
 
 def test_what_the_source_has_no_more_stays_named_and_is_not_looked_for_at_every_point(kiosk: Kiosk) -> None:

@@ -34,7 +34,7 @@ from ..vault.errors import FencedError, OvertakenError
 from ..vault.stores.base import StoreError
 from ..vault.vault import Segment, Vault, Writer
 from .cut import Cut, cut
-from .heal import SEEN, note_of, without_state, wounds
+from .heal import NEW_HISTORY, SEEN, lost_history, note_of, without_state, wounds
 from .sink import Abandoned, ComponentSink, Progress
 from .state import Remembered, lay_down, make_private, recall, settle
 
@@ -180,6 +180,9 @@ def _open(
         driver.cache = directory
         if isinstance(driver, TreeDriver):
             driver.snapshotter = snapshotter_for(driver.directory())
+        lost = lost_history(remembered, vault)
+        if lost:
+            remembered = None
         damaged = wounds(remembered, vault, writer)
         known = remembered.point if remembered else None
         previous = without_state(known) if known and damaged else known
@@ -189,6 +192,8 @@ def _open(
         sink = ComponentSink(name, writer, entries, abandoned, progress)
         if damaged:
             sink.note(note_of(damaged))
+        if lost:
+            sink.note(NEW_HISTORY)
         parts[name] = Part(
             component,
             directory,

@@ -25,8 +25,9 @@ def condemn(log: Log, packs: Sequence[str], timelines: Sequence[str] = ()) -> Lo
 
 
 def wounded(log: Log, since: int) -> bool:
-    """Whether packs were condemned after entry `since`."""
-    return any(entry.links.get("bad") for entry in index_entries(log, since))
+    """Whether packs were condemned after entry `since`, or an index made anew that may lack some."""
+    found = index_entries(log, since)
+    return any(entry.links.get("bad") or entry.body.get("rebuilt") for entry in found)
 
 
 def torn(log: Log, since: int = 0) -> frozenset[str]:
