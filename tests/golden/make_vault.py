@@ -1,5 +1,8 @@
 """Makes the golden vault anew: only when the format changes on purpose, with a new version number.
 
+It has a bit of everything: two recipients, a rotation of the keys, points before and after it, a pinned one,
+a forgotten one, a history with fewer steps, frames of two sessions moved into one pack, and a condemned pack.
+
 python tests/golden/make_vault.py
 """
 
@@ -9,14 +12,19 @@ import json
 import shutil
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
 from undivided.model.columns import Ragged
 from undivided.model.entries import Entries, Entry, Kind, Layout
 from undivided.testing.vaults import pieces
 from undivided.vault import recipients
 from undivided.vault.divide import cutter
+from undivided.vault.keyfile import encode_key
+from undivided.vault.prune import plan_prune
+from undivided.vault.pruning import execute
 from undivided.vault.seal import derive
 from undivided.vault.stores.directory import DirectoryStore
-from undivided.vault.vault import Segment, Vault
+from undivided.vault.vault import LogEntry, Segment, Vault
 
 HERE = Path(__file__).parent
 PASSPHRASE = "golden passphrase: ½"
@@ -29,6 +37,26 @@ FIRST = {
 }
 CUT = b"".join(i.to_bytes(4, "big") * (i % 7 + 1) for i in range(1_500_000))
 SECOND = {b"data/text": b"changed\n", b"pages": bytes(70_000)}
+FOURTH = {b"data/large": bytes(i * i % 241 for i in range(200_000)), b"data/late": b"after the rotation"}
+
+PASSING = {
+    b"passing/%d" % n: b"".join(i.to_bytes(4, "big") * 8 for i in range(n, n + 50_000)) for n in (1, 90_000)
+}
+"""Content that nothing keeps, large enough to have frames of its own."""
+
+
+def add(vault: Vault, point: str, files: dict[bytes, bytes], drop: list[bytes]) -> LogEntry:
+    with vault.writer() as writer:
+        layout = Layout.BLOCKS if b"pages" in files else Layout.CONTENT
+        content = writer.store(pieces(files), len(files), layout) if files else Ragged.empty(0)
+        rows = [
+            Entry(p, Kind.FILE, 0o640, 1000, 1000, 1_700_000_000_123_456_789, len(d))
+            for p, d in files.items()
+        ]
+        added = Segment(Entries.of(rows, content.tolist()), Ragged.of(drop))
+        part = {"timeline": TIMELINE, "kind": "files", "position": {"text": "the end", "order": []}}
+        body = {"id": point, "time_ns": 1_700_000_000_000_000_000, "service": "golden"}
+        return writer.commit("point", {TIMELINE: added}, {"point": {**body, "components": {"site": part}}})
 
 
 def main() -> None:
@@ -36,26 +64,30 @@ def main() -> None:
     target = HERE / "vault-1"
     shutil.rmtree(target, ignore_errors=True)
     vault = Vault.create(DirectoryStore(target), PASSPHRASE)
-    points = []
-    for point, files, drop in (("first", FIRST, []), ("second", SECOND, [b"empty"]), ("third", {}, [])):
-        with vault.writer() as writer:
-            layout = Layout.BLOCKS if b"pages" in files else Layout.CONTENT
-            content = writer.store(pieces(files), len(files), layout) if files else Ragged.empty(0)
-            rows = [
-                Entry(p, Kind.FILE, 0o640, 1000, 1000, 1_700_000_000_123_456_789, len(d))
-                for p, d in files.items()
-            ]
-            added = Segment(Entries.of(rows, content.tolist()), Ragged.of(drop))
-            body = {"point": {"id": point, "components": {"site": {"timeline": TIMELINE}}}}
-            points.append(writer.commit("point", {TIMELINE: added}, body))
-    shutil.rmtree(target / ".tmp")
+    one, two = PASSING
+    made = [add(vault, "first", FIRST, [])]
+    made.append(add(vault, "second", {**SECOND, one: PASSING[one]}, [b"empty"]))
+    vault.append("pin", {"point": "first", "pinned": True})
+    key = X25519PrivateKey.generate()
+    vault.add_recipient(key, "a key file", recipients.KEY_FILE)
+    made.append(add(vault, "third", {}, [one]))
+    keys = vault.rotate()
+    vault = Vault.open(DirectoryStore(target), keys=keys, passphrase=lambda: PASSPHRASE)
+    late = {two: PASSING[two], b"data/late": FOURTH[b"data/late"]}
+    made.append(add(vault, "forgotten", late, []))
+    made.append(add(vault, "fourth", {b"data/large": FOURTH[b"data/large"]}, [two]))
+    execute(vault, plan_prune(vault, ["second", "forgotten"], grace=0, threshold=1.0))
+    vault.condemn([next((target / "packs").glob("*/*")).name])
+    shutil.rmtree(target / ".tmp", ignore_errors=True)
+    (target / "reserve").unlink()
     session = bytes(range(16))
     vectors = {
         "passphrase": PASSPHRASE,
-        "private": vault._unlock().private_bytes_raw().hex(),
+        "key_file": encode_key(key),
+        "private": [private.private_bytes_raw().hex() for private in vault._unlock()],
         "writer_keys": vault.keys.encode().decode(),
         "timeline": TIMELINE,
-        "points": {p.body["point"]["id"]: p.number for p in points},
+        "points": {p.body["point"]["id"]: p.number for p in made},
         "head": [vault.head.number, vault.head.digest],
         "derived": {
             purpose: derive(vault.keys.structure, session, purpose).hex()
