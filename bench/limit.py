@@ -2,7 +2,8 @@
 way.
 
 Backup: read, cut into chunks, keyed hash, and for chunks not seen before compress, encrypt and hash again
-(the object name), with reused buffers and no bookkeeping. Restore: `cp`. Unchanged: a bare walk with stat.
+(the object name), with reused buffers and no bookkeeping. Restore: `cp`. Unchanged: a bare parallel walk
+with stat (walk.py).
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -97,12 +99,8 @@ def copy_seconds(path: Path, into: Path) -> float:
 
 
 def walk_seconds(path: Path) -> float:
-    """A bare walk with one stat an entry."""
-    begun, stack = time.perf_counter(), [os.fsencode(path)]
-    while stack:
-        directory = stack.pop()
-        for name in os.listdir(directory):
-            full = directory + b"/" + name
-            if os.lstat(full).st_mode & 0o170000 == 0o040000:
-                stack.append(full)
+    """A bare parallel walk with one stat an entry, as a program of its own."""
+    program = [sys.executable, "-I", "-S", str(Path(__file__).with_name("walk.py")), str(path)]
+    begun = time.perf_counter()
+    subprocess.run(program, check=True)
     return time.perf_counter() - begun
