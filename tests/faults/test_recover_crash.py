@@ -1,5 +1,6 @@
-"""Fault: the recovering process is killed. At every step the old data is somewhere, whole and under a name
-that tells, and the same recovery started again ends in the recovered service."""
+"""Fault: the recovering process is killed, and so is the one that goes on after it. At every step the old
+data is somewhere, whole and under a name that tells, and the same recovery started again ends in the
+recovered service."""
 
 from __future__ import annotations
 
@@ -32,18 +33,25 @@ def recover(portal: Portal, point: RecoveryPoint) -> Result:
     return execute(plan, portal.vault, state=portal.state, protect_first=portal.protect)
 
 
-def killed_at(name: str, portal: Portal, point: RecoveryPoint) -> None:
-    """The recovery in a process of its own, which dies at that step."""
+def dies_at(name: str, portal: Portal, point: RecoveryPoint) -> bool:
+    """The recovery in a process of its own, which dies at that step; False when it ends without reaching it,
+    all well."""
     child = os.fork()
     if child == 0:
         os.environ["UNDIVIDED_CRASH_AT"] = name
+        code = 1
         try:
-            recover(portal, point)
+            code = 0 if recover(portal, point).ok else 1
         finally:
-            os._exit(77)
+            os._exit(code)
     _, status = os.waitpid(child, 0)
-    assert os.WIFSIGNALED(status), f"{name} was not reached: exit code {os.waitstatus_to_exitcode(status)}"
-    assert os.WTERMSIG(status) == signal.SIGKILL
+    code = os.waitstatus_to_exitcode(status)
+    assert code in (0, -signal.SIGKILL), f"it neither died at {name} nor ended well: exit code {code}"
+    return code != 0
+
+
+def killed_at(name: str, portal: Portal, point: RecoveryPoint) -> None:
+    assert dies_at(name, portal, point), f"{name} was not reached"
 
 
 def rows(database: Path) -> set[int]:
@@ -55,12 +63,12 @@ def files(site: Path) -> set[int]:
     return {int(file.stem) for file in site.glob("orders/*.txt")}
 
 
-def old_data_is_kept(portal: Portal) -> bool:
-    """Whether orders 1 and 2 are all there: at their place, or beside it under a name that tells."""
+def old_data_is_kept(portal: Portal, orders: frozenset[int] = frozenset((1, 2))) -> bool:
+    """Whether just these orders are all there: at their place, or beside it under a name that tells."""
     databases = [p for p in portal.live.glob("audit.db*") if not p.name.endswith(("-wal", "-shm"))]
     aside = [*portal.live.glob("site.before-*"), *portal.site.glob(".undivided-old.before-*")]
     sites = [portal.site, *aside]
-    return any(rows(d) == {1, 2} for d in databases) and any(files(s) == {1, 2} for s in sites)
+    return any(rows(d) == orders for d in databases) and any(files(s) == orders for s in sites)
 
 
 def two_orders(portal: Portal) -> RecoveryPoint:
@@ -112,6 +120,37 @@ def test_killed_at_one_step_after_the_other_it_still_ends_recovered(portal: Port
     assert recover(portal, point).ok
     assert portal.orders() == {1}
     assert old_data_is_kept(portal)
+
+
+EXCHANGED = ("recover.installed", "recover.started")
+BUILT = ("recover.built", "recover.stopped", "recover.aside", *EXCHANGED)
+PASSED = {
+    *((first, "recover.first-built") for first in ("recover.first-built", *BUILT)),
+    *((first, "recover.aside") for first in EXCHANGED),
+}
+"""Second steps that need not be come by after a first: what is built is not built anew (and both may be when
+the first is told of), what has taken its place is not exchanged anew."""
+
+
+@pytest.mark.parametrize("first", RECOVER)
+def test_killed_and_killed_again_while_going_on_it_still_ends_recovered(first: str, portal: Portal) -> None:
+    portal.order(1)
+    point = portal.protect()
+    content = {file.name: file.read_bytes() for file in portal.site.glob("orders/*")}
+    for number, second in enumerate(RECOVER, 2):
+        portal.order(number)
+        old = frozenset((1, number))
+        killed_at(first, portal, point)
+        assert old_data_is_kept(portal, old), f"first {first}"
+        assert dies_at(second, portal, point) or (first, second) in PASSED, f"{second} after {first}"
+        assert old_data_is_kept(portal, old), f"{second} after {first}"
+        result = recover(portal, point)
+        assert result.ok, (first, second, result.failure())
+        assert portal.orders() == {1}
+        assert {file.name: file.read_bytes() for file in portal.site.glob("orders/*")} == content
+        assert portal.answers()
+        assert old_data_is_kept(portal, old), f"{second} after {first}"
+        assert not list(portal.live.glob(".undivided-*"))
 
 
 def test_before_anything_is_stopped_the_service_has_not_noticed(portal: Portal) -> None:
