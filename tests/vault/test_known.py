@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from undivided.model.errors import DamageError
-from undivided.testing.vaults import protect
+from undivided.testing.vaults import protect, stored_pack
 from undivided.vault.known import index_links, known_index, read_index_segments
+from undivided.vault.segment import Segment, StoredPack
+from undivided.vault.session import Session
 from undivided.vault.stores.memory import MemoryStore
 from undivided.vault.vault import LogEntry, Vault
 
@@ -85,3 +87,24 @@ def test_segments_come_in_order_and_one_that_is_not_what_was_stored_is_damage(
     del store.objects[swapped]
     with pytest.raises(DamageError, match=f"{swapped} is damaged: it is missing"):
         list(read_index_segments(store, vault.keys, names))
+
+
+def _new_pack(vault: Vault) -> StoredPack:
+    """One pack more, in a segment of its own."""
+    pack = stored_pack(b"n" * 32, [[os.urandom(32)]], 10, (b"s" * 16, b"k"))
+    session = Session(vault.store, vault.keys, vault._log)
+    name = session.store_index(Segment.of([pack]))
+    _say(vault, index=[name])
+    return pack
+
+
+def test_what_was_read_before_is_not_read_again(store: MemoryStore, vault: Vault) -> None:
+    _packs(vault, 3)
+    before = known_index(store, vault.keys, vault._log)
+    for name in before.names:
+        del store.objects[f"index/{name}"]
+    new = _new_pack(vault).name
+    after = known_index(store, vault.keys, vault._log, before=before)
+    assert after.names[1:] == before.names
+    assert list(after.packs) == [new, *before.packs]
+    assert (after.find(np.concatenate(list(before.ids())).ravel()) >= 0).all()

@@ -144,10 +144,12 @@ class Index:
         segments: Iterable[Segment],
         unusable: frozenset[str] = frozenset(),
         doubtful: frozenset[str] = frozenset(),
+        names: Sequence[str] = (),
     ) -> None:
         """segments: newest first. unusable: packs (hex digests) whose chunks are left out; doubtful: those
-        that are the last choice."""
+        that are the last choice. names: of the segments, if they are stored."""
         self.segments = list(segments)
+        self.names = list(names)
         self.packs = PackNames([s.pack for s in self.segments])
         self.sizes = np.concatenate([np.zeros(0, "<u8"), *(s.size for s in self.segments)])
         frames = np.concatenate([np.zeros(0, "<u4"), *(s.frames for s in self.segments)])

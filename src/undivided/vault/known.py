@@ -47,21 +47,30 @@ def index_links(log: Log) -> IndexLinks:
     return IndexLinks(segments, frozenset(bad), frozenset(doomed))
 
 
-def known_index(store: Store, keys: WriterKeys, log: Log, present: Mapping[str, int] | None = None) -> Index:
+def known_index(
+    store: Store,
+    keys: WriterKeys,
+    log: Log,
+    present: Mapping[str, int] | None = None,
+    before: Index | None = None,
+) -> Index:
     """All committed chunks but those in doomed packs. For writers, present: object → size of the packs that
     are there; others, and those found damaged, are left out. For readers the damaged ones are the last
-    choice."""
+    choice. before: an index of an earlier state, whose segments need not be read again."""
     linked = index_links(log)
-    segments = list(read_index_segments(store, keys, linked.segments))
+    opened = dict(zip(before.names, before.segments, strict=True)) if before else {}
+    missing = [name for name in linked.segments if name not in opened]
+    opened |= zip(missing, read_index_segments(store, keys, missing), strict=True)
+    segments = [opened[name] for name in linked.segments]
     if present is None:
-        return Index(segments, unusable=linked.doomed, doubtful=linked.bad)
+        return Index(segments, linked.doomed, linked.bad, linked.segments)
     lost = {
         name
         for segment in segments
         for name, size in zip(segment.names(), segment.size.tolist(), strict=True)
         if present.get(packs.name_of(name)) != size
     }
-    return Index(segments, unusable=linked.doomed | linked.bad | lost)
+    return Index(segments, unusable=linked.doomed | linked.bad | lost, names=linked.segments)
 
 
 def read_index_segments(store: Store, keys: WriterKeys, names: Sequence[str]) -> Iterator[indexes.Segment]:

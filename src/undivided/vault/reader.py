@@ -105,7 +105,7 @@ class Reader:
             last = self._log.last
             newest = int(last.links["data"]) if last else 0
             if self._known is None or self._known_at != newest:
-                self._known = known_index(self._store, self._keys, self._log)
+                self._known = known_index(self._store, self._keys, self._log, before=self._known)
                 self._known_at = newest
             return self._known
 
