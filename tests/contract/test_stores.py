@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import random
 from collections.abc import Iterator
@@ -11,7 +12,9 @@ import pytest
 from store_suite import StoreSuite
 
 from undivided.testing.s3 import SeaweedFS
+from undivided.testing.sftp import SshServer
 from undivided.testing.stores import Flaky
+from undivided.vault.stores.address import Address
 from undivided.vault.stores.base import Store
 from undivided.vault.stores.cache import Cached
 from undivided.vault.stores.directory import DirectoryStore
@@ -19,6 +22,7 @@ from undivided.vault.stores.limit import Limited, Tokens
 from undivided.vault.stores.memory import MemoryStore
 from undivided.vault.stores.registry import open_store
 from undivided.vault.stores.retry import Retrying
+from undivided.vault.stores.sftp import SftpStore
 
 _count = itertools.count()
 
@@ -43,6 +47,18 @@ class TestS3Store(StoreSuite):
         for name, value in seaweed.environment.items():
             monkeypatch.setenv(name, value)
         yield open_store(seaweed.url(f"contract/{next(_count)}"), tmp_path)
+
+
+@pytest.mark.real
+class TestSftpStore(StoreSuite):
+    """On a real OpenSSH server."""
+
+    many = 300
+
+    @pytest.fixture
+    def store(self, sshd: SshServer, tmp_path: Path) -> Iterator[Store]:
+        with contextlib.closing(SftpStore(Address.of(sshd.url(tmp_path / "vault")))) as made:
+            yield made
 
 
 class TestRetrying(StoreSuite):

@@ -46,12 +46,21 @@ def _s3(address: Address) -> Store:
     return S3Store(address.text, address.host, address.path, address.options)
 
 
+def _sftp(address: Address) -> Store:
+    from .sftp import SftpStore
+
+    if not address.host or not address.path.strip("/"):
+        raise UsageError(f"{address.text} names no place", hint="Write sftp://USER@HOST/PATH.")
+    return SftpStore(address)
+
+
 _S3 = frozenset({"endpoint", "region", "style", "credentials", "profile", "ca", "checksum"})
 STORES = {
     "": _Kind(_directory),
     "file": _Kind(_directory),
     "memory": _Kind(_memory),
     "s3": _Kind(_s3, _S3, distant=True),
+    "sftp": _Kind(_sftp, frozenset({"key", "known_hosts"}), distant=True),
 }
 
 

@@ -1,0 +1,85 @@
+"""A store behind a login: who may log in, whom one trusts, and what happens when the line breaks."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from undivided.testing.sftp import PROGRAM, SshServer
+from undivided.vault.stores.address import Address
+from undivided.vault.stores.base import StoreError, TransientError
+from undivided.vault.stores.registry import open_store
+from undivided.vault.stores.sftp import SftpStore
+
+pytestmark = pytest.mark.real
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[SshServer]:
+    """One that a test may kill."""
+    if not os.access(PROGRAM, os.X_OK):
+        pytest.skip(f"needs {PROGRAM} (Debian: openssh-server)")
+    with SshServer() as started:
+        yield started
+
+
+def told(url: str) -> StoreError:
+    with contextlib.closing(SftpStore(Address.of(url))) as store, pytest.raises(StoreError) as error:
+        store.create("a", [b"x"])
+    return error.value
+
+
+def test_a_host_that_is_not_known_is_not_trusted(sshd: SshServer, tmp_path: Path) -> None:
+    (tmp_path / "nobody").write_text("")
+    url = sshd.url(tmp_path / "v").replace(str(sshd.known_hosts), str(tmp_path / "nobody"))
+    assert "not known" in told(url).cause
+    assert not (tmp_path / "v").exists()
+
+
+def test_a_key_that_is_not_welcome_is_told(sshd: SshServer, tmp_path: Path) -> None:
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "other"], check=True)
+    url = sshd.url(tmp_path / "v").replace(str(sshd.key), str(tmp_path / "other"))
+    error = told(url)
+    assert "login was refused" in error.cause
+    assert not isinstance(error, TransientError)
+
+
+def test_a_line_that_breaks_is_taken_up_again(server: SshServer, tmp_path: Path) -> None:
+    store = open_store(server.url(tmp_path / "v"))
+    store.create("log/1", [b"one"])
+    server.kill()
+    server.start()
+    store.create("log/2", [b"two"])
+    assert store.read("log/1") + store.read("log/2") == b"onetwo"
+
+
+def test_a_server_that_is_gone_may_come_back(server: SshServer, tmp_path: Path) -> None:
+    server.kill()
+    assert isinstance(told(server.url(tmp_path / "v")), TransientError)
+
+
+def test_what_a_dead_writer_left_is_removed_and_what_a_living_one_writes_is_not(
+    sshd: SshServer, tmp_path: Path
+) -> None:
+    temporary = tmp_path / "v" / ".tmp"
+    temporary.mkdir(parents=True)
+    for name, age in (("dead", 30 * 86400), ("living", 3600)):
+        (temporary / name).write_bytes(b"half")
+        os.utime(temporary / name, (time.time() - age,) * 2)
+    with contextlib.closing(SftpStore(Address.of(sshd.url(tmp_path / "v")))) as store:
+        store.create("a", [b"x"])
+    assert os.listdir(temporary) == ["living"]
+
+
+def test_a_directory_and_a_login_see_the_same_vault(sshd: SshServer, tmp_path: Path) -> None:
+    near = open_store(tmp_path / "v")
+    near.create("packs/aa/a", [b"from here"])
+    with contextlib.closing(SftpStore(Address.of(sshd.url(tmp_path / "v")))) as store:
+        store.create("packs/aa/b", [b"from there"])
+        assert list(store.list()) == list(near.list()) == [("packs/aa/a", 9), ("packs/aa/b", 10)]
