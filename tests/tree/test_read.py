@@ -84,7 +84,7 @@ def test_a_file_that_changes_between_walk_and_read_is_unsettled(
 
 def test_a_file_that_changes_while_it_is_read_is_unsettled(tmp_path: Path) -> None:
     file = tmp_path / "file"
-    file.write_bytes(b"x" * (read.BUFFER * 2))
+    file.write_bytes(b"x" * (9 << 20))
     with Beneath(tmp_path) as root:
         reading = Reading(root, walk(root))
         pieces = one_by_one(reading.pieces())

@@ -11,7 +11,7 @@ import pytest
 
 from undivided.model.columns import Ragged
 from undivided.model.entries import Layout
-from undivided.model.pieces import Batch
+from undivided.model.pieces import Batch, Stream
 from undivided.vault.divide import BLOCK, LONGEST, SMALLEST, WHOLE
 from undivided.vault.vault import Vault
 
@@ -103,6 +103,28 @@ def test_a_producer_that_fails_fails_the_call_with_its_own_error(vault: Vault) -
 
     with vault.writer() as writer, pytest.raises(OSError, match="went away"):
         writer.store(pieces(), 1, Layout.CONTENT)
+
+
+@pytest.mark.parametrize("layout", list(Layout))
+@pytest.mark.parametrize("largest", [70_001, 5 << 20])
+def test_a_stream_gives_the_chunks_that_its_bytes_would_give_at_once(
+    vault: Vault, layout: Layout, largest: int
+) -> None:
+    rng = random.Random(9)
+    data = rng.randbytes(40 << 20)
+    at = 0
+
+    def read(view: memoryview) -> int:
+        nonlocal at
+        got = min(rng.randint(1, largest), len(view), len(data) - at)
+        view[:got] = data[at : at + got]
+        at += got
+        return got
+
+    with vault.writer() as writer:
+        column = writer.store([(0, b"before", True), Stream(1, read), (2, b"after", True)], 3, layout)
+    assert column.tolist()[1] == _store(vault, data, [len(data)], layout).tolist()[0]
+    assert [len(ids) for ids in column.tolist()[::2]] == [32, 32]
 
 
 @pytest.mark.parametrize("layout", list(Layout))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -17,7 +18,7 @@ import numpy as np
 from ..model.columns import Ragged
 from ..model.entries import Entries, Entry, Kind, Layout, merge
 from ..model.errors import SourceError, UndividedError
-from ..model.pieces import Batch, Buffer, Piece
+from ..model.pieces import Batch, Buffer, Piece, Stream
 
 Progress = Callable[[str, int, int | None], None]
 
@@ -166,8 +167,17 @@ class ComponentSink:
     def _counted(self, pieces: Iterable[Piece]) -> Iterator[Piece]:
         for piece in pieces:
             self._check()
-            self.bytes_read += piece.room if isinstance(piece, Batch) else len(piece[1])
-            yield piece
+            if isinstance(piece, Stream):
+                yield Stream(piece.row, partial(self._read, piece.read))
+            else:
+                self.bytes_read += piece.room if isinstance(piece, Batch) else len(piece[1])
+                yield piece
+
+    def _read(self, read: Callable[[memoryview], int], view: memoryview) -> int:
+        self._check()
+        got = read(view)
+        self.bytes_read += got
+        return got
 
     def _check(self) -> None:
         if self._abandoned.is_set():

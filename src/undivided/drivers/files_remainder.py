@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from ..model.entries import Entries, Entry, Kind, Layout
 from ..model.errors import SourceError
-from ..model.pieces import Piece
+from ..model.pieces import Piece, Stream
 from ..tree.beneath import Beneath
 from ..tree.follow import Changes
 from ..tree.paths import shown
@@ -44,7 +44,7 @@ class Remainder:
         self._copied = 0
         self._kept: list[_Kept] = []
         self._later: list[Entry] = []
-        self._buffer = bytearray(BUFFER)
+        self._buffer = memoryview(bytearray(BUFFER))
 
     def cost(self, changes: Changes) -> int:
         """Bytes that would have to be copied."""
@@ -69,7 +69,7 @@ class Remainder:
                 self.restless.append(path)
                 return one.found
             else:
-                data = b"".join(map(bytes, content(one.fd, entry, self._buffer)))
+                data = b"".join(map(bytes, self._read(one.fd, entry)))
                 self._copied += len(data)
                 self._kept.append(_Kept(_fitting(entry, data), data))
             after = os.fstat(one.fd)
@@ -85,7 +85,7 @@ class Remainder:
             with opened(self._root, entry.path) as one:
                 if one is not None:
                     whole = replace(one.entry, extents=())
-                    sink.put(whole, content(one.fd, whole, self._buffer), Layout.CONTENT)
+                    sink.put(whole, self._read(one.fd, whole), Layout.CONTENT)
         self.close()
 
     def close(self) -> None:
@@ -108,14 +108,18 @@ class Remainder:
         finally:
             os.close(place)
 
+    def _read(self, fd: int, entry: Entry) -> Iterator[memoryview]:
+        """In one buffer, used again for every piece."""
+        read = content(fd, entry)
+        while got := read(self._buffer):
+            yield self._buffer[:got]
+
     def _pieces(self) -> Iterator[Piece]:
         for row, kept in enumerate(self._kept):
             if kept.data:
                 yield row, kept.data, True
             elif kept.copy >= 0:
-                for piece in content(kept.copy, kept.entry, self._buffer):
-                    yield row, piece, False
-                yield row, b"", True
+                yield Stream(row, content(kept.copy, kept.entry))
 
 
 def _fitting(entry: Entry, data: bytes) -> Entry:

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 from ..model.columns import Array, Ragged
 from ..model.entries import Layout
 from ..model.errors import SourceError
-from ..model.pieces import Batch, Piece
+from ..model.pieces import Batch, Piece, Stream
 from ..model.point import ComponentPoint
 from ..tree.beneath import Beneath, syncfs
 from ..tree.diff import difference, locate
@@ -125,11 +126,24 @@ def paths_of(rows: list[int], paths: Ragged) -> list[bytes]:
 def _reported(reading: Reading, sink: Sink) -> Iterator[Piece]:
     total = int(reading.entries.size.sum())
     done = told = 0
-    sink.progress(0, total)
-    for piece in reading.pieces():
-        yield piece
-        done += piece.room if isinstance(piece, Batch) else len(piece[1])
+
+    def tell(more: int) -> None:
+        nonlocal done, told
+        done += more
         if done - told >= _REPORT_EVERY:
             told = done
             sink.progress(done, total)
+
+    def told_read(read: Callable[[memoryview], int], view: memoryview) -> int:
+        got = read(view)
+        tell(got)
+        return got
+
+    sink.progress(0, total)
+    for piece in reading.pieces():
+        if isinstance(piece, Stream):
+            yield Stream(piece.row, partial(told_read, piece.read))
+        else:
+            yield piece
+            tell(piece.room if isinstance(piece, Batch) else len(piece[1]))
     sink.progress(done, total)

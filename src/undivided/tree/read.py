@@ -26,7 +26,7 @@ import numpy as np
 from ..model.columns import Ragged
 from ..model.entries import Entries, Entry, Kind, encode_extents, encode_xattrs, kind_of
 from ..model.errors import SourceError
-from ..model.pieces import Batch, Piece
+from ..model.pieces import Batch, Piece, Stream
 from .beneath import Beneath
 from .opener import Neighbours, Opener
 from .paths import parent_of, shown
@@ -73,15 +73,14 @@ class Reading:
         self._opener = Opener(root)
 
     def pieces(self) -> Iterator[Piece]:
-        """The content of all rows, as Sink.put_many wants it; buffers are used again.
+        """The content of all rows, as Sink.put_many wants it.
 
-        Raises SourceError naming a file that cannot be read, and so do the batches.
+        Raises SourceError naming a file that cannot be read, and so do streams and batches.
         """
         gone = set(self.vanished)
         looks = self._looks()
         sizes = looks.size
         sparse = self.entries.extents.lengths().tolist()
-        buffer = bytearray(BUFFER)
         batch: list[int] = []
         room = 0
         for group in self._groups():
@@ -90,7 +89,7 @@ class Reading:
                 continue
             if sizes[row] > WHOLE or sparse[row]:
                 for each in group:
-                    yield from self._parts(each, looks, buffer)
+                    yield from self._whole(each, looks)
             elif len(group) > 1:
                 yield from self._linked(group, looks)
             else:
@@ -161,15 +160,14 @@ class Reading:
         if not settled:
             self.unsettled += rows
 
-    def _parts(self, row: int, looks: _Looks, buffer: bytearray) -> Iterator[Piece]:
+    def _whole(self, row: int, looks: _Looks) -> Iterator[Piece]:
         path = looks.path[row]
         fd = self._open(row, path)
         if fd is None:
             return
         try:
-            for piece in content(fd, self.entries.row(row), buffer):
-                yield row, piece, False
-            yield row, b"", True
+            read = content(fd, self.entries.row(row))
+            yield Stream(row, _naming(path, read))
             if not looks.like(row, os.fstat(fd)):
                 self.unsettled.append(row)
         except OSError as error:
@@ -267,18 +265,26 @@ def opened(root: Beneath, path: bytes) -> Iterator[Opened | None]:
             os.close(fd)
 
 
-def content(fd: int, entry: Entry, buffer: bytearray) -> Iterator[memoryview]:
-    """The bytes of an open file, of a sparse one only its extents; less when it has shrunk. One buffer, used
-    again for every piece."""
-    view = memoryview(buffer)
-    for offset, length in entry.extents or ((0, entry.size),):
-        place, end = offset, offset + length
-        while place < end:
-            got = os.preadv(fd, [view[: min(len(view), end - place)]], place)
-            if not got:
-                break
-            yield view[:got]
-            place += got
+def content(fd: int, entry: Entry) -> Callable[[memoryview], int]:
+    """Reads the bytes of an open file, of a sparse one only its extents, as a Stream does: each call the next
+    ones. Less when it has shrunk."""
+    extents = iter(entry.extents or ((0, entry.size),))
+    place = end = 0
+
+    def read(view: memoryview) -> int:
+        nonlocal place, end
+        while True:
+            if place == end:
+                extent = next(extents, None)
+                if extent is None:
+                    return 0
+                place, end = extent[0], sum(extent)
+            got = os.preadv(fd, [view[: end - place]], place)
+            place = place + got if got else end
+            if got:
+                return got
+
+    return read
 
 
 def data_extents(fd: int, size: int) -> list[tuple[int, int]]:
@@ -309,6 +315,18 @@ def unreadable(path: bytes, error: OSError) -> SourceError:
         doing="read the tree",
         hint="Make it readable for us, or exclude it in the service file.",
     )
+
+
+def _naming(path: bytes, read: Callable[[memoryview], int]) -> Callable[[memoryview], int]:
+    """`read` with errors that say which file it was."""
+
+    def named_read(view: memoryview) -> int:
+        try:
+            return read(view)
+        except OSError as error:
+            raise unreadable(path, error) from error
+
+    return named_read
 
 
 def named(ids: Iterable[int], lookup: Callable[[int], str]) -> dict[int, str]:

@@ -4,9 +4,10 @@
              128 KiB to 1 MiB, about 256), so an insertion moves boundaries only around itself
     BLOCKS   64 KiB at multiples of 64 KiB, the last one shorter: pages and disk images change in place
 
-A producer may use its buffers again, so each byte is copied once, into a lent region. There it stays until
-its frame is sealed. What cannot be cut yet, because more of its row may follow, moves on to the next region;
-FastCDC looks at nothing before the start of a chunk, so the cuts do not depend on how the pieces came.
+A producer may use its buffers again, so what is handed over is copied into a lent region; what can be read is
+read there. It stays until its frame is sealed. What cannot be cut yet, because more of its row may follow,
+moves on to the next region; FastCDC looks at nothing before the start of a chunk, so the cuts do not depend
+on how the pieces came.
 
 A batch is only given its place in a region: the worker that takes it reads and cuts it. So many small files
 are opened by all workers side by side, and nobody copies what they hold.
@@ -23,13 +24,14 @@ import numpy as np
 from ..model.columns import Ragged
 from ..model.entries import CHUNK_ID_BYTES, Layout
 from ..model.errors import UndividedError
-from ..model.pieces import Batch, Buffer, Piece
+from ..model.pieces import Batch, Buffer, Piece, Stream
 from .frames import TARGET
 from .pipeline import REGION, Job, Pipeline, Region
 
 BLOCK = 64 << 10
 WHOLE = 256 << 10
 SMALLEST, AVERAGE, LONGEST = 128 << 10, 256 << 10, 1 << 20
+_READ = 4 << 20
 _MOST_CHUNKS = 4096  # of one job: a million empty-ish files must not become one
 _own = threading.local()
 
@@ -42,7 +44,7 @@ def cutter() -> Any:
             from pyfastcdc.cy.fastcdc import FastCDC
         except ImportError as error:
             raise UndividedError(
-                "the compiled part of pyfastcdc is missing, without which backups would take 200 times as long",
+                "the compiled part of pyfastcdc is missing; without it backups would take 200 times as long",
                 hint="Install pyfastcdc from a wheel, or with a C compiler and Cython.",
             ) from error
         _own.cutter = FastCDC(avg_size=AVERAGE, min_size=SMALLEST, max_size=LONGEST)
@@ -72,6 +74,8 @@ class Divider:
                 for piece in pieces:
                     if isinstance(piece, Batch):
                         self._place(piece)
+                    elif isinstance(piece, Stream):
+                        self._stream(piece)
                     else:
                         self._take(*piece)
                 self._flush()
@@ -124,17 +128,26 @@ class Divider:
     def _spread(self, row: int, data: memoryview) -> None:
         """Copies what does not fit into one region, cutting each full one."""
         while len(data):
-            if self._region is None:
-                self._renew(b"")
-            elif self._fill == REGION:
-                self._cut(row, final=False)
-                self._flush()
-                self._renew(bytes(self._region.view[self._row_start : self._fill]))
-            assert self._region is not None
-            room = min(REGION - self._fill, len(data))
-            self._region.view[self._fill : self._fill + room] = data[:room]
-            self._fill += room
-            data = data[room:]
+            room = self._room(row)[: len(data)]
+            room[:] = data[: len(room)]
+            self._fill += len(room)
+            data = data[len(room) :]
+
+    def _stream(self, stream: Stream) -> None:
+        while got := stream.read(self._room(stream.row)[:_READ]):
+            self._fill += got
+        self._cut(stream.row, final=True)
+
+    def _room(self, row: int) -> memoryview:
+        """Where the row's next bytes go. A full region is cut and handed over first."""
+        if self._region is None:
+            self._renew(b"")
+        elif self._fill == REGION:
+            self._cut(row, final=False)
+            self._flush()
+            self._renew(bytes(self._region.view[self._row_start : self._fill]))
+        assert self._region is not None
+        return self._region.view[self._fill :]
 
     def _cut(self, row: int, *, final: bool) -> None:
         """Makes chunks of the row's uncut rest: all of it when final, else what more bytes cannot change."""
