@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -18,10 +19,15 @@ def in_order(work: Callable[[T], R], items: Iterable[T], *, ahead: int = 1) -> I
     """work(item) of each, on a thread per core. At most `ahead` results wait per thread, so memory is bounded
     however many items there are; those begun when the iterator is closed are finished, no more are begun.
     What `work` raises is raised here."""
+    rest = iter(items)
+    begun = list(itertools.islice(rest, 2))
+    if len(begun) < 2:  # not worth a thread
+        yield from map(work, begun)
+        return
     waiting: deque[Future[R]] = deque()
     with ThreadPoolExecutor(THREADS, thread_name_prefix="undivided-verify") as pool:
         try:
-            for item in items:
+            for item in itertools.chain(begun, rest):
                 waiting.append(pool.submit(work, item))
                 if len(waiting) > THREADS * ahead:
                     yield waiting.popleft().result()
