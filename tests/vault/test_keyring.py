@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from undivided.model.errors import DamageError, UndividedError, UsageError, WrongKeyError
 from undivided.testing.stores import Rival
 from undivided.testing.vaults import contents, protect
-from undivided.vault import epochs
+from undivided.vault import epochs, recipients
 from undivided.vault.config import VaultConfig, read_config
 from undivided.vault.keys import new_epoch, new_keys
 from undivided.vault.recipients import Secret
@@ -23,6 +23,12 @@ PASSPHRASE = "correct horse"
 
 def opened(store: MemoryStore, secret: Secret = PASSPHRASE) -> Vault:
     return Vault.open(store, passphrase=lambda: secret)
+
+
+def checked(record: dict[str, object]) -> bytes:
+    """A recipient as somebody with evil intent stores it: with the right checksum."""
+    fields = {key: value for key, value in record.items() if key != "checksum"}
+    return json.dumps({**fields, "checksum": recipients._checksum(fields)}).encode()
 
 
 def test_recipients_of_every_kind_open_the_same_vault(store: MemoryStore, vault: Vault) -> None:
@@ -104,7 +110,7 @@ def test_a_damaged_recipient_does_not_keep_the_others_out(
     added = vault.add_recipient("another", "a colleague")
     (first,) = (r["id"] for r in vault.recipients() if r["id"] != added)
     name = f"keys/{first}"
-    changed = json.dumps(damage(json.loads(store.objects[name]))).encode() if callable(damage) else damage
+    changed = checked(damage(json.loads(store.objects[name]))) if callable(damage) else damage
     store.objects[name] = changed
     assert opened(store, "another").keys == vault.keys
     with pytest.raises(DamageError, match=r"keys/|epochs/"):
@@ -192,9 +198,7 @@ def test_a_recipient_whose_public_key_the_store_exchanged_is_not_sealed_to_it(
     for recipient in vault.recipients():
         name = f"keys/{recipient['id']}"
         record = json.loads(store.objects[name])
-        store.objects[name] = json.dumps(
-            {**record, "public": thief.public_key().public_bytes_raw().hex()}
-        ).encode()
+        store.objects[name] = checked({**record, "public": thief.public_key().public_bytes_raw().hex()})
     vault.rotate()
     for name, _ in store.list("keys/"):
         if "." in name:
@@ -296,3 +300,34 @@ def test_a_damaged_epoch_is_named_and_never_passed_over(
             store.objects[object] = damage(store.objects[object]) if folder == "epochs/" else b"x" * 80
     with pytest.raises(DamageError, match=folder):
         opened(store)
+
+
+# ── custody ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_rot_in_anything_that_opens_the_vault_is_found_without_a_secret(
+    store: MemoryStore, vault: Vault
+) -> None:
+    vault.add_recipient(X25519PrivateKey.generate(), "in the safe")
+    keys = vault.rotate()
+    objects = [name for name in store.objects if name.startswith(("keys/", "epochs/"))]
+    assert len(objects) == 2 + 2 * 2 + 1
+    for name in objects:
+        whole = store.objects[name]
+        for place in range(0, len(whole), 7):
+            store.objects[name] = whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :]
+            found = Vault.open(store, keys=keys).verify(read_data=False).damaged
+            assert not found or [d.object for d in found] == [name]
+            assert found or json.loads(whole) == json.loads(store.objects[name])
+        store.objects[name] = whole
+    assert Vault.open(store, keys=keys).verify(read_data=False).damaged == []
+
+
+def test_a_recipient_that_the_newest_keys_were_not_sealed_to_is_named(
+    store: MemoryStore, vault: Vault
+) -> None:
+    keys = vault.rotate()
+    (recipient,) = (r["id"] for r in vault.recipients())
+    sealed = epochs.sealed_name(recipient, epochs.name_of(keys.public))
+    del store.objects[sealed]
+    assert [d.object for d in Vault.open(store, keys=keys).verify(read_data=False).damaged] == [sealed]

@@ -20,13 +20,13 @@ from typing import Any, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from ..model.errors import DamageError
-from .keys import KEY_BYTES, PrivateKeys, WriterKeys, seal_to, unseal
+from .keys import KEY_BYTES, SEALED_KEY_BYTES, PrivateKeys, WriterKeys, seal_to, unseal
 from .seal import damaged
 from .stores.base import MissingError, Store
 
 KIND = "epoch"
 FOLDER = "epochs/"
+_CHECKSUM_BYTES = 8
 _WRITER_KEYS, _PRIVATE_KEYS, _PRIVATE_KEY = "writer keys", "private keys", "private key"
 
 
@@ -86,7 +86,7 @@ class EpochRecord:
     @property
     def object(self) -> str:
         """Where it lies."""
-        return f"{FOLDER}{self.begun:010d}.{self.name}" if self.begun else "vault.json"
+        return object_of(self.begun, self.name) if self.begun else "vault.json"
 
     def binding(self, vault: bytes) -> bytes:
         """SHA-256 over all of it: what a recipient's voucher and the log entry vouch for."""
@@ -122,6 +122,11 @@ def name_of(public: bytes) -> str:
     return hashlib.sha256(public).hexdigest()[:16]
 
 
+def object_of(begun: int, name: str) -> str:
+    """Where the record of a later epoch lies."""
+    return f"{FOLDER}{begun:010d}.{name}"
+
+
 def store_record(store: Store, record: EpochRecord) -> None:
     store.create(record.object, [json.dumps(record.record(), indent=1).encode() + b"\n"])
 
@@ -136,11 +141,18 @@ def stored_records(store: Store) -> Iterator[tuple[int, str]]:
 
 def read_record(store: Store, begun: int, name: str) -> EpochRecord:
     """Raises DamageError when it is not there, or none, or another."""
-    what = f"{FOLDER}{begun:010d}.{name}"
+    what = object_of(begun, name)
     try:
-        record = EpochRecord.of(begun, json.loads(store.read(what)))
+        return decode_record(what, store.read(what))
     except MissingError as error:
         raise damaged(what, "it is missing") from error
+
+
+def decode_record(what: str, data: bytes) -> EpochRecord:
+    """The record that lies in the object `what`. Raises DamageError."""
+    begun, _, name = what.removeprefix(FOLDER).partition(".")
+    try:
+        record = EpochRecord.of(int(begun), json.loads(data))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise damaged(what, "it is no record of an epoch") from error
     if record.name != name:
@@ -159,7 +171,7 @@ def store_sealed(store: Store, recipient: str, public: str, private: X25519Priva
     """For a recipient whose public key (hex) is this."""
     name = name_of(private.public_key().public_bytes_raw())
     sealed = seal_to(bytes.fromhex(public), private.private_bytes_raw(), _PRIVATE_KEY, vault + name.encode())
-    store.create(sealed_name(recipient, name), [sealed])
+    store.create(sealed_name(recipient, name), [sealed, _checksum(sealed)])
 
 
 def read_sealed(
@@ -168,10 +180,20 @@ def read_sealed(
     """An epoch's private key; None when it was not sealed to this recipient. Raises DamageError."""
     what = sealed_name(recipient, epoch)
     try:
-        sealed = store.read(what)
+        data = store.read(what)
     except MissingError:
         return None
-    raw = unseal(own, sealed, _PRIVATE_KEY, vault + epoch.encode(), what)
-    if len(raw) != KEY_BYTES:
-        raise DamageError(f"{what} holds no key")
+    if not is_whole(data):
+        raise damaged(what, "its checksum is wrong")
+    raw = unseal(own, data[:SEALED_KEY_BYTES], _PRIVATE_KEY, vault + epoch.encode(), what)
     return X25519PrivateKey.from_private_bytes(raw)
+
+
+def is_whole(data: bytes) -> bool:
+    """Whether this can be a sealed private key: nobody but its recipient can see more than its checksum."""
+    sealed, checksum = data[:SEALED_KEY_BYTES], data[SEALED_KEY_BYTES:]
+    return len(sealed) == SEALED_KEY_BYTES and checksum == _checksum(sealed)
+
+
+def _checksum(sealed: bytes) -> bytes:
+    return hashlib.sha256(sealed).digest()[:_CHECKSUM_BYTES]

@@ -62,7 +62,7 @@ class Mending:
 
     def run(self, plan: RepairPlan) -> Repaired:
         """Raises StoreError, DamageError when the log cannot be mended. What was done by then is done."""
-        for remedy in plan.of(CONFIG, "keys/", "log/"):
+        for remedy in plan.of(CONFIG, "keys/", "epochs/", "log/"):
             self._replace(remedy)
         crashpoint("repair.log-mended")
         log = Log(self._store, self._keys, self._planner.survey.head)

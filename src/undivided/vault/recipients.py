@@ -19,11 +19,13 @@ right.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
@@ -106,7 +108,8 @@ def unwrap(recipient: Recipient, secret: Secret, binding: bytes) -> X25519Privat
 
 
 def store_recipient(store: Store, recipient: Recipient) -> None:
-    record = json.dumps(asdict(recipient), indent=1).encode() + b"\n"
+    fields = asdict(recipient)
+    record = json.dumps({**fields, "checksum": _checksum(fields)}, indent=1).encode() + b"\n"
     store.create(FOLDER + recipient.id, [record])
 
 
@@ -117,23 +120,28 @@ def stored_recipients(store: Store) -> Iterator[Recipient | DamageError]:
         if "." in name:
             continue
         try:
-            yield _decode(name, store.read(name))
+            yield decode_recipient(name, store.read(name))
         except DamageError as error:
             yield error
 
 
-def _decode(name: str, data: bytes) -> Recipient:
-    """Costs are bounded before anyone pays them: a recipient is not authenticated until it opens."""
+def decode_recipient(name: str, data: bytes) -> Recipient:
+    """Raises DamageError. Costs are bounded before anyone pays them: a recipient is not authenticated until
+    it opens."""
     try:
-        r = Recipient(**json.loads(data))
+        fields = json.loads(data)
+        told = fields.pop("checksum")
+        r = Recipient(**fields)
         sizes = len(bytes.fromhex(r.public)), len(bytes.fromhex(r.salt)), len(bytes.fromhex(r.wrapped))
         bounded = (
             0 < r.iterations <= _MOST_ITERATIONS
             and 0 < r.lanes <= _MOST_LANES
             and 8 * r.lanes <= r.memory_kib <= _MOST_MEMORY_KIB
         )
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise damaged(name, "it is no recipient") from error
+    if told != _checksum(fields):
+        raise damaged(name, "its checksum is wrong")
     outside = r.kind == KEY_FILE
     known = r.kind in (PASSPHRASE, COMMAND, KEY_FILE) and FOLDER + r.id == name and isinstance(r.epoch, str)
     if (
@@ -143,6 +151,11 @@ def _decode(name: str, data: bytes) -> Recipient:
     ):
         raise damaged(name, "it is no recipient that this program knows")
     return r
+
+
+def _checksum(fields: Mapping[str, Any]) -> str:
+    """Against rot: a recovery kit must not turn out to be useless on the day when it is needed."""
+    return hashlib.sha256(json.dumps(fields, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:16]
 
 
 def _stretched(secret: Secret, salt: bytes, iterations: int, lanes: int, memory_kib: int) -> bytes:

@@ -17,11 +17,11 @@ import enum
 from dataclasses import dataclass, field
 
 from ..model.errors import DamageError, UndividedError
+from . import custody
 from . import pack as packs
 from .config import CONFIG, read_config
 from .entry import LogEntry, decode_entry, name_of
 from .keys import WriterKeys
-from .recipients import stored_recipients
 from .report import Damage, Report
 from .sealed import digest_of
 from .stores.base import MissingError, Store, StoreError
@@ -129,7 +129,7 @@ class Planner:
             return self._fits(int(rest), data)
         if name == CONFIG:
             return _is_config(data, self._keys)
-        return kind == "keys" and _is_recipient(name, data)
+        return kind in ("keys", "epochs") and custody.is_whole(name, data)
 
     def _fits(self, number: int, data: bytes) -> bool:
         """Whether an entry takes its place: the one after it names it by its hash; one behind the end must
@@ -171,17 +171,9 @@ def _is_config(data: bytes, keys: WriterKeys) -> bool:
         return False
 
 
-def _is_recipient(name: str, data: bytes) -> bool:
-    """It opens to whoever has its secret, or to nobody: either way it does no harm."""
-    alone = MemoryStore()
-    alone.create(name, [data])
-    found = list(stored_recipients(alone))
-    return bool(found) and not isinstance(found[0], DamageError)
-
-
 def _order(remedy: Remedy) -> tuple[int, str]:
     """What opens the vault first, then the log: nothing can be recorded behind a broken end."""
-    kinds = (CONFIG, "keys/", "log/", "index/", "packs/", "timeline/")
+    kinds = (CONFIG, "keys/", "epochs/", "log/", "index/", "packs/", "timeline/")
     place = next((i for i, kind in enumerate(kinds) if remedy.object.startswith(kind)), len(kinds))
     return place, remedy.object
 

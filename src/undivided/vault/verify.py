@@ -19,9 +19,9 @@ import numpy as np
 
 from ..model.columns import Array
 from ..model.errors import DamageError, UsageError
+from . import custody
 from . import index as indexes
 from . import pack as packs
-from . import recipients as wrapping
 from .blame import Blame
 from .condemned import torn
 from .contents import ContentKeys, Unlock
@@ -99,11 +99,10 @@ class Verification:
             self._report.notes.append(note)
 
     def _recipients(self) -> None:
-        names = [name for name, _ in self._store.list(wrapping.FOLDER) if "." not in name]
-        for name, recipient in zip(names, wrapping.stored_recipients(self._store), strict=False):
+        for name, cause in custody.look(self._store, self._keys, self._log):
             self._report.objects += 1
-            if isinstance(recipient, DamageError):
-                self._report.add(name, recipient.cause)
+            if cause:
+                self._report.add(name, cause)
 
     def _links(self, read: Survey) -> IndexLinks:
         """What the index is made of; all that can be read where links are broken."""
