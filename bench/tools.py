@@ -41,6 +41,11 @@ def run(command: list[str], environment: Mapping[str, str], cwd: Path | None = N
     return Cost(time.perf_counter() - begun, usage.ru_maxrss / 1024)
 
 
+def flush(path: Path) -> float:
+    """Seconds until all that was written on this filesystem is on disk."""
+    return run(["sync", "-f", str(path)], {}).seconds
+
+
 @dataclass
 class Tool:
     """One program on one private repository under `home`."""
