@@ -198,20 +198,31 @@ class Writer:
     def _catch_up(
         self, segments: Iterable[Segment], stored: Collection[str], uploaded: Sequence[StoredPack]
     ) -> None:
-        """A prune came since the index was read: is everything that is about to be committed still there?"""
-        self._session.refuse_fenced()
-        own = {pack.name for pack in uploaded}
+        """A prune came since the index was read: is everything that is about to be committed still there?
+        stored: names of the timeline segments."""
         news = list(prune_entries(self._log, self._session.seen))
-        for entry in news:
-            doomed = entry.body["doomed"]
-            if not own.isdisjoint(doomed["packs"]) or not set(stored).isdisjoint(doomed["timeline"]):
-                raise OvertakenError("a prune took what this session stored for leavings")
+        self._refuse_doomed(news, stored, uploaded)
         with self._lock:
             self._session.seen = max(entry.number for entry in news)
             self._known = None
             self._claims = Claims()
             for pack in uploaded:
                 self._claims.take(pack.table.id.tobytes(), range(len(pack.table.length)))
+        self._refuse_gone(segments)
+
+    def _refuse_doomed(
+        self, news: Iterable[LogEntry], stored: Collection[str], uploaded: Sequence[StoredPack]
+    ) -> None:
+        """What this session uploaded must not have been taken for leavings."""
+        self._session.refuse_fenced()
+        own = {pack.name for pack in uploaded}
+        for entry in news:
+            doomed = entry.body["doomed"]
+            if not own.isdisjoint(doomed["packs"]) or not set(stored).isdisjoint(doomed["timeline"]):
+                raise OvertakenError("a prune took what this session stored for leavings")
+
+    def _refuse_gone(self, segments: Iterable[Segment]) -> None:
+        """What it refers to must be in the index as it is now, or among what it uploaded."""
         for segment in segments:
             content = segment.puts.content
             ids = content.blob[: content.offsets[-1]]
