@@ -130,7 +130,7 @@ class StoreSuite:
             assert store.read("packs/ab/pack", (32 << 20) - 1234) == b"footer"
 
     def test_the_probe_finds_nothing_wrong_and_leaves_nothing_behind(self, store: Store) -> None:
-        store.create("probe/of-someone-who-was-killed/1", [b"x"])
+        store.create("probe-of-someone-who-was-killed", [b"x"])
         probe(store)
         assert list(store.list()) == []
 

@@ -93,7 +93,7 @@ def _address(vault: str) -> str:
 
 def _keys(context: Context, where: str, did: list[str]) -> None:
     """The writer keys of the vault, beside the configuration; from a new vault where there is none."""
-    from ..vault.stores.probe import probe
+    from ..vault.stores.probe import PREFIX, probe
     from ..vault.stores.registry import open_store
     from ..vault.vault import Vault
 
@@ -106,7 +106,9 @@ def _keys(context: Context, where: str, did: list[str]) -> None:
         did.append(f"joined the vault {where}")
     else:
         first = given_key() or new_passphrase()
-        probe(store)
+        if all(name.startswith(PREFIX) for name, _ in store.list()):
+            # Where there is anything else, an init was cut short that had probed, or no vault will be made.
+            probe(store)
         opened = Vault.create(store, first)
         did.append(f"made the vault {where}")
     if not save_new(path, opened.keys.encode()) and path.read_bytes() != opened.keys.encode():

@@ -20,7 +20,8 @@ from concurrent.futures import ThreadPoolExecutor
 from ...model.errors import UsageError
 from .base import ExistsError, MissingError, Store, StoreError
 
-FOLDER = "probe/"
+PREFIX = "probe-"
+"""What its objects are called: no folder, so that a directory has none left either."""
 _RACERS = 8
 _ROUNDS = 4
 
@@ -28,19 +29,21 @@ _ROUNDS = 4
 def probe(store: Store) -> None:
     """Raises UsageError with the reason when no vault may be kept here; StoreError when that cannot be
     tried."""
-    for leftover, _ in list(store.list(FOLDER)):
+    for leftover, _ in list(store.list(PREFIX)):
         store.delete(leftover)
-    folder = f"{FOLDER}{secrets.token_hex(8)}"
-    names = [f"{folder}/{round_}" for round_ in range(_ROUNDS)]
+    ours = f"{PREFIX}{secrets.token_hex(8)}-"
+    names = [f"{ours}{round_}" for round_ in range(_ROUNDS)]
     try:
         for name in names:
             _race(store, name)
-        _listed(store, folder, names)
-    finally:
+        _listed(store, ours, names)
+    except BaseException:
         for name in names:
             with contextlib.suppress(StoreError):
                 store.delete(name)
+        raise
     for name in names:
+        store.delete(name)
         with contextlib.suppress(MissingError):
             store.size(name)
             raise _refused(store, "a deleted object is still there")
@@ -78,8 +81,8 @@ def _overwritten(store: Store, name: str) -> bool:
     return True
 
 
-def _listed(store: Store, folder: str, names: list[str]) -> None:
-    if [name for name, _ in store.list(f"{folder}/")] != names:
+def _listed(store: Store, ours: str, names: list[str]) -> None:
+    if [name for name, _ in store.list(ours)] != names:
         raise _refused(store, "a listing lacks what was just stored")
 
 
