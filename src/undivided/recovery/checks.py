@@ -11,7 +11,6 @@ be asked for, and a check of this host never leaves it.
 
 from __future__ import annotations
 
-import http.client
 import os
 import signal
 import subprocess
@@ -70,12 +69,15 @@ def run(checks: Sequence[Check], components: Mapping[str, Component]) -> list[Ve
 
 def _answer(check: Check) -> str:
     """Nothing when the address answers as expected before the timeout; else what was wrong the last time."""
+    # Imported here: it brings TLS and e-mail along, for which most recoveries have no use.
+    from http.client import HTTPException
+
     deadline = time.monotonic() + check.timeout
     while True:
         left = deadline - time.monotonic()
         try:
             wrong = _ask(check, max(left, 0.5))
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, HTTPException) as error:
             wrong = f"no answer: {error or type(error).__name__}"
         if not wrong or time.monotonic() + _PAUSE >= deadline:
             return wrong and f"{wrong}, after {check.timeout:g} s of asking"
@@ -83,8 +85,10 @@ def _answer(check: Check) -> str:
 
 
 def _ask(check: Check, timeout: float) -> str:
+    from http.client import HTTPConnection, HTTPSConnection
+
     address = urlsplit(check.http or "")
-    kind = http.client.HTTPSConnection if address.scheme == "https" else http.client.HTTPConnection
+    kind = HTTPSConnection if address.scheme == "https" else HTTPConnection
     connection = kind(address.hostname or "", address.port, timeout=timeout)
     try:
         target = (address.path or "/") + (f"?{address.query}" if address.query else "")

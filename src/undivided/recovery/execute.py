@@ -142,7 +142,10 @@ class _Recovery:
 
     def build_all(self, placements: Sequence[Placement], abandoned: threading.Event) -> None:
         reader = self.vault.reader()
-        with ThreadPoolExecutor(max(1, len(placements)), thread_name_prefix="build") as pool:
+        with ThreadPoolExecutor(1 + len(placements), thread_name_prefix="build") as pool:
+            if placements:
+                # Beside unlocking and reading the trees. Whoever needs it is told what goes wrong with it.
+                pool.submit(reader.open_index)
             futures = [pool.submit(self.build_one, p, reader, abandoned) for p in placements]
             try:
                 wait(futures, return_when=FIRST_EXCEPTION)

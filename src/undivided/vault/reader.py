@@ -100,6 +100,10 @@ class Reader:
         scatter = Scatter(self._store, self._keys.id, self._contents, index, self._rows, self._newer)
         scatter.run(content, rows, write, done)
 
+    def open_index(self) -> None:
+        """Reads the index now, not when the first chunk is looked up; for that no passphrase is needed."""
+        self._index()
+
     def _index(self) -> Index:
         with self._lock:
             last = self._log.last
