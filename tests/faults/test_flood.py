@@ -66,7 +66,7 @@ def flood(vault: Vault, count: int, claim: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("count", "claim"), [(10_000, "true"), (1000, "of each hour of the past"), (1000, "of each hour to come")]
+    ("count", "claim"), [(10_000, "true"), (300, "of each hour of the past"), (300, "of each hour to come")]
 )
 def test_the_points_of_a_thief_push_no_good_point_out(count, claim, shop):
     good = ids(shop)
