@@ -143,8 +143,10 @@ class ComponentTree:
         return decode_xattrs(self._entries.xattrs[row]) if row >= 0 else {}
 
     def read(self, path: bytes, offset: int, size: int) -> bytes:
-        """Up to `size` bytes of a file from `offset`, holes as zeros; fewer at its end. Raises
-        DamageError."""
+        """Up to `size` bytes of a file from `offset`, holes as zeros; fewer at its end.
+
+        Raises DamageError.
+        """
         row = self._row(path)
         whole = int(self._entries.size[row]) if row >= 0 else 0
         size = min(size, whole - offset)
@@ -251,8 +253,10 @@ class PointTree:
         self._time_ns = time_ns
 
     def find(self, path: bytes) -> tuple[ComponentTree, bytes] | None:
-        """The component of an absolute path and the path in it; None for the top. Raises
-        FileNotFoundError."""
+        """The component of an absolute path and the path in it; None for the top.
+
+        Raises FileNotFoundError.
+        """
         parts = path.strip(b"/").split(b"/", 1)
         if parts == [b""]:
             return None

@@ -27,8 +27,7 @@ _PAUSE = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What one check found. check: the address or the command line, as written. seconds: until it was
-    known."""
+    """What one check found. check: the address or the command line, as written. seconds: until known."""
 
     check: str
     ok: bool

@@ -1,5 +1,4 @@
-"""Errors that say what recovery was doing: the refusals of the operating system, and all that do not say it
-themselves."""
+"""Errors that say what recovery was doing: what the operating system refuses, and what others left unsaid."""
 
 from __future__ import annotations
 

@@ -17,8 +17,7 @@ from ..model.point import ComponentPoint
 from ..model.service import Component
 
 SYSTEM = "system"
-"""Key of a component's state and of `Description.details`: what names one installation of an application for
-good."""
+"""Key of a component's state and of `Description.details`: what names one installation for good."""
 
 
 def refuse_stranger(component: Component, part: ComponentPoint) -> None:

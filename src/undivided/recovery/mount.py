@@ -131,8 +131,7 @@ def _operations(
     begun: Callable[[], None],
     complain: Callable[[UndividedError], None] | None,
 ) -> Any:
-    """The requests of the kernel, answered from the tree. Paths come as text, with what is not UTF-8
-    escaped."""
+    """The kernel's requests, answered from the tree. Paths come as text, what is not UTF-8 escaped."""
 
     class Operations(fuse.Operations):  # type: ignore[misc]
         use_ns = True

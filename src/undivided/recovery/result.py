@@ -12,8 +12,8 @@ from .checks import Verdict
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """One component. place: where it is now. aside: where what was there is now. seconds, bytes: of its
-    build."""
+    """One component. place: where it is now. aside: where that is which was there before. seconds, bytes:
+    what its build took."""
 
     kind: str
     place: str

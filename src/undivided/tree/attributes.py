@@ -160,8 +160,7 @@ def _is_acl(name: bytes) -> bool:
 
 
 def _renumber(ids: set[int], names: Mapping[int, str], lookup: Callable[[str], int]) -> dict[int, int]:
-    """id in the image → id here: that of the same name where this host knows the name, else the number
-    itself."""
+    """id in the image → id here: that of the same name where this host knows it, else the same number."""
     found = {}
     for number in ids:
         try:

@@ -59,8 +59,7 @@ def outline(entries: Entries, prefix: bytes, select: Callable[[bytes], bool] | N
 
 
 def lengths(entries: Entries) -> Array:
-    """Bytes of content of each row, i8[n]: the size of files, for sparse ones what their extents hold, 0
-    else."""
+    """Bytes of content of each row, i8[n]: of files the size, of sparse ones their extents', else 0."""
     length = np.where(entries.kind == Kind.FILE, entries.size, 0)
     for row in np.flatnonzero(entries.extents.lengths()).tolist():
         length[row] = sum(n for _, n in extents_of(entries, row))
