@@ -49,7 +49,7 @@ class PrunePlan:
 
     forgotten: ids of points; dropped: timelines that no point is left of; compacted: how many states of
     timelines that go; steps: each timeline's history as it is kept. dead: packs (hex → size) that hold
-    nothing that is needed; moved: packs whose few needed frames move to new ones (hex → size). leavings:
+    nothing that is needed; moved: packs whose few needed frames move (hex → bytes of those). leavings:
     everything else that goes or waits to. freed: bytes that this prune dooms, less what moves; swept: bytes
     doomed before that are deleted now.
     """
@@ -123,8 +123,9 @@ def plan_prune(
     sizes = dict(zip(found.packs, found.size.tolist(), strict=True))
     _refuse_missing({n: s for n, s in sizes.items() if n not in links.doomed | links.bad}, objects["packs"])
     dead = {n: sizes[n] for n in found.dead() if n not in links.doomed}
-    moved = {n: sizes[n] for n in found.worth_repacking(threshold, budget) if n not in links.bad}
-    live = {
+    live = dict(zip(found.packs, found.live.tolist(), strict=True))
+    moved = {n: live[n] for n in found.worth_repacking(threshold, budget) if n not in links.bad}
+    needed = {
         "packs": sizes.keys() - links.doomed,
         "index": links.segments,
         "timeline": {s.changes[0].chain.segment for own in steps.values() for s in own if not s.merges},
@@ -134,15 +135,14 @@ def plan_prune(
         log,
         roster,
         objects,
-        live,
+        needed,
         roots.named,
         now_ns=now_ns,
         grace_ns=grace_ns,
         session_age_ns=int(session_age * 1e9),
     )
     doomed = sum(size for own in leavings.doomed.values() for size in own.values())
-    stays = dict(zip(found.packs, found.live.tolist(), strict=True))
-    saved = sum(size - stays[name] for name, size in moved.items())
+    saved = sum(sizes[name] - stays for name, stays in moved.items())
     return PrunePlan(
         head=log.head,
         now_ns=now_ns,

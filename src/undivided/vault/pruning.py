@@ -10,22 +10,24 @@ Between the plan and the entry others commit. Each entry that came is looked at 
 refers to leaves the list of the doomed, a session that is alive after all is not fenced. Another prune ends
 ours.
 
-On a full disk nothing is moved and the index stays as it is: the one entry, which says what is doomed, finds
-its room in what every vault holds in reserve.
+On a full disk the vault's reserve makes room: for moving a little, or, where even that is too much, for no
+more than the one entry that says what is doomed.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..model.crashpoints import crashpoint
 from ..model.errors import DamageError
+from . import reserve
 from .compaction import Step, composed, prove, segments_of
 from .contents import Histories
 from .entry import LogEntry
@@ -74,10 +76,7 @@ def _carried_out(vault: Vault, plan: PrunePlan, now: Clock) -> Pruned:
     entry = None
     if not plan.idle:
         try:
-            entry = Pruning(vault, store, plan, now).run()
-        except FullError:
-            give_up_reserve(store)
-            entry = Pruning(vault, store, plan, now, lean=True).run()
+            entry = _committed(vault, store, plan, now)
         except DamageError as error:
             # What is missing may be missing because another prune removed it.
             refuse_second(Log(store, vault.keys, plan.head), plan, error)
@@ -88,6 +87,20 @@ def _carried_out(vault: Vault, plan: PrunePlan, now: Clock) -> Pruned:
     restore_reserve(store)
     crashpoint("prune.done")
     return Pruned(entry, deleted, doomed)
+
+
+def _committed(vault: Vault, store: Store, plan: PrunePlan, now: Clock) -> LogEntry:
+    """With less and less that has to be written, when there is no room."""
+    try:
+        return Pruning(vault, store, plan, now, plan.moved).run()
+    except FullError:
+        give_up_reserve(store)
+    sums = zip(plan.moved, accumulate(plan.moved.values()), strict=True)
+    few = [name for name, so_far in sums if so_far <= reserve.SIZE * 3 // 4]
+    try:
+        return Pruning(vault, store, plan, now, few).run()
+    except FullError:
+        return Pruning(vault, store, plan, now, [], lean=True).run()
 
 
 def refuse_second(log: Log, plan: PrunePlan, error: DamageError | None = None) -> None:
@@ -108,12 +121,20 @@ def sweep(store: Store, doomed: Mapping[str, Mapping[str, int]]) -> int:
 
 
 class Pruning:
-    """One attempt at the commit. lean: with no more bytes written than it takes."""
+    """One attempt at the commit. moved: packs to empty. lean: the index stays as it is."""
 
     def __init__(
-        self, vault: Vault, store: Store, plan: PrunePlan, now: Clock, *, lean: bool = False
+        self,
+        vault: Vault,
+        store: Store,
+        plan: PrunePlan,
+        now: Clock,
+        moved: Collection[str],
+        *,
+        lean: bool = False,
     ) -> None:
         self._vault, self._store, self._plan, self._lean = vault, store, plan, lean
+        self._moved = moved
         self._log = Log(store, vault.keys, plan.head, now)
         self._session = Session(store, vault.keys, self._log)
         self._histories = Histories(store, self._log, vault.contents())
@@ -128,7 +149,7 @@ class Pruning:
     def run(self) -> LogEntry:
         refuse_second(self._log, self._plan)
         try:
-            stored = [] if self._lean else self._move()
+            stored = self._move()
             crashpoint("prune.repacked")
             self._compact()
             if not self._lean:
@@ -152,12 +173,12 @@ class Pruning:
     # ── what is stored before ───────────────────────────────────────────────────────────────────────────────
 
     def _move(self) -> list[StoredPack]:
-        if not self._plan.moved:
+        if not self._moved:
             return []
         repacking = Repacking(
             self._store, self._session.id, self._session.content.footers, self._session.create
         )
-        stored = list(repacking.run(self._plan.index, self._plan.moved, self._plan.live))
+        stored = list(repacking.run(self._plan.index, self._moved, self._plan.live))
         self._doomed["packs"].update(repacking.moved)
         return stored
 

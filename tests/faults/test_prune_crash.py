@@ -1,0 +1,88 @@
+"""A prune that is killed: before its one entry nothing has changed, after it the next one goes on."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from undivided.model.crashpoints import PRUNE
+from undivided.testing.vaults import contents, protect
+from undivided.vault import recipients
+from undivided.vault.prune import plan_prune
+from undivided.vault.pruning import execute
+from undivided.vault.stores.directory import DirectoryStore
+from undivided.vault.vault import Vault
+
+PASSPHRASE = "correct horse"
+LARGE = 1_200_000
+SCRIPT = """
+import sys
+from undivided.vault.prune import plan_prune
+from undivided.vault.pruning import execute
+from undivided.vault.stores.directory import DirectoryStore
+from undivided.vault.vault import Vault
+
+vault = Vault.open(DirectoryStore(sys.argv[1]), passphrase=lambda: "correct horse")
+execute(vault, plan_prune(vault, sys.argv[2:], grace=0, threshold=1.0))
+"""
+
+
+def opened(path: Path) -> Vault:
+    return Vault.open(DirectoryStore(path), passphrase=lambda: PASSPHRASE)
+
+
+def objects(path: Path) -> list[str]:
+    store = DirectoryStore(path)
+    return [name for kind in ("packs/", "index/", "timeline/") for name, _ in store.list(kind)]
+
+
+@pytest.fixture
+def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, cost in (("_ITERATIONS", 1), ("_LANES", 1), ("_MEMORY_KIB", 64)):
+        monkeypatch.setattr(recipients, name, cost)
+
+
+@pytest.mark.parametrize("place", PRUNE)
+def test_a_prune_killed_anywhere_has_lost_nothing_and_the_next_one_ends_it(
+    tmp_path: Path, cheap: None, place: str
+) -> None:
+    path = tmp_path / "vault"
+    vault = Vault.create(DirectoryStore(path), PASSPHRASE)
+    states = {}
+    files = {b"stays": os.urandom(LARGE), b"goes": os.urandom(LARGE)}
+    for number in range(5):
+        changed = files if not number else {b"goes": os.urandom(LARGE), b"n%d" % number: b"new"}
+        files = {**files, **changed}
+        states[f"p{number}"] = (protect(vault, f"p{number}", changed).number, files)
+    execute(vault, plan_prune(vault, ["p1"]))  # something to sweep for the one that is killed
+    killed = subprocess.run(
+        [sys.executable, "-c", SCRIPT, str(path), "p0", "p3"],
+        env={**os.environ, "UNDIVIDED_CRASH_AT": place},
+        check=False,
+    )
+    assert killed.returncode == -9
+
+    vault = opened(path)
+    entries = list(vault.log())
+    forgotten = {point for e in entries if e.kind == "prune" for point in e.body["forgotten"]}
+    assert forgotten in ({"p1"}, {"p0", "p1", "p3"})
+    assert vault.verify(read_data=True).damaged == []
+    for point in states.keys() - forgotten:
+        number, state = states[point]
+        assert contents(vault, number) == state
+
+    later = vault._log.now() + 2 * 86400 * 10**9
+    for _ in range(2):
+        execute(vault, plan_prune(vault, ["p0", "p3"], now=lambda: later, grace=0, threshold=1.0))
+    for point in ("p2", "p4"):
+        number, state = states[point]
+        assert contents(vault, number) == state
+    assert vault.verify(read_data=True).damaged == []
+    plan = plan_prune(vault, now=lambda: later, grace=0, threshold=1.0)
+    assert plan.idle
+    assert not any(plan.leavings.unknown.values())
+    assert len([name for name in objects(path) if name.startswith("timeline/")]) == 2
