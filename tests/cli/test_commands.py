@@ -124,7 +124,12 @@ ANSWERS = {
     "policy simulate": ["policy", "simulate", "shop", "--keep", "last=1", "--mark", "1h"],
     "prune": ["prune", "--dry-run"],
     "vault info": ["vault", "info"],
+    "vault kit": ["vault", "kit"],
     "vault key list": ["vault", "key", "list"],
+    "vault key new": ["vault", "key", "new", "documented.key"],
+    "vault key add": ["vault", "key", "add", "--key-file", "documented.key"],
+    "vault key rotate": ["vault", "key", "rotate", "--dry-run"],
+    "vault key renew": ["vault", "key", "renew"],
     "catalog rebuild": ["catalog", "rebuild"],
     "completion install": ["completion", "install", "bash"],
 }

@@ -83,7 +83,7 @@ def decode_entry(keys: WriterKeys, number: int, data: bytes) -> LogEntry:
     if magic != MAGIC or own != number:
         raise damaged(what, "it is not this entry of a log")
     epoch = keys.epoch_of(session, what)
-    if number < 1 or epoch != keys.epoch_at(number):
+    if number < 1 or epoch is not keys.epoch_at(number):
         raise damaged(what, "it was made with keys that were not in force then")
     opener = Opener(epoch.structure, keys.vault_bytes, session, PURPOSE)
     plain = opener.open(counter, data[HEADER.size :], header, what)

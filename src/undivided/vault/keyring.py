@@ -175,6 +175,7 @@ class Keyring:
 
     def remove(self, log: Log, id: str) -> None:
         """Raises UsageError for an unknown one, and for the last. Finishes what was begun and killed."""
+        log.refresh()
         names = [name.removeprefix(recipients.FOLDER) for name, _ in self._store.list(recipients.FOLDER)]
         there = {name.partition(".")[0] for name in names} | self.roster(log, log.last).keys()
         if id not in there:
@@ -207,7 +208,9 @@ class Keyring:
         """A new epoch. Returns the writer keys that every source needs from now on; the vault has to be
         opened anew with them. Raises UndividedError when recipients change meanwhile: then nothing has
         happened."""
-        opened, last = self._open(), log.last
+        opened = self._open()
+        log.refresh()
+        last = log.last
         roster, seen = self.roster(log, last), last.links["keys"] if last else 0
         epoch, private = new_epoch(0)
         made: dict[int, EpochRecord] = {}

@@ -199,12 +199,12 @@ class Vault:
         self._ring.remove(self._log, recipient)
 
     def holders(self) -> list[dict[str, Any]]:
-        """Who could open the vault after `rotate`, as the log says; needs the passphrase. As `recipients`, of
+        """Who could open the vault after `rotate`, as the log says; needs the passphrase. id, kind, label; of
         kind "missing" where the recipient itself is gone."""
-        stored = {r["id"]: r for r in self.recipients()}
+        stored = {r.id: (r.kind, r.label) for r in self._ring.listed()}
         self._log.refresh()
-        unknown = {"kind": "missing", "label": "", "created_ns": 0}
-        return [{"id": id, **stored.get(id, unknown)} for id in self._ring.roster(self._log, self._log.last)]
+        holders = {id: stored.get(id, ("missing", "")) for id in self._ring.roster(self._log, self._log.last)}
+        return [{"id": id, "kind": kind, "label": label} for id, (kind, label) in holders.items()]
 
     def rotate(self) -> WriterKeys:
         """New keys from now on: see keyring.py. Open the vault anew with what it returns."""
