@@ -27,7 +27,7 @@ from .contents import ContentKeys
 from .frames import FrameDecoder
 from .index import Index
 from .seal import damaged
-from .stores.base import Store
+from .stores.base import Store, parallel
 
 Write = Callable[[int, int, memoryview], None]
 Done = Callable[[int], None]
@@ -103,7 +103,7 @@ class Scatter:
         runs: queue.SimpleQueue[_Run] = queue.SimpleQueue()
         for run in self._runs(wanted):
             runs.put(run)
-        count = min(_THREADS, runs.qsize())
+        count = min(max(_THREADS, parallel(self._store)), runs.qsize())
         threads = [
             threading.Thread(target=self._drain, args=(runs, wanted, write, done), daemon=True)
             for _ in range(count)

@@ -73,7 +73,7 @@ class Store(Protocol):
 
 
 def parallel(store: Store) -> int:
-    """How many large creates at once keep it busy (`parallel`): two for a disk, more where each of them waits
+    """How many large requests at once keep it busy (`parallel`): two for a disk, more where each of them waits
     for a network."""
     return int(getattr(store, "parallel", 2))
 
