@@ -254,6 +254,19 @@ def test_pinned_points_are_known_until_they_are_unpinned_or_forgotten(vault, cat
     assert catalog.pinned() == {"aaaa1"}
 
 
+def test_a_second_point_of_the_same_id_takes_nothing_from_the_first(vault, catalog):
+    commit(vault, point("aaaa1", 0), point("bbbb2", 5), point("aaaa1", 9, note="another's"))
+    catalog.follow(vault)
+    assert catalog.point("portal", "aaaa1") == point("aaaa1", 0)
+    assert [p.id for p in catalog.points()] == ["aaaa1", "bbbb2"]
+    assert len(catalog.timelines("portal")["site", "sitesitesitesite"]) == 2
+    prune(vault, "aaaa1")
+    commit(vault, point("aaaa1", 20))
+    prune(vault, "aaaa1")
+    catalog.follow(vault)
+    assert [p.id for p in catalog.points()] == ["bbbb2"]
+
+
 def test_kinds_of_entries_it_does_not_know_only_move_its_head(vault, catalog):
     vault.append("weather", {"rain": True})
     assert catalog.follow(vault) == 1

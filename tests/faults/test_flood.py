@@ -4,6 +4,7 @@ out."""
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
@@ -53,16 +54,20 @@ def thief(shop: Program) -> Vault:
     return Vault.open(DirectoryStore(shop.config / "vault"), keys=keys)
 
 
-def flood(vault: Vault, count: int, claim: str) -> None:
-    """Points that look like the shop's newest one, in one session."""
+def forge(vault: Vault, forged: Iterable[tuple[str, int]]) -> None:
+    """Points that look like the shop's newest one, with other ids and times, in one session."""
     records = [entry.body["point"] for entry in vault.log() if entry.kind == "point"]
     model = RecoveryPoint.from_record([r for r in records if r["service"] == "shop"][-1])
     timelines = dict.fromkeys((part.timeline for part in model.components.values()), NOTHING)
-    now = time.time_ns()
     with vault.writer() as writer:
-        for number in range(count):
-            point = replace(model, id=f"flood-{number:05d}", time_ns=CLAIMS[claim](now, number))
+        for id, time_ns in forged:
+            point = replace(model, id=id, time_ns=time_ns)
             writer.commit("point", timelines, {"point": point.as_record()})
+
+
+def flood(vault: Vault, count: int, claim: str) -> None:
+    now = time.time_ns()
+    forge(vault, ((f"flood-{number:05d}", CLAIMS[claim](now, number)) for number in range(count)))
 
 
 @pytest.mark.parametrize(
@@ -117,3 +122,19 @@ def test_a_thief_can_neither_forget_nor_unpin(shop):
         with pytest.raises(Exception, match="passphrase"):
             vault.append(kind, body)
     assert ids(shop) == good
+
+
+def test_points_forged_under_the_ids_of_good_ones_take_nothing_from_them(shop):
+    for number in (7, 8):
+        (shop.home / "site" / "orders" / f"{number}.txt").write_text(f"order {number}\n")
+        shop("protect", "shop")
+    good = ids(shop)
+    before = shop("points", "shop")
+    forge(thief(shop), ((id, time.time_ns()) for id in good))
+    assert shop("points", "shop") == before
+    assert shop("catalog", "rebuild")["points"] == len(good)
+    assert shop("prune")["forgotten"] == good[1:3]
+    for place, id in enumerate((good[0], *good[3:])):
+        shop("recover", "shop", "--at", id, "--to", f"back-{place}")
+    assert not (shop.home / "back-0" / "site" / "orders" / "7.txt").exists()
+    assert shop("verify", "--read-data")["damaged"] == []

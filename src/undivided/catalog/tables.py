@@ -100,13 +100,14 @@ def _insert(database: sqlite3.Connection, entry: Entry) -> None:
 
 
 def _insert_point(database: sqlite3.Connection, entry: Entry) -> None:
+    """A second point of the same id is passed over: whoever adds one later takes nothing from the first."""
     record = dict(entry.body["point"])
     definition = _text(record.pop("definition"))
     components = record.pop("components")
     digest = hashlib.sha256(definition.encode()).hexdigest()
     database.execute("INSERT OR IGNORE INTO definitions VALUES (?, ?)", (digest, definition))
-    database.execute(
-        "INSERT INTO points VALUES (?, ?, ?, ?, ?, ?, ?)",
+    done = database.execute(
+        "INSERT OR IGNORE INTO points VALUES (?, ?, ?, ?, ?, ?, ?)",
         (
             entry.number,
             record["id"],
@@ -117,6 +118,8 @@ def _insert_point(database: sqlite3.Connection, entry: Entry) -> None:
             _text(record),
         ),
     )
+    if not done.rowcount:
+        return
     database.executemany(
         "INSERT INTO components VALUES (?, ?, ?, ?, ?, ?)",
         [
@@ -130,7 +133,7 @@ def _forget(database: sqlite3.Connection, entry: Entry) -> None:
     """The points that a prune forgot vanish; that there were such points, and when, stays known."""
     forgotten = [(id,) for id in entry.body["forgotten"]]
     database.executemany(
-        "INSERT INTO forgotten SELECT number, id, service, time_ns, ? FROM points WHERE id = ?",
+        "INSERT OR REPLACE INTO forgotten SELECT number, id, service, time_ns, ? FROM points WHERE id = ?",
         [(entry.number, id) for (id,) in forgotten],
     )
     database.executemany(

@@ -46,7 +46,8 @@ class Roots:
         point: Any = entry.body.get("point")
         if isinstance(point, dict) and chains:
             parts = [str(part["timeline"]) for part in point.get("components", {}).values()]
-            self.points[str(point["id"])] = {t: chains[t].sequence for t in parts if t in chains}
+            # Whoever adds a second point of the same id takes nothing from the first.
+            self.points.setdefault(str(point["id"]), {t: chains[t].sequence for t in parts if t in chains})
 
     def forget(self, points: Collection[str]) -> None:
         """Takes points out, and with them the timelines that no other point is of. Ids that are not there
