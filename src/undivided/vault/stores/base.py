@@ -73,8 +73,8 @@ class Store(Protocol):
 
 
 def parallel(store: Store) -> int:
-    """How many large requests at once keep it busy (`parallel`): two for a disk, more where each of them waits
-    for a network."""
+    """How many large requests at once keep it busy (`parallel`): two for a disk, more where each of them
+    waits for a network."""
     return int(getattr(store, "parallel", 2))
 
 
