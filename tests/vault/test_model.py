@@ -1,4 +1,4 @@
-"""The commit protocol, tried: writers, prunes, crashes, lost answers, a jumping clock, in all sorts of orders.
+"""The commit protocol, tried: writers, prunes, crashes, lost answers, a jumping clock, in any order.
 
 The writers and prunes are the real ones, on tiny data; only who runs when, and what goes wrong, comes from a
 seed (undivided/testing/interleaving.py). Whatever happened, at the end:

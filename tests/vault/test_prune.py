@@ -8,6 +8,7 @@ import time
 import pytest
 
 from undivided.model.errors import DamageError, UsageError
+from undivided.testing.stores import Wrapper
 from undivided.testing.vaults import TIMELINE, contents, protect, segment
 from undivided.vault.errors import FencedError, OvertakenError
 from undivided.vault.prune import plan_prune
@@ -37,13 +38,13 @@ def leave_a_pack(writer: Writer, store: MemoryStore) -> Segment:
 
 
 def test_a_forgotten_point_frees_what_only_it_had(store: MemoryStore, vault: Vault) -> None:
-    alone, shared = os.urandom(1_500_000), os.urandom(1_500_000)
+    alone, shared = os.urandom(3_000_000), os.urandom(3_000_000)
     first = protect(vault, "p1", {b"a": alone, b"b": shared})
     second = protect(vault, "p2", {b"a": b"new"})
     before = sum(map(len, store.objects.values()))
     pruned(vault, "p1", threshold=1.0)
     assert contents(vault, second.number) == {b"a": b"new", b"b": shared}
-    assert sum(map(len, store.objects.values())) < before - 1_400_000
+    assert sum(map(len, store.objects.values())) < before - 1_500_000
     with pytest.raises(UsageError, match="forgotten"):
         vault.reader().state(TIMELINE, first.number)
     assert vault.verify(read_data=True).damaged == []
@@ -182,3 +183,50 @@ def test_a_pinned_point_is_not_forgotten_after_all(vault: Vault) -> None:
     vault.append("pin", {"point": "p1", "pinned": True})
     with pytest.raises(OvertakenError, match="pinned"):
         execute(vault, plan)
+
+
+def test_damage_after_compaction_is_named_down_to_points_and_paths(store: MemoryStore, vault: Vault) -> None:
+    protect(vault, "p1", {b"a": os.urandom(5000)})
+    protect(vault, "p2", {b"b": os.urandom(5000)})
+    protect(vault, "p3", {b"c": os.urandom(5000)})
+    pruned(vault, "p1")
+    name = next(name for name in store.objects if name.startswith("packs/"))
+    store.objects[name] = store.objects[name][:-1] + bytes([store.objects[name][-1] ^ 1])
+    report = vault.verify(read_data=True)
+    assert {d.object for d in report.damaged} == {name}
+    assert set(report.points_affected) <= {"p2", "p3"}
+    step = next(name for name in store.objects if name.startswith("timeline/"))
+    store.delete(step)
+    assert "p3" in vault.verify(read_data=False).points_affected
+
+
+def test_a_lost_session_is_only_reported(store: MemoryStore, vault: Vault) -> None:
+    """An object of nobody: a writer of this vault has never made it."""
+    protect(vault, "p1", {b"a": b"1"})
+    store.create("packs/ab/" + "ab" * 32, [bytes(100)])
+    plan = plan_prune(vault, grace=0)
+    assert plan.idle
+    assert sum(map(len, plan.leavings.unknown.values())) == 1
+    execute(vault, plan)
+    assert "packs/ab/" + "ab" * 32 in store.objects
+
+
+def test_a_prune_reads_the_log_from_the_one_before(store: MemoryStore, vault: Vault) -> None:
+    for number in range(20):
+        protect(vault, f"p{number}", {b"a": b"%d" % number})
+    pruned(vault, "p3")
+    protect(vault, "q", {b"a": b"q"})
+    asked: list[str] = []
+
+    class Watching(Wrapper):
+        def read(self, name: str, start: int = 0, length: int | None = None) -> bytes:
+            asked.append(name)
+            return super().read(name, start, length)
+
+    head = vault.head
+    fresh = Vault.open(Watching(store), passphrase=lambda: "correct horse", head=head)
+    asked.clear()
+    pruned(fresh, "p5")
+    numbers = {int(name[4:]) for name in asked if name.startswith("log/")}
+    assert len([n for n in numbers if n < 40]) <= 20  # the kept points' own entries, and no announcements
+    assert contents(vault, head.number) == {b"a": b"q"}

@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from ..model.errors import DamageError
 from . import index as indexes
 from . import pack as packs
 from .index import Index
@@ -57,10 +58,18 @@ def known_index(
     """All committed chunks but those in doomed packs. For writers, present: object → size of the packs that
     are there; others, and those found damaged, are left out. For readers the damaged ones are the last
     choice. before: an index of an earlier state, whose segments need not be read again."""
-    linked = index_links(log)
     opened = dict(zip(before.names, before.segments, strict=True)) if before else {}
-    missing = [name for name in linked.segments if name not in opened]
-    opened |= zip(missing, read_index_segments(store, keys, missing), strict=True)
+    while True:
+        linked = index_links(log)
+        missing = [name for name in linked.segments if name not in opened]
+        try:
+            opened |= zip(missing, read_index_segments(store, keys, missing), strict=True)
+            break
+        except DamageError:
+            # A segment may be gone because a prune has put another in its place.
+            log.refresh()
+            if index_links(log).segments == linked.segments:
+                raise
     segments = [opened[name] for name in linked.segments]
     if present is None:
         return Index(segments, linked.doomed, linked.bad, linked.segments)

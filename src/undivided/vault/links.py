@@ -21,8 +21,8 @@ from .timeline import chained
 @dataclass(frozen=True)
 class Chain:
     """A timeline as of some commit. sequence: the entry that last changed it, 0 when never; segment: what
-    that entry added; previous: the entry that changed it before; base: the newest entry that compacted it,
-    0 when none did."""
+    that entry added; previous: the entry that changed it before; base: the newest prune that compacted it, 0
+    when none did."""
 
     sequence: int = 0
     digest: str = ""
@@ -63,14 +63,15 @@ def history_of(log: Log, timeline: str, at: int | None = None) -> list[tuple[Log
     segment that leads from the one before to it. Raises DamageError on a broken link, ForgottenError when the
     state at `at` was forgotten.
     """
-    newest = latest_chain(log, timeline)
-    asked = newest if at is None else latest_chain(log, timeline, at)
+    asked = latest_chain(log, timeline, at)
     if asked is None or not asked.sequence:
         return []
-    if newest is None:
+    pruned = next(prune_entries(log), None)
+    base = pruned.number if pruned and timeline in pruned.links["chains"] else 0
+    if pruned and not base and asked.sequence <= pruned.number:
         raise ForgottenError(timeline, asked.sequence)
     found: list[tuple[LogEntry, Chain]] = []
-    chain, base = asked, newest.base
+    chain = asked
     while chain.sequence > base:
         entry = log.entry(chain.sequence)
         own = Chain(**entry.links.get("chains", {}).get(timeline, {}))

@@ -1,0 +1,85 @@
+"""Compaction: fewer steps, the same states to the bit, and proof of it."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from undivided.model.columns import Ragged
+from undivided.model.entries import Entries, Entry
+from undivided.model.errors import DamageError
+from undivided.vault.compaction import Change, Step, composed, prove, state_digest, steps_of
+from undivided.vault.links import Chain
+from undivided.vault.timeline import Segment, fold
+
+
+def segment(chance: random.Random, number: int) -> Segment:
+    paths = sorted(chance.sample([b"p%03d" % i for i in range(40)], chance.randint(0, 12)))
+    rows = [Entry(path, mode=number, size=chance.randrange(9), xattrs={b"a": b"b"}) for path in paths]
+    content = [bytes([chance.randrange(256)]) * 32 * chance.randint(0, 3) for _ in rows]
+    dropped = chance.sample([b"p%03d" % i for i in range(40)], chance.randint(0, 8))
+    puts = Entries.of(rows, content)
+    named = {chance.randrange(5): f"user{number}"}
+    return Segment(
+        Entries(**puts.columns(), users=named, groups=named),  # type: ignore[arg-type]
+        Ragged.of(sorted(dropped)),
+    )
+
+
+def history(seed: int) -> tuple[dict[int, Segment], list[Change], set[int]]:
+    chance = random.Random(seed)
+    numbers = sorted(chance.sample(range(1, 100), chance.randint(1, 15)))
+    segments = {number: segment(chance, number) for number in numbers}
+    changes = [Change(number, Chain(number), "") for number in numbers]
+    return segments, changes, {number for number in numbers if chance.random() < 0.4}
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_every_kept_state_is_the_same_to_the_bit(seed: int) -> None:
+    segments, changes, kept = history(seed)
+    steps = steps_of(changes, kept)
+    compact = [composed([segments[c.sequence] for c in step.changes]) for step in steps]
+    assert {step.sequence for step in steps} == kept | {changes[-1].sequence}
+    for number, step in enumerate(steps, 1):
+        old = fold([segments[c.sequence] for c in changes if c.sequence <= step.sequence])
+        assert state_digest(fold(compact[:number])) == state_digest(old)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_what_was_overwritten_between_two_kept_states_is_in_no_step(seed: int) -> None:
+    segments, changes, kept = history(seed)
+    states = []
+    for step in steps_of(changes, kept):
+        state = fold([segments[c.sequence] for c in changes if c.sequence <= step.sequence])
+        states.append(set(zip(state.path, state.mode.tolist(), strict=True)))
+        if step.merges:
+            puts = composed([segments[c.sequence] for c in step.changes]).puts
+            assert set(zip(puts.path, puts.mode.tolist(), strict=True)) <= states[-1]
+
+
+def test_a_step_that_is_not_exact_is_found_out() -> None:
+    found = 0
+    for seed in range(30):
+        segments, changes, kept = history(seed)
+        steps = steps_of(changes, kept)
+
+        def old(step: Step, segments: dict[int, Segment] = segments) -> list[Segment]:
+            return [segments[c.sequence] for c in step.changes]
+
+        def new(step: Step, old=old) -> Segment:  # type: ignore[no-untyped-def]
+            return composed(old(step))
+
+        def wrong(step: Step, new=new) -> Segment:  # type: ignore[no-untyped-def]
+            exact = new(step)
+            return Segment(exact.puts, Ragged.of([])) if step.merges else exact
+
+        prove("t", steps, old, new)
+        places = [number for number, step in enumerate(steps, 1) if step.merges]
+        right, other = [new(step) for step in steps], [wrong(step) for step in steps]
+        differs = any(state_digest(fold(right[:n])) != state_digest(fold(other[:n])) for n in places)
+        if differs:
+            found += 1
+            with pytest.raises(DamageError, match="differs at log entry"):
+                prove("t", steps, old, wrong)
+    assert found > 5
