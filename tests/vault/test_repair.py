@@ -43,7 +43,8 @@ def _repair(
 ) -> tuple[RepairPlan, Repaired]:
     overhaul = _overhaul(store, vault, other)
     plan = overhaul.plan(read_data=True)
-    return plan, overhaul.run(plan)
+    done, _ = overhaul.run(plan)
+    return plan, done
 
 
 def _reopened(store: MemoryStore, vault: Vault) -> Vault:

@@ -58,10 +58,10 @@ def repair(
     with progress("look") as tell:
         watch = (lambda done, total: tell("bytes", done, total)) if tell else None
         plan = overhaul.plan(read_data=read_data, progress=watch)
-    done = None if dry_run or plan.empty else overhaul.run(plan)
-    record = {**_record(plan, done), "dry_run": dry_run, "seconds": round(time.monotonic() - began, 3)}
+    done, last = (None, plan) if dry_run or plan.empty else overhaul.run(plan)
+    record = {**_record(plan, done, last), "dry_run": dry_run, "seconds": round(time.monotonic() - began, 3)}
     emit(common.json, record, _story(plan, record, done))
-    return DamageError.exit_code if plan.lost else 0
+    return DamageError.exit_code if last.lost else 0
 
 
 def _other(context: Context, named: str) -> Store | None:
@@ -72,7 +72,7 @@ def _other(context: Context, named: str) -> Store | None:
     return open_store(context.config.vaults.get(named, named))
 
 
-def _record(plan: RepairPlan, done: Repaired | None) -> dict[str, Any]:
+def _record(plan: RepairPlan, done: Repaired | None, last: RepairPlan) -> dict[str, Any]:
     return {
         "from": plan.source,
         "remedies": [
@@ -89,8 +89,8 @@ def _record(plan: RepairPlan, done: Repaired | None) -> dict[str, Any]:
         "healed": sorted(done.healed) if done else [],
         "quarantined": [{"object": n, "place": p} for n, p in done.quarantined.items()] if done else [],
         "salvaged": done.salvaged if done else 0,
-        "lost": [remedy.object for remedy in plan.lost],
-        "points_affected": sorted({point for remedy in plan.lost for point in remedy.points}),
+        "lost": [remedy.object for remedy in last.lost],
+        "points_affected": sorted({point for remedy in last.lost for point in remedy.points}),
         "notes": [*plan.notes, *(done.notes if done else ())],
     }
 
@@ -121,5 +121,7 @@ def _story(plan: RepairPlan, record: dict[str, Any], done: Repaired | None) -> I
     yield from (f"note: {note}" for note in record["notes"])
     if record["points_affected"]:
         yield f"points that stay affected: {', '.join(record['points_affected'])}"
+    if record["dry_run"] and plan.hides:
+        yield "note: what lies behind the damaged log or index can be looked at when that is mended"
     if record["dry_run"] and not plan.empty:
         yield "dry run: nothing was changed"

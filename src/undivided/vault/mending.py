@@ -49,18 +49,30 @@ class Repaired:
     salvaged: int = 0
     notes: list[str] = field(default_factory=list)
 
+    def add(self, more: Repaired) -> None:
+        self.healed += more.healed
+        self.quarantined |= more.quarantined
+        self.salvaged += more.salvaged
+        self.notes += more.notes
+
 
 class Mending:
-    """One repair. store: as it is. planner: the one that made the plan."""
+    """One round of a repair. store: as it is. planner: who made the plan; done: gets what is done."""
 
     def __init__(
-        self, store: Store, keys: WriterKeys, contents: ContentKeys, authority: Authority, planner: Planner
+        self,
+        store: Store,
+        keys: WriterKeys,
+        contents: ContentKeys,
+        authority: Authority,
+        planner: Planner,
+        done: Repaired,
     ) -> None:
         self._store, self._keys, self._contents = store, keys, contents
         self._authority, self._planner = authority, planner
-        self._done = Repaired()
+        self._all, self._done = done, Repaired()
 
-    def run(self, plan: RepairPlan) -> Repaired:
+    def run(self, plan: RepairPlan) -> None:
         """Raises StoreError, DamageError when the log cannot be mended. What was done by then is done."""
         for remedy in plan.of(CONFIG, "keys/", "epochs/", "log/"):
             self._replace(remedy)
@@ -80,7 +92,7 @@ class Mending:
             self._set_aside(remedy)
         self._record(plan, log)
         crashpoint("repair.recorded")
-        return self._done
+        self._all.add(self._done)
 
     def _replace(self, remedy: Remedy) -> None:
         """Ours away; theirs in its place, where that is the remedy."""

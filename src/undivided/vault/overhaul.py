@@ -16,6 +16,8 @@ from .survey import survey
 from .vault import Vault
 from .verify import Progress
 
+_ROUNDS = 3
+
 
 class Overhaul:
     """store: the vault's, past every cache. other: the store of a vault that has copies of its objects.
@@ -31,27 +33,41 @@ class Overhaul:
         seen: Head | None = None,
     ) -> None:
         self._store, self._keys, self._other = store, keys, other
+        self._passphrase = passphrase
         self._seen = seen or Head()
-        config, self._lost_config = self._config()
+        config, _ = self._config()
         self._vault: Vault = open_leniently(store, keys, passphrase, config)
 
     def plan(self, *, read_data: bool = False, progress: Progress | None = None) -> RepairPlan:
         """Changes nothing. read_data: look at every byte first; else at the
         structure and at what was found damaged before. Raises UsageError without a passphrase."""
+        self._read_data = read_data
         self._vault.authority()
+        _, lost = self._config()
         report = self._vault.verify(scope=Scope(read_data=read_data, recorded=False), progress=progress)
-        if self._lost_config:
-            report.add(CONFIG, self._lost_config)
+        if lost:
+            report.add(CONFIG, lost)
         found = survey(self._store, self._keys)
         for number in range(found.head.number + 1, self._seen.number + 1):
             report.add(name_of(number), "it is missing")
         self._planner = Planner(self._store, self._keys, found, self._other)
         return self._planner.plan(report)
 
-    def run(self, plan: RepairPlan) -> Repaired:
-        """plan: the last one made. Raises StoreError; what was done by then is done."""
-        contents, authority = self._vault.contents(), self._vault.authority()
-        return Mending(self._store, self._keys, contents, authority, self._planner).run(plan)
+    def run(self, plan: RepairPlan) -> tuple[Repaired, RepairPlan]:
+        """plan: the last one made. Behind a damaged index or log there may be more that nobody could see: it
+        is looked for once they are whole, and mended too. What was done in all, and the last plan, which says
+        what stays lost. Raises StoreError; what was done by then is done."""
+        done = Repaired()
+        for _ in range(_ROUNDS):
+            contents, authority = self._vault.contents(), self._vault.authority()
+            Mending(self._store, self._keys, contents, authority, self._planner, done).run(plan)
+            if not plan.hides:
+                break
+            self._vault = open_leniently(self._store, self._keys, self._passphrase)
+            plan = self.plan(read_data=self._read_data)
+            if plan.empty:
+                break
+        return done, plan
 
     def _config(self) -> tuple[VaultConfig | None, str]:
         """The other's vault.json where ours is lost, and why it is. Raises UsageError for another vault."""

@@ -71,6 +71,11 @@ class RepairPlan:
         return not (self.remedies or self.acquitted or self.acquitted_timelines)
 
     @property
+    def hides(self) -> bool:
+        """Whether there may be damage that nobody can see before this is mended."""
+        return any(r.heals or r.action is Action.SET_ASIDE for r in self.of("index/", "log/"))
+
+    @property
     def lost(self) -> list[Remedy]:
         """Those after which something that a point needs is still missing."""
         return [r for r in self.remedies if not r.heals and (r.points or r.action is Action.NONE)]
