@@ -6,15 +6,13 @@ for each time.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..model.crashpoints import crashpoint
 from ..model.errors import UndividedError
 from ..model.times import iso_utc
+from .algebra import no_algebra
 from .context import Context
 from .output import emit, size
 from .progress import progress
@@ -33,7 +31,7 @@ def protect_service(name: str, config: Path | None, *, json: bool) -> int:
 
 def take_point(context: Context, name: str) -> RecoveryPoint:
     """A new point of a service applied here, known to the catalog afterwards."""
-    with _no_algebra():
+    with no_algebra():
         from ..capture.protect import protect
 
     _ = context.config
@@ -48,21 +46,6 @@ def take_point(context: Context, name: str) -> RecoveryPoint:
         raise UndividedError(cause, doing=f"protect {name}", hint=error.hint) from error
     crashpoint("protect.cataloged")
     return point
-
-
-@contextmanager
-def _no_algebra() -> Iterator[None]:
-    """numpy is imported in here. Its linear algebra, which nothing of ours uses, would start a thread per
-    core that spins while it waits: 80 ms of processor time a point. The setting is for us alone, not for what
-    the service's own commands start later."""
-    ours = "OPENBLAS_NUM_THREADS" not in os.environ
-    if ours:
-        os.environ["OPENBLAS_NUM_THREADS"] = "1"
-    try:
-        yield
-    finally:
-        if ours:
-            del os.environ["OPENBLAS_NUM_THREADS"]
 
 
 def point_record(point: RecoveryPoint) -> dict[str, Any]:

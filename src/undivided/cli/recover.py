@@ -13,6 +13,7 @@ from ..model.durations import format_duration
 from ..model.errors import SourceError, UsageError
 from ..model.parse import parse_target
 from ..model.times import iso_utc, local
+from .algebra import no_algebra
 from .context import Context
 from .options import COMMON, Common
 from .output import emit
@@ -69,12 +70,13 @@ def recover(
     """
     _refuse_misuse(no_point_first, in_place)
     context = common.open()
-    context.known_service(service)
+    with no_algebra():
+        context.known_service(service)
+        point = context.catalog.point(service, at)
     if not dry_run:
         context.unlock_early()
     from ..recovery.plan import make_plan
 
-    point = context.catalog.point(service, at)
     described = _described(context, service, point, in_place)
     first = in_place and not no_point_first
     plan = make_plan(
