@@ -16,7 +16,7 @@ from undivided.model.errors import DamageError, UndividedError
 from undivided.testing.proxy import Choice, Fault, Proxy
 from undivided.testing.s3 import SeaweedFS
 from undivided.testing.vaults import contents, protect
-from undivided.vault.stores.base import Store, StoreError
+from undivided.vault.stores.base import Store, StoreError, TransientError
 from undivided.vault.stores.registry import open_store
 from undivided.vault.stores.s3 import S3Store
 from undivided.vault.vault import Vault
@@ -83,6 +83,20 @@ def test_an_upload_that_was_damaged_on_the_way_is_refused_and_nothing_is_stored(
         store.create("packs/aa/a", [data])
     assert list(store.list()) == []
     store.create("packs/aa/a", [data])
+    assert store.read("packs/aa/a") == data
+
+
+@pytest.mark.parametrize("data", [LARGE, b"small"])
+def test_an_interrupted_upload_leaves_nothing_under_the_name_and_is_taken_up_again(
+    between: Stand, data: bytes
+) -> None:
+    proxy, prefix = between(once(Fault.INTERRUPTED, "PUT", "packs/"))
+    store = bare(proxy.url(prefix))
+    with pytest.raises(TransientError):
+        store.create("packs/aa/a", [data])
+    assert list(store.list()) == []
+    proxy.fault = once(Fault.INTERRUPTED, "PUT", "packs/")
+    open_store(proxy.url(prefix)).create("packs/aa/a", [data])
     assert store.read("packs/aa/a") == data
 
 

@@ -24,6 +24,7 @@ class Fault(Enum):
     NONE = auto()
     REFUSED = auto()  # 503 before anything was done
     LOST = auto()  # done, and the connection breaks before the answer
+    INTERRUPTED = auto()  # the connection breaks in the middle of the body, as when the client is killed
     CUT_ON_THE_WAY = auto()  # the server gets half of the body, correctly framed
     CHANGED_ON_THE_WAY = auto()  # the server gets a body of which one bit is another
     KEPT_HALF = auto()  # "stored", says the answer, and half of the body is
@@ -98,6 +99,10 @@ class Proxy:
             body = body[: len(body) // 2]
         if fault is Fault.CHANGED_ON_THE_WAY:
             body = body[:-1] + bytes([body[-1] ^ 1])
+        if fault is Fault.INTERRUPTED:
+            self._broken_off(asked, body)
+            asked.close_connection = True
+            return
         status, headers, data = self._passed_on(asked, body)
         if fault is Fault.LOST:
             asked.close_connection = True
@@ -123,6 +128,16 @@ class Proxy:
             return answer.status, kept, data
         finally:
             connection.close()
+
+    def _broken_off(self, asked: BaseHTTPRequestHandler, body: bytes) -> None:
+        """Promises the whole body, sends half of it, and hangs up."""
+        connection = http.client.HTTPConnection("127.0.0.1", self._server.port, timeout=60)
+        connection.putrequest(asked.command, asked.path, skip_host=True, skip_accept_encoding=True)
+        for name, value in asked.headers.items():
+            connection.putheader(name, value)
+        connection.endheaders()
+        connection.send(body[: len(body) // 2])
+        connection.close()
 
     def _keep_half(self, path: str, body: bytes) -> None:
         bucket = Bucket(

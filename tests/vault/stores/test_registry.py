@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,7 @@ def test_sizes_are_read_as_people_write_them() -> None:
         ("s3://bucket/p?upload=fast", "upload=fast"),
         ("s3://bucket/p?region=a&region=b", "twice"),
         ("s3:///prefix", "no bucket"),
+        ("sftp://host", "no place"),
         ("file:///a?endpoint=x", "endpoint"),
         ("s3://bucket/p?region", "cannot be read"),
     ],
@@ -71,6 +73,20 @@ def test_an_address_that_means_nothing_is_refused_with_what_is_wrong(text: str, 
         open_store(text)
     assert cause in str(refused.value)
     assert refused.value.hint
+
+
+@pytest.mark.parametrize(
+    ("address", "client", "extra"),
+    [("s3://bucket/p", "obstore", "undivided[s3]"), ("sftp://host/p", "asyncssh", "undivided[sftp]")],
+)
+def test_a_client_that_is_not_installed_is_told_with_how_to_get_it(
+    address: str, client: str, extra: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, client, None)
+    with pytest.raises(UsageError) as missing:
+        open_store(address).size("a")
+    assert "not installed" in missing.value.cause
+    assert extra in missing.value.hint
 
 
 @pytest.mark.parametrize("text", ["s3://KEY:hush@bucket/p", "s3://hush@bucket/p", "sftp://me:hush@host/p"])

@@ -7,6 +7,7 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,25 @@ def test_a_line_that_breaks_is_taken_up_again(server: SshServer, tmp_path: Path)
     server.start()
     store.create("log/2", [b"two"])
     assert store.read("log/1") + store.read("log/2") == b"onetwo"
+
+
+def test_an_interrupted_upload_leaves_nothing_under_the_name(server: SshServer, tmp_path: Path) -> None:
+    temporary = tmp_path / "v" / ".tmp"
+    url = server.url(tmp_path / "v")
+    with contextlib.closing(SftpStore(Address.of(url))) as store, ThreadPoolExecutor(1) as uploader:
+        store.create("log/1", [b"one"])
+        upload = uploader.submit(store.create, "packs/aa/a", [bytes(1 << 20)] * 500)
+        until = time.monotonic() + 60
+        while not any(entry.stat().st_size for entry in os.scandir(temporary)):
+            assert time.monotonic() < until and not upload.done()
+            time.sleep(0.001)
+        server.kill()
+        with pytest.raises(TransientError):
+            upload.result()
+        server.start()
+        assert list(store.list()) == [("log/1", 3)]
+        store.create("packs/aa/a", [b"whole"])
+        assert store.read("packs/aa/a") == b"whole"
 
 
 def test_a_server_that_is_gone_may_come_back(server: SshServer, tmp_path: Path) -> None:
