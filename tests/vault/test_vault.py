@@ -129,9 +129,9 @@ def test_an_empty_passphrase_is_refused(vault: Vault) -> None:
 
 def test_no_secret_lies_in_the_clear(store: MemoryStore, vault: Vault) -> None:
     secret, name = b"the customer's secret " * 50, b"private/diary.txt"
-    protect(vault, "p1", {name: secret})
+    protect(vault, "point of the shop", {name: secret})
     everything = b"".join(store.objects.values())
-    wanted = [secret[:40], name, vault.keys.structure, vault.keys.id, PASSPHRASE.encode(), b'p1"']
+    wanted = [secret[:40], name, vault.keys.structure, vault.keys.id, PASSPHRASE.encode(), b"point of the shop"]
     for plain in wanted:
         assert plain not in everything
         assert plain.hex().encode() not in everything
