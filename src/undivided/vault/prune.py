@@ -25,6 +25,7 @@ from . import pack as packs
 from .compaction import Step, changes_of, composed, segments_of, steps_of
 from .contents import Histories
 from .entry import Head
+from .errors import OvertakenError
 from .index import Index
 from .known import IndexLinks, index_links, known_index
 from .leavings import Leavings, listed, sort_out
@@ -110,9 +111,11 @@ def plan_prune(
         roster.learn(entry)
     roots.forget(forget)
 
-    links = index_links(log)
+    head, links = log.head, index_links(log)
     objects = listed(store)
     index = known_index(store, vault.keys, log)
+    if log.head != head:
+        raise OvertakenError("another maintenance was quicker")
     histories = Histories(store, log, vault.contents())
     held = roots.held()
     steps: dict[str, Sequence[Step]] = {}
@@ -144,7 +147,7 @@ def plan_prune(
     doomed = sum(size for own in leavings.doomed.values() for size in own.values())
     saved = sum(sizes[name] - stays for name, stays in moved.items())
     return PrunePlan(
-        head=log.head,
+        head=head,
         now_ns=now_ns,
         grace_ns=grace_ns,
         forgotten=roots.forgotten,
