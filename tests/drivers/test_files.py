@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -42,21 +42,23 @@ class Rig:
         self.previous: ComponentPoint | None = None
         self.guard = NoGuard()
 
-    def point(self, held: Callable[[], object] | None = None) -> ComponentPoint:
-        """Takes a point. held: called after the hold, before the mark."""
+    def point(self, **steps: Callable[[], object]) -> ComponentPoint:
+        """Takes a point. steps: what is called once it is `prepared`, `armed` or `held`."""
         session = self.driver.session(self.previous, must_hold=False)
         try:
-            return self._take(session, held)
+            return self._take(session, steps)
         finally:
             session.close()
             session.close()
 
-    def _take(self, session: Session, held: Callable[[], object] | None) -> ComponentPoint:
+    def _take(self, session: Session, steps: Mapping[str, Callable[[], object]]) -> ComponentPoint:
         self.sink.notes.clear()
         session.prepare(self.sink)
+        steps.get("prepared", bool)()
+        session.arm(self.guard, time.monotonic() + 5)
+        steps.get("armed", bool)()
         session.hold(self.guard, time.monotonic() + 5)
-        if held:
-            held()
+        steps.get("held", bool)()
         position: Position = session.mark("point")
         session.release()
         state = session.finish(self.sink)
@@ -227,6 +229,33 @@ def test_a_restored_tree_is_exactly_what_the_held_tree_was(tmp_path: Path, tree:
             copy = tmp_path / f"copy{number}"
             rig.point(held=lambda: subprocess.run(["cp", "-a", tree, copy], check=True))  # noqa: B023
             assert differences(copy, rig.restored(tmp_path / f"back{number}")) == []
+
+
+def test_what_changes_between_arming_and_the_mark_is_in_the_point_as_it_was_then(
+    tmp_path: Path, tree: Path
+) -> None:
+    with writer("print('ready', flush=True); import time; time.sleep(60)") as process:
+        (tmp_path / "pid").write_text(str(process.pid))
+        rig = Rig(tree, tmp_path / "cache", writers={"pidfile": str(tmp_path / "pid"), "freeze": "stop"})
+
+        def before_arming() -> None:
+            for name in ("same", "written", "gone", "replaced", "renamed"):
+                (tree / name).write_text("armed")
+            os.link(tree / "same", tree / "linked")
+            (tree / "folder" / "deep").mkdir(parents=True)
+            (tree / "folder" / "deep" / "file").write_text("armed")
+
+        def after_arming() -> None:
+            (tree / "written").write_text("later")
+            (tree / "gone").unlink()
+            (tree / "replaced").unlink()
+            (tree / "replaced").mkdir()
+            (tree / "renamed").rename(tree / "elsewhere")
+            (tree / "linked").write_text("later")
+            shutil.rmtree(tree / "folder")
+
+        rig.point(prepared=before_arming, armed=after_arming)
+    assert differences(tree, rig.restored(tmp_path / "back")) == []
 
 
 @pytest.mark.parametrize("filesystem", ["btrfs", "xfs"])

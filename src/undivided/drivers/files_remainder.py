@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from ..model.entries import Entries, Entry, Kind, Layout
@@ -42,8 +42,8 @@ class Remainder:
         self._limit = limit
         self._torn = torn
         self._copied = 0
-        self._kept: list[_Kept] = []
-        self._later: list[Entry] = []
+        self._kept: dict[bytes, _Kept] = {}
+        self._later: dict[bytes, Entry] = {}
         self._buffer = memoryview(bytearray(BUFFER))
 
     def cost(self, changes: Changes) -> int:
@@ -53,35 +53,45 @@ class Remainder:
         return sum(size for size in sizes if size <= WHOLE or not clones)
 
     def take(self, path: bytes) -> os.stat_result | None:
-        """Keeps the path as it is now; None when it is gone. Raises SourceError when it cannot be read."""
+        """Keeps the path as it is now, instead of what was kept of it before; None when it is gone. Raises
+        SourceError when it cannot be read."""
+        self.forget([path])
         with opened(self._root, path) as one:
             if one is None:
                 return None
             entry = one.entry
             if entry.kind != Kind.FILE:
-                self._kept.append(_Kept(entry))
+                self._kept[path] = _Kept(entry)
                 return one.found
             large = entry.size > WHOLE
             if large and self._snapshotter and not self._snapshotter.copies:
-                self._kept.append(_Kept(entry, copy=self._clone(one.fd, path)))
+                self._kept[path] = _Kept(entry, copy=self._clone(one.fd, path))
             elif self._torn and self._copied + entry.size > self._limit:
-                self._later.append(entry)
+                self._later[path] = entry
                 self.restless.append(path)
                 return one.found
             else:
                 data = b"".join(map(bytes, self._read(one.fd, entry)))
                 self._copied += len(data)
-                self._kept.append(_Kept(_fitting(entry, data), data))
+                self._kept[path] = _Kept(_fitting(entry, data), data)
             after = os.fstat(one.fd)
             if (after.st_size, after.st_ctime_ns) != (one.found.st_size, one.found.st_ctime_ns):
                 self.restless.append(path)
             return one.found
 
+    def forget(self, paths: Iterable[bytes]) -> None:
+        """What was kept of these is no longer how they are."""
+        for path in paths:
+            self._later.pop(path, None)
+            kept = self._kept.pop(path, None)
+            if kept and kept.copy >= 0:
+                os.close(kept.copy)
+
     def put(self, sink: Sink) -> None:
-        table = Entries.of([kept.entry for kept in self._kept])
+        table = Entries.of([kept.entry for kept in self._kept.values()])
         if len(table):
             sink.put_many(table, self._pieces(), Layout.CONTENT)
-        for entry in self._later:
+        for entry in self._later.values():
             with opened(self._root, entry.path) as one:
                 if one is not None:
                     whole = replace(one.entry, extents=())
@@ -89,10 +99,7 @@ class Remainder:
         self.close()
 
     def close(self) -> None:
-        for kept in self._kept:
-            if kept.copy >= 0:
-                os.close(kept.copy)
-        self._kept.clear()
+        self.forget(list(self._kept))
         self._later.clear()
 
     def _clone(self, fd: int, path: bytes) -> int:
@@ -115,7 +122,7 @@ class Remainder:
             yield self._buffer[:got]
 
     def _pieces(self) -> Iterator[Piece]:
-        for row, kept in enumerate(self._kept):
+        for row, kept in enumerate(self._kept.values()):
             if kept.data:
                 yield row, kept.data, True
             elif kept.copy >= 0:
