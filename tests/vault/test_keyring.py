@@ -14,6 +14,8 @@ from undivided.testing.vaults import contents, protect
 from undivided.vault import epochs, recipients
 from undivided.vault.config import VaultConfig, read_config
 from undivided.vault.keys import new_epoch, new_keys
+from undivided.vault.prune import plan_prune
+from undivided.vault.pruning import execute
 from undivided.vault.recipients import Secret
 from undivided.vault.stores.memory import MemoryStore
 from undivided.vault.vault import Vault
@@ -139,6 +141,21 @@ def test_after_a_rotation_everyone_opens_everything_and_deduplication_goes_on(
         assert contents(again, numbers[3]) == {b"f": large, b"again": large, b"new": b"\x03"}
     assert [e.kind for e in again.log() if e.kind == "epoch"] == ["epoch"] * 3
     assert again.verify(read_data=True).damaged == []
+
+
+def test_pruning_and_repacking_reach_over_a_rotation(store: MemoryStore, vault: Vault) -> None:
+    kept, gone = os.urandom(100_000), os.urandom(5_000_000)
+    protect(vault, "p1", {b"kept": kept, b"gone": gone})
+    vault = Vault.open(store, keys=vault.rotate(), passphrase=lambda: PASSPHRASE)
+    second = protect(vault, "p2", {b"new": b"new"}, [b"gone"])
+    execute(vault, plan_prune(vault, ["p1"], grace=0))
+    execute(vault, plan_prune(vault, grace=0))
+    assert sum(len(data) for name, data in store.objects.items() if name.startswith("packs/")) < 2_000_000
+    vault = Vault.open(store, keys=vault.rotate(), passphrase=lambda: PASSPHRASE)
+    third = protect(vault, "p3", {b"again": kept})
+    for entry, files in ((second, {b"kept": kept, b"new": b"new"}), (third, {b"again": kept})):
+        assert contents(opened(store), entry.number).items() >= files.items()
+    assert opened(store).verify(read_data=True).damaged == []
 
 
 def test_recipients_added_between_rotations_open_all_that_was_before_and_after(
