@@ -14,7 +14,7 @@ import pytest
 from undivided.model.errors import UndividedError, UsageError
 from undivided.testing.s3 import ACCESS_KEY, SECRET_KEY, SeaweedFS
 from undivided.vault.stores.address import Address
-from undivided.vault.stores.base import ExistsError, MissingError, StoreError, TransientError
+from undivided.vault.stores.base import ExistsError, FullError, MissingError, StoreError, TransientError
 from undivided.vault.stores.s3 import S3Store
 from undivided.vault.stores.s3_credentials import provider
 from undivided.vault.stores.s3_errors import missing, taken, translated
@@ -111,6 +111,11 @@ def test_what_asking_again_cannot_change_is_told_at_once(status: int, code: str,
 )
 def test_a_server_in_trouble_is_asked_again(status: int, code: str) -> None:
     assert isinstance(translated(_answer(status, code, "Later."), "read a"), TransientError)
+
+
+@pytest.mark.parametrize(("status", "code"), [(507, ""), (403, "QuotaExceeded"), (507, "XMinioStorageFull")])
+def test_a_full_server_is_told_to_be_full(status: int, code: str) -> None:
+    assert isinstance(translated(_answer(status, code, "No room."), "create a"), FullError)
 
 
 def test_two_creators_at_once_are_told_apart_from_one_who_came_too_late() -> None:

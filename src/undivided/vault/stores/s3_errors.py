@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from .base import ExistsError, MissingError, StoreError, TransientError
+from .base import ExistsError, FullError, MissingError, StoreError, TransientError
 
 _STATUS = re.compile(r"status code: (\d{3})")
 _CODE = re.compile(r"<Code>(\w+)</Code>")
@@ -35,6 +35,7 @@ _CREDENTIALS = (
     "file in the address: credentials=FILE."
 )
 _NETWORK = "Is the endpoint in the address right, does the server run, and can it be reached from here?"
+_FULL = {"QuotaExceeded", "InsufficientStorage", "InsufficientCapacity", "XMinioStorageFull"}
 _PASSING = {
     "SlowDown",
     "ConditionalRequestConflict",
@@ -78,7 +79,11 @@ def translated(error: Exception, doing: str) -> StoreError:
         return _unanswered(text, doing)
     cause = _found(_MESSAGE, text).rstrip(".") or f"the server answered {status}"
     cause = f"{cause[0].lower()}{cause[1:]}" + (f" ({code})" if code else "")
-    if code in _PASSING or status in (408, 429) or (status >= 500 and status not in (501, 507)):
+    if code in _FULL or status == 507:
+        return FullError(
+            cause, doing=doing, hint="What is stored already is intact; make room, then run it again."
+        )
+    if code in _PASSING or status in (408, 429) or (status >= 500 and status != 501):
         return TransientError(
             cause, doing=doing, hint="The server or the way to it is in trouble: try again later."
         )

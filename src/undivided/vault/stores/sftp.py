@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...model.errors import UsageError
 from .address import Address
-from .base import Buffer, ExistsError, MissingError, StoreError, TransientError
+from .base import Buffer, ExistsError, FullError, MissingError, StoreError, TransientError
 from .names import checked, checked_prefix
 
 if TYPE_CHECKING:
@@ -264,6 +264,9 @@ def _translated(error: Exception, doing: str) -> StoreError:
         return StoreError("the server cannot store anything for good", doing=doing, hint=hint)
     if isinstance(error, asyncssh.SFTPNoConnection | asyncssh.SFTPConnectionLost | asyncssh.DisconnectError):
         return TransientError(cause or "the connection was lost", doing=doing, hint="Is the host up?")
+    if isinstance(error, asyncssh.SFTPNoSpaceOnFilesystem | asyncssh.SFTPQuotaExceeded):
+        hint = "What is stored already is intact; make room there, then run it again."
+        return FullError(cause, doing=doing, hint=hint)
     if isinstance(error, asyncssh.SFTPError):
         hint = "Look at the free space, and at who owns the directory there."
         return StoreError(cause, doing=doing, hint=hint)
