@@ -14,7 +14,7 @@ This directory is an Undivided vault: backups of whole services, deduplicated an
     index/<sha256>      which chunk lies in which pack
     timeline/<sha256>   names, attributes and chunk lists of files, as of each commit
     quarantine/         damaged objects, set aside by a repair
-    reserve             nothing: space that is given up when the disk is full, so that something can be deleted
+    reserve             nothing: space that is given up when the disk is full, so that a prune can go on
 
 To read it, install Undivided and use the passphrase (or the recovery kit, UNDIVIDED_KEY_FILE=kit.txt):
 
@@ -22,9 +22,9 @@ To read it, install Undivided and use the passphrase (or the recovery kit, UNDIV
     undivided points --vault THIS_DIRECTORY
 
 Without the program: tools/read_vault.py of its source is one file that lists and extracts points; it needs
-Python and the packages cryptography, zstandard and blake3. Without that, too: the document "The vault's format"
-(docs/vault-format.md) describes every byte, with test vectors. AES-256-GCM, HPKE (RFC 9180), Argon2id (RFC
-9106), HKDF-SHA-256, Ed25519, BLAKE3 and zstd are all one needs.
+Python and the packages cryptography, zstandard and blake3. Without that, too: the document "The vault's
+format" (docs/vault-format.md) describes every byte, with test vectors. AES-256-GCM, HPKE (RFC 9180), Argon2id
+(RFC 9106), HKDF-SHA-256, Ed25519, BLAKE3 and zstd are all one needs.
 
 Nothing here is ever overwritten. Do not rename, edit or delete files by hand. `sha256sum` of a file under
 packs, index or timeline must be its name: that much can be checked without any key.
