@@ -7,6 +7,9 @@ import os
 import pytest
 
 from undivided.testing.vaults import contents, protect
+from undivided.vault.prune import plan_prune
+from undivided.vault.pruning import execute
+from undivided.vault.report import Scope
 from undivided.vault.stores.memory import MemoryStore
 from undivided.vault.vault import Vault
 
@@ -143,3 +146,45 @@ def test_an_object_of_another_name_is_not_taken_for_this_one(
     found = "".join([*(d.object for d in report.damaged), *report.notes])  # a note where nobody reads it
     assert one in found
     assert two in found
+
+
+def test_what_was_forgotten_is_nobodys_loss(store: MemoryStore, vault: Vault) -> None:
+    protect(vault, "gone", {b"a": os.urandom(300_000)})
+    (alone,) = _names(store, "packs/")
+    protect(vault, "kept", {b"a": os.urandom(300_000), b"b": b"1"})
+    execute(vault, plan_prune(vault, ["gone"], threshold=1.0))
+    store.delete(alone)
+    report = vault.verify(scope=Scope(read_data=True, points=["kept"]))
+    assert report.damaged == []
+    assert report.decoded == ["kept"]
+
+
+def test_after_a_compaction_damage_is_still_named_down_to_points_and_files(
+    store: MemoryStore, vault: Vault
+) -> None:
+    for i in range(4):
+        protect(vault, f"p{i}", {b"f%d" % i: os.urandom(300_000)})
+    execute(vault, plan_prune(vault, ["p1"], grace=0, threshold=1.0))
+    known = set(store.objects)
+    protect(vault, "late", {b"late": os.urandom(300_000)})
+    (late,) = [n for n in _names(store, "packs/") if n not in known]
+    _flip(store, late, 1000)
+    (damage,) = vault.verify(read_data=True).damaged
+    assert (damage.object, damage.points, damage.files) == (late, ["late"], [("site", b"late")])
+    _flip(store, late, 1000)
+    steps = [n for n in _names(store, "timeline/") if n in known]
+    for name in steps:
+        _flip(store, name, 200)
+    report = vault.verify()
+    assert {d.object for d in report.damaged} <= set(steps)
+    assert report.points_affected == ["late", "p0", "p2", "p3"]
+
+
+def test_a_damaged_key_is_damage(store: MemoryStore, vault: Vault) -> None:
+    protect(vault, "p1", {b"a": b"1"})
+    (name,) = [n for n in _names(store, "keys/") if "." in n]
+    _flip(store, name, 40)
+    fresh = Vault.open(store, keys=vault.keys, passphrase=lambda: "correct horse")
+    report = fresh.verify()
+    assert not report.unlocked
+    assert name in [d.object for d in report.damaged]

@@ -83,7 +83,7 @@ def verify(
         "packs_left": report.left,
         "points_decoded": report.decoded,
         "proven": proven_record(report.proven),
-        "notes": [*report.notes, *_condemn(vault, report)],
+        "notes": [*report.notes, *_condemn(vault, report), *_advice(found["damaged"] or report.damaged)],
         "seconds": round(time.monotonic() - began, 3),
     }
     emit(common.json, record, _story(record))
@@ -148,6 +148,10 @@ def _condemn(vault: Vault, report: Report) -> list[str]:
     except UndividedError as error:
         return [f"What is damaged could not be recorded in the vault: {error.cause}."]
     return ["The next protection stores anew what is damaged and still there."]
+
+
+def _advice(damaged: Sequence[object]) -> list[str]:
+    return ["`undivided repair --dry-run` says what can be done about it."] if damaged else []
 
 
 def _story(record: dict[str, Any]) -> list[str]:

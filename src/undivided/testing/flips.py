@@ -36,12 +36,10 @@ HARMLESS = {
     "README": "text for people: no program reads it",
     RESERVE: "random bytes that mean nothing: they keep room for a prune",
     "created_ns": "when it was made: shown to people in lists, and nothing follows from it",
-    "label": "what people call a key: shown in lists, and nothing follows from it",
     "case": "hex digits in upper case are the same bytes",
     "needs": "the name of an operation that needs no feature: it needs none under any name",
     "footer": "the index has what a pack's own footer says; verification notices it",
     "superseded": "an index segment that later ones took in: nobody reads it; verification notices it",
-    "costs": "what it costs to stretch a passphrase, in the recipient of a key file: none is stretched",
 }
 
 
@@ -242,10 +240,9 @@ def _frames(pack: StoredPack) -> list[tuple[int, bytes]]:
     return found
 
 
-_FIELD = re.compile(rb'"(created_ns|label|needs|iterations|lanes|memory_kib)": (\{[^}]*\}|"[^"]*"|\d+)')
-_CALLED = {b"iterations": "costs", b"lanes": "costs", b"memory_kib": "costs"}
+_FIELD = re.compile(rb'"(created_ns|needs)": (\{[^}]*\}|\d+)')
 
 
 def _fields(data: bytes) -> list[tuple[int, int, str]]:
     """Where the fields lie whose values nothing follows from."""
-    return [(m.start(), m.end(), _CALLED.get(m[1], m[1].decode())) for m in _FIELD.finditer(data)]
+    return [(m.start(), m.end(), m[1].decode()) for m in _FIELD.finditer(data)]

@@ -21,7 +21,6 @@ from . import pack as packs
 from .contents import ContentKeys
 from .frames import FrameDecoder
 from .index import Index, StoredPack
-from .inventory import numbers_of
 from .keys import WriterKeys
 from .pack import open_footer
 from .sealed import digest_of
@@ -88,7 +87,9 @@ def agrees(index: Index, name: str, table: Table) -> bool:
     if (rows < 0).any():
         return False
     frames = index.frame[rows]
-    here = np.flatnonzero(np.isin(index.pack_of(frames), numbers_of(index, name)))
+    number = index.pack_of(frames)
+    own_numbers = [n for n in np.unique(number).tolist() if index.packs[n] == name]
+    here = np.flatnonzero(np.isin(number, own_numbers))
     own = table.frame_of_chunk()[here]
     ends = np.cumsum(table.stored, dtype=np.int64)
     return bool(

@@ -93,10 +93,14 @@ class Verification:
     def _open(self) -> None:
         try:
             self._unlock()
-        except (UsageError, DamageError):
+        except UsageError:
             self._report.unlocked = False
             note = "Without the passphrase, names and data were not opened: only their hashes."
             self._report.notes.append(note)
+        except DamageError as error:
+            self._report.unlocked = False
+            if not self._report.damaged:
+                self._report.add("keys/", error.cause)
 
     def _recipients(self) -> None:
         for name, cause in custody.look(self._store, self._keys, self._log):
