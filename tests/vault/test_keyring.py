@@ -81,6 +81,17 @@ def test_a_removed_recipient_opens_nothing_and_leaves_nothing(store: MemoryStore
     ]
 
 
+def test_one_that_opens_nothing_does_not_count_as_a_way_in(store: MemoryStore, vault: Vault) -> None:
+    added = vault.add_recipient("another", "half removed")
+    for name in [name for name in store.objects if name.startswith(f"keys/{added}.")]:
+        del store.objects[name]
+    (first,) = (r["id"] for r in vault.recipients() if r["id"] != added)
+    with pytest.raises(UsageError, match="last one"):
+        vault.remove_recipient(first)
+    vault.remove_recipient(added)
+    assert [r["id"] for r in vault.recipients()] == [first]
+
+
 def test_recipients_change_only_with_a_secret_that_opens(store: MemoryStore, vault: Vault) -> None:
     added = vault.add_recipient("another", "a colleague")
     source = Vault.open(store, keys=vault.keys)

@@ -145,14 +145,11 @@ class Keyring:
     def roster(self, log: Log, last: LogEntry | None) -> dict[str, str]:
         """id → public key (hex) of everyone who shall open the vault, as the log says at `last`."""
         record = self._open().record
-        newest = int(last.links["keys"]) if last else 0
-        if newest <= record.begun:
+        if last is None or last.links["keys"] <= record.begun:
             return dict(record.recipients)
-        entry = log.entry(newest)
+        entry = log.entry(last.links["keys"])
         if entry.kind != KEY:
-            raise damaged(
-                log_name(last.number if last else 0), "it does not lead to the newest change of keys"
-            )
+            raise damaged(log_name(last.number), "it does not lead to the newest change of keys")
         return dict(entry.body["recipients"])
 
     def add(self, log: Log, secret: Secret, kind: str, label: str) -> str:
@@ -181,7 +178,8 @@ class Keyring:
         if id not in there:
             hint = f"There are: {', '.join(sorted(there))}."
             raise UsageError(f"no recipient {id!r}", doing="remove a key", hint=hint)
-        if not {r.id for r in self.listed()} - {id}:
+        newest = self._open().record.name
+        if not [r for r in self.listed() if r.id != id and f"{r.id}.{newest}" in names]:
             raise UsageError(
                 "it is the last one: without it nobody could open the vault",
                 doing="remove a key",
@@ -240,13 +238,9 @@ def create(store: Store, secret: Secret, keys: WriterKeys, private: X25519Privat
     """Stores the first recipient of a new vault. Whoever creates it stores the configuration, last of all."""
     id, own = recipients.new_id(), recipients.own_key(secret)
     config = VaultConfig.new(keys, {id: recipients.public_of(own)})
-    vault, kind = (
-        config.vault_bytes,
-        recipients.PASSPHRASE if isinstance(secret, str) else recipients.KEY_FILE,
-    )
-    first = config.first
+    vault, first = config.vault_bytes, config.first
+    kind = recipients.PASSPHRASE if isinstance(secret, str) else recipients.KEY_FILE
     epochs.store_sealed(store, id, recipients.public_of(own), private, vault)
-    recipients.store_recipient(
-        store, recipients.wrap(id, own, secret, kind, "first", first.name, first.binding(vault))
-    )
+    made = recipients.wrap(id, own, secret, kind, "first", first.name, first.binding(vault))
+    recipients.store_recipient(store, made)
     return config
