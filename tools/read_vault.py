@@ -87,14 +87,19 @@ def key_of_file(text: str) -> X25519PrivateKey:
     whole = b""
     for number in range(1, 5):
         found = re.search(rf"^\W*key\s+{number}\s*[:.;]?(.*)$", text, re.IGNORECASE | re.MULTILINE)
-        if not found:
-            raise Unreadable(f"the key file has no line `key {number}:`")
-        line = re.sub(r"[-\s]", "", found[1].lower()).translate(str.maketrans("oil", "011"))
-        if len(line) != 20 or set(line) - set(digits):
-            raise Unreadable(f"the key file's line `key {number}:` is mistyped")
-        whole += sum(digits.index(d) << 5 * i for i, d in enumerate(reversed(line[:16]))).to_bytes(10, "big")
+        line = re.sub(r"[-\s]", "", found[1].lower() if found else "").translate(str.maketrans("oil", "011"))
+        told, check = line[:16], line[16:]
+        own = hashlib.sha256(b"undivided/1 key line " + f"{number} {told}".encode()).digest()[:5]
+        value = int.from_bytes(own, "big")
+        if (
+            len(told) != 16
+            or set(told) - set(digits)
+            or check != "".join(digits[value >> 5 * place & 31] for place in (7, 6, 5, 4))
+        ):
+            raise Unreadable(f"the key file's line `key {number}:` is missing or mistyped")
+        whole += sum(digits.index(d) << 5 * i for i, d in enumerate(reversed(told))).to_bytes(10, "big")
     if hashlib.sha256(b"undivided/1 vault key" + whole[:32]).digest()[:8] != whole[32:]:
-        raise Unreadable("a line of the key file is mistyped, or its lines are of different keys")
+        raise Unreadable("the lines of the key file are of different keys")
     return X25519PrivateKey.from_private_bytes(whole[:32])
 
 
@@ -173,9 +178,11 @@ class Vault:
         for file in sorted((self.path / "keys").iterdir()):
             if "." in file.name:
                 continue
-            recipient = json.loads(file.read_text())
-            begun, record = records[recipient["epoch"]]
-            own = self._recipient_key(recipient, secret, self._binding(begun, record))
+            own = None
+            with contextlib.suppress(ValueError, KeyError, TypeError):  # a damaged one keeps no other out
+                recipient = json.loads(file.read_text())
+                begun, record = records[recipient["epoch"]]
+                own = self._recipient_key(recipient, secret, self._binding(begun, record))
             if own:
                 self._take(file.name, own, begun, record)
                 break
@@ -221,6 +228,9 @@ class Vault:
         """Opens an epoch: its writer keys are those of all epochs so far."""
         name = self._name_of(record)
         sealed = (self.path / "keys" / f"{recipient}.{name}").read_bytes()
+        sealed, checksum = sealed[:80], sealed[80:]
+        if hashlib.sha256(sealed).digest()[:8] != checksum:
+            raise Unreadable(f"keys/{recipient}.{name} is damaged")
         raw = unseal(own, sealed, "private key", self.vault + name.encode())
         private = X25519PrivateKey.from_private_bytes(raw)
         if public_of(private) != bytes.fromhex(record["public"]):
