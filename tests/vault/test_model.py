@@ -38,7 +38,7 @@ from undivided.vault.stores.base import Store, StoreError
 from undivided.vault.stores.memory import MemoryStore
 from undivided.vault.vault import Segment, Vault, Writer
 
-RUNS = int(os.environ.get("UNDIVIDED_MODEL_RUNS", "1000"))
+RUNS = int(os.environ.get("UNDIVIDED_MODEL_RUNS", "1500"))
 FIRST = int(os.environ.get("UNDIVIDED_MODEL_SEED", "0"))
 DAY_NS = 24 * HOUR_NS
 CONTENTS = [bytes([i]) * (40 + i) for i in range(12)]
@@ -210,7 +210,7 @@ def play(seed: int) -> World:
     try:
         scheduler.run()
         scheduler.calm = True
-        for _ in range(3):
+        for _ in range(2):
             vault = world.vault(store)
             scheduler.now_ns = max([scheduler.now_ns, *(e.time_ns for e in vault.log())]) + DAY_NS
             execute(

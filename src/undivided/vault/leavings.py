@@ -18,6 +18,7 @@ import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from ..model.crashpoints import crashpoint
 from . import index as indexes
 from . import pack as packs
 from . import timeline as timelines
@@ -98,6 +99,17 @@ def sort_out(
     # Also those that are done: should one come back after all, it must find its leavings gone and be told so.
     found.fenced.update(found.orphans)
     return found
+
+
+def sweep(store: Store, doomed: Mapping[str, Mapping[str, int]]) -> int:
+    """Deletes objects, by kind with their sizes. Returns the bytes; what is gone already does no harm."""
+    deleted = 0
+    for kind, objects in doomed.items():
+        for digest, size in objects.items():
+            store.delete(NAMES[kind](digest))
+            deleted += size
+            crashpoint("prune.deleting")
+    return deleted
 
 
 def _session_of(store: Store, kind: str, digest: str, size: int) -> str | None:

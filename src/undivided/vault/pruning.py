@@ -33,7 +33,7 @@ from .contents import Histories
 from .entry import LogEntry
 from .errors import OvertakenError
 from .known import index_links, read_index_segments
-from .leavings import NAMES
+from .leavings import NAMES, sweep
 from .links import Chain, prune_entries
 from .log import PRUNE, Clock, Log
 from .prune import PrunePlan
@@ -107,17 +107,6 @@ def refuse_second(log: Log, plan: PrunePlan, error: DamageError | None = None) -
     """Raises OvertakenError when another prune came since the plan."""
     if next(prune_entries(log, plan.head.number), None):
         raise OvertakenError("another maintenance was quicker") from error
-
-
-def sweep(store: Store, doomed: Mapping[str, Mapping[str, int]]) -> int:
-    """Deletes. Returns the bytes; what is gone already does no harm."""
-    deleted = 0
-    for kind, objects in doomed.items():
-        for digest, size in objects.items():
-            store.delete(NAMES[kind](digest))
-            deleted += size
-            crashpoint("prune.deleting")
-    return deleted
 
 
 class Pruning:

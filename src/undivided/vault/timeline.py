@@ -8,6 +8,7 @@ names are content. Its digest is chained over all segments before it, so a point
 
 from __future__ import annotations
 
+import bisect
 import hashlib
 import itertools
 from collections.abc import Sequence
@@ -70,14 +71,33 @@ def fold(segments: Sequence[Segment]) -> Entries:
     decided: set[bytes] = set()
     kept: list[Entries] = []
     for segment in reversed(segments):
-        paths = segment.puts.path.tolist()
+        rows = segment.puts
         if decided:
+            paths = rows.path.tolist()
             fresh = np.fromiter((p not in decided for p in paths), np.bool_, len(paths))
-            kept.append(segment.puts if fresh.all() else segment.puts.take(fresh))
-        else:
-            kept.append(segment.puts)
-        decided.update(paths)
-        decided.update(segment.tombstones.tolist())
-    state = Entries.concat(kept[::-1]) if kept else Entries.none()
-    paths = state.path.tolist()
-    return state if all(a < b for a, b in itertools.pairwise(paths)) else state.sorted()
+            rows = rows if fresh.all() else rows.take(fresh)
+        kept.append(rows)
+        if len(kept) < len(segments):
+            decided.update(segment.puts.path)
+            decided.update(segment.tombstones)
+    if not kept:
+        return Entries.none()
+    oldest = kept[-1]
+    paths = oldest.path.tolist()
+    if not all(a < b for a, b in itertools.pairwise(paths)):
+        return Entries.concat(kept[::-1]).sorted()
+    newer = Entries.concat(kept[-2::-1])
+    if not len(newer):
+        # The names that the newer segments give to users and groups count all the same.
+        return Entries.concat([oldest, newer]) if len(kept) > 1 else oldest
+    return _woven(oldest, paths, newer)
+
+
+def _woven(state: Entries, paths: list[bytes], newer: Entries) -> Entries:
+    """Two tables without a path in common as one, sorted. paths: of `state`, which is sorted. What is large
+    and old is moved as columns; only the new rows are looked at one by one."""
+    newer_paths = newer.path.tolist()
+    order = sorted(range(len(newer_paths)), key=newer_paths.__getitem__)
+    places = [bisect.bisect_left(paths, newer_paths[row]) for row in order]
+    rows = np.insert(np.arange(len(paths)), places, len(paths) + np.array(order, np.int64))
+    return Entries.concat([state, newer]).take(rows)
