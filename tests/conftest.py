@@ -1,4 +1,4 @@
-"""Servers that many tests share, each started by the first that asks for it."""
+"""What many tests share: a vault in memory, and servers that are started by the first that asks for one."""
 
 from __future__ import annotations
 
@@ -9,6 +9,29 @@ import pytest
 
 from undivided.testing.s3 import SeaweedFS
 from undivided.testing.sftp import PROGRAM, SshServer
+from undivided.vault import recipients
+from undivided.vault.stores.memory import MemoryStore
+from undivided.vault.vault import Vault
+
+PASSPHRASE = "correct horse"
+
+
+@pytest.fixture
+def cheap_passphrases(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They cost little to stretch: each recipient records its costs, so cheap ones open like dear ones."""
+    monkeypatch.setattr(recipients, "_ITERATIONS", 1)
+    monkeypatch.setattr(recipients, "_LANES", 1)
+    monkeypatch.setattr(recipients, "_MEMORY_KIB", 64)
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore()
+
+
+@pytest.fixture
+def vault(store: MemoryStore, cheap_passphrases: None) -> Vault:
+    return Vault.create(store, PASSPHRASE)
 
 
 @pytest.fixture(scope="session")

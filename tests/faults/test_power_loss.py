@@ -18,7 +18,6 @@ from undivided.model.errors import NoVaultError
 from undivided.testing.disk import LoggedDisk, logged_disk, mounted
 from undivided.testing.kiosk import Kiosk
 from undivided.testing.vaults import contents, protect
-from undivided.vault import recipients
 from undivided.vault.prune import plan_prune
 from undivided.vault.pruning import execute
 from undivided.vault.stores.directory import DirectoryStore
@@ -28,13 +27,6 @@ pytestmark = pytest.mark.real
 PASSPHRASE = "correct horse"
 _MOST = 56
 """Moments that are visited, spread over all there were."""
-
-
-@pytest.fixture
-def cheap_passphrases(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recipients, "_ITERATIONS", 1)
-    monkeypatch.setattr(recipients, "_LANES", 1)
-    monkeypatch.setattr(recipients, "_MEMORY_KIB", 64)
 
 
 def losses(disk: LoggedDisk, after: int, beside: Path, most: int = _MOST) -> Iterator[tuple[int, Path]]:

@@ -32,6 +32,7 @@ from undivided.vault.segment import Segment
 from undivided.vault.stores.memory import MemoryStore
 from undivided.vault.vault import Vault
 
+pytestmark = pytest.mark.usefixtures("cheap_passphrases")
 PASSPHRASE = "correct horse"
 NAME, SECRET = b"private/diary of the minister.txt", b"the minister's secret " * 40
 FORGED = [
@@ -41,18 +42,6 @@ FORGED = [
     ("key", {"added": "0" * 16, "recipients": {}}),
     ("pin", {"point": "p1", "pinned": False}),
 ]
-
-
-@pytest.fixture(autouse=True)
-def cheap_passphrases(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recipients, "_ITERATIONS", 1)
-    monkeypatch.setattr(recipients, "_LANES", 1)
-    monkeypatch.setattr(recipients, "_MEMORY_KIB", 64)
-
-
-@pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore()
 
 
 @pytest.fixture

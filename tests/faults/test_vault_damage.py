@@ -11,7 +11,6 @@ import pytest
 from undivided.model.errors import DamageError, UndividedError
 from undivided.testing.stores import CutShort
 from undivided.testing.vaults import contents, contents_one_by_one, protect
-from undivided.vault import recipients
 from undivided.vault.entry import Head, encode_entry, name_of
 from undivided.vault.links import index_entries
 from undivided.vault.pack import TRAILER
@@ -19,25 +18,9 @@ from undivided.vault.seal import Sealer
 from undivided.vault.stores.memory import MemoryStore
 from undivided.vault.vault import Vault
 
+pytestmark = pytest.mark.usefixtures("cheap_passphrases")
 PASSPHRASE = "correct horse"
 _APART = 29
-
-
-@pytest.fixture(autouse=True)
-def cheap_passphrases(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recipients, "_ITERATIONS", 1)
-    monkeypatch.setattr(recipients, "_LANES", 1)
-    monkeypatch.setattr(recipients, "_MEMORY_KIB", 64)
-
-
-@pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore()
-
-
-@pytest.fixture
-def vault(store: MemoryStore) -> Vault:
-    return Vault.create(store, PASSPHRASE)
 
 
 def _reopened(store: MemoryStore, vault: Vault) -> Vault:

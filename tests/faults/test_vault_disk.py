@@ -15,11 +15,11 @@ import pytest
 
 from undivided.testing.filesystems import loop_filesystem
 from undivided.testing.vaults import contents, protect
-from undivided.vault import recipients
 from undivided.vault.stores.base import ExistsError, StoreError
 from undivided.vault.stores.directory import DirectoryStore
 from undivided.vault.vault import Vault
 
+pytestmark = pytest.mark.usefixtures("cheap_passphrases")
 PASSPHRASE = "correct horse"
 CRASHES = (
     "vault.session-logged",
@@ -36,13 +36,6 @@ def _reopened(path: Path) -> Vault:
 
 def _points(vault: Vault) -> list[str]:
     return [e.body["point"]["id"] for e in vault.log() if e.kind == "point"]
-
-
-@pytest.fixture(autouse=True)
-def cheap_passphrases(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recipients, "_ITERATIONS", 1)
-    monkeypatch.setattr(recipients, "_LANES", 1)
-    monkeypatch.setattr(recipients, "_MEMORY_KIB", 64)
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ import pytest
 
 from undivided.testing.stores import LostAnswer, Recording, Rival
 from undivided.testing.vaults import protect, segment
-from undivided.vault import recipients
 from undivided.vault.entry import HEADER, name_of
 from undivided.vault.keys import WriterKeys
 from undivided.vault.pack import TRAILER, open_footer
@@ -23,14 +22,8 @@ from undivided.vault.stores.base import Store
 from undivided.vault.stores.memory import MemoryStore
 from undivided.vault.vault import Segment, Vault, Writer
 
+pytestmark = pytest.mark.usefixtures("cheap_passphrases")
 Use = tuple[bytes, str, int]
-
-
-@pytest.fixture(autouse=True)
-def cheap_passphrases(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recipients, "_ITERATIONS", 1)
-    monkeypatch.setattr(recipients, "_LANES", 1)
-    monkeypatch.setattr(recipients, "_MEMORY_KIB", 64)
 
 
 def _uses(keys: WriterKeys, name: str, data: bytes) -> list[Use]:
