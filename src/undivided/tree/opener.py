@@ -6,14 +6,18 @@ are read in it: a name in an open directory takes the kernel less than a path fr
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from functools import partial
 from types import TracebackType
 
+from ..model.errors import SourceError
 from .beneath import Beneath
-from .paths import ROOT
+from .paths import ROOT, shown
 
+GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO)
+"""What opening a path says when it is not there any more, or something else is."""
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
@@ -70,3 +74,12 @@ class Neighbours:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def unreadable(path: bytes, error: OSError) -> SourceError:
+    cause = (error.strerror or str(error)).lower()
+    return SourceError(
+        f"{shown(path)}: {cause}",
+        doing="read the tree",
+        hint="Make it readable for us, or exclude it in the service file.",
+    )

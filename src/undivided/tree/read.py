@@ -19,45 +19,22 @@ import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import numpy as np
 
 from ..model.columns import Ragged
 from ..model.entries import Entries, Entry, Kind, encode_extents, encode_xattrs, kind_of
-from ..model.errors import SourceError
-from ..model.pieces import Batch, Piece, Stream
+from ..model.pieces import Piece, Stream
 from .beneath import Beneath
-from .opener import Neighbours, Opener
-from .paths import parent_of, shown
+from .opener import GONE, Neighbours, Opener, unreadable
+from .paths import parent_of
+from .small import Looks, SmallFiles
 from .walk import Walk, link_number
 
 WHOLE = 1 << 20
 """Files up to this size are read by one call."""
 BUFFER = 4 << 20
 _BATCH_BYTES, _BATCH_FILES = 1 << 20, 1024
-
-_GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO)
-
-
-class _Looks(NamedTuple):
-    """What the walk saw, per row. Lists, because a number taken from a column costs as much as a system
-    call."""
-
-    path: list[bytes]
-    size: list[int]
-    ctime_ns: list[int]
-    mtime_ns: list[int]
-    ino: list[int]
-
-    def like(self, row: int, now: os.stat_result) -> bool:
-        """Whether the row's file looks as it did."""
-        return (
-            now.st_ctime_ns == self.ctime_ns[row]
-            and now.st_ino == self.ino[row]
-            and now.st_size == self.size[row]
-            and now.st_mtime_ns == self.mtime_ns[row]
-        )
 
 
 class Reading:
@@ -81,6 +58,7 @@ class Reading:
         looks = self._looks()
         sizes = looks.size
         sparse = self.entries.extents.lengths().tolist()
+        small = SmallFiles(self._root, looks, self.vanished, self.unsettled)
         batch: list[int] = []
         room = 0
         for group in self._groups():
@@ -94,12 +72,12 @@ class Reading:
                 yield from self._linked(group, looks)
             else:
                 if batch and (room + sizes[row] > _BATCH_BYTES or len(batch) == _BATCH_FILES):
-                    yield self._batch(batch, room, looks)
+                    yield small.batch(batch, room)
                     batch, room = [], 0
                 batch.append(row)
                 room += sizes[row]
         if batch:
-            yield self._batch(batch, room, looks)
+            yield small.batch(batch, room)
 
     def _groups(self) -> Iterator[list[int]]:
         """Rows that have content, the names of one file together, so that it is read once."""
@@ -115,34 +93,7 @@ class Reading:
             elif names[links[row]][0] == row:
                 yield names[links[row]]
 
-    def _batch(self, rows: list[int], room: int, looks: _Looks) -> Batch:
-        return Batch(rows, room, lambda view: self._fill(rows, view, looks))
-
-    def _fill(self, rows: list[int], view: memoryview, looks: _Looks) -> list[int]:
-        """Reads small files one after another into `view`: the bytes of each. Thread-safe."""
-        lengths, at = [], 0
-        with Neighbours(self._root) as place:
-            for row in rows:
-                path, size, length = looks.path[row], looks.size[row], 0
-                try:
-                    fd = self._opener.open_in(*place.of(path))
-                    try:
-                        length = os.readv(fd, [view[at : at + size]])
-                        now = os.fstat(fd)
-                    finally:
-                        os.close(fd)
-                except OSError as error:
-                    if error.errno not in _GONE:
-                        raise unreadable(path, error) from error
-                    self.vanished.append(row)
-                else:
-                    if length < size or not looks.like(row, now):
-                        self.unsettled.append(row)
-                lengths.append(length)
-                at += length
-        return lengths
-
-    def _linked(self, rows: list[int], looks: _Looks) -> Iterator[Piece]:
+    def _linked(self, rows: list[int], looks: Looks) -> Iterator[Piece]:
         """The names of one small file, which is read once."""
         row, path = rows[0], looks.path[rows[0]]
         fd = self._open(row, path)
@@ -160,7 +111,7 @@ class Reading:
         if not settled:
             self.unsettled += rows
 
-    def _whole(self, row: int, looks: _Looks) -> Iterator[Piece]:
+    def _whole(self, row: int, looks: Looks) -> Iterator[Piece]:
         path = looks.path[row]
         fd = self._open(row, path)
         if fd is None:
@@ -179,15 +130,15 @@ class Reading:
         try:
             return self._opener.open(path)
         except OSError as error:
-            if error.errno in _GONE:
+            if error.errno in GONE:
                 self.vanished.append(row)
                 return None
             raise unreadable(path, error) from error
 
-    def _looks(self) -> _Looks:
+    def _looks(self) -> Looks:
         walked, entries = self._walk, self._walk.entries
         columns = (entries.size, walked.ctime_ns, entries.mtime_ns, walked.ino)
-        return _Looks(entries.path.tolist(), *(column.tolist() for column in columns))
+        return Looks(entries.path.tolist(), *(column.tolist() for column in columns))
 
     def _described(self) -> Entries:
         """The walk's rows with what a stat does not tell."""
@@ -208,7 +159,7 @@ class Reading:
                     elif holes[row]:
                         extents[row] = encode_extents(self._holes(path))
                 except OSError as error:
-                    if error.errno in _GONE:
+                    if error.errno in GONE:
                         self.vanished.append(row)
                     elif error.errno != errno.EOPNOTSUPP or kinds[row] == Kind.SYMLINK:
                         raise unreadable(path, error) from error
@@ -256,7 +207,7 @@ def opened(root: Beneath, path: bytes) -> Iterator[Opened | None]:
                 entry = replace(_entry(root, path, found, fd), target=target, xattrs=_xattrs(place))
                 one = Opened(entry, found, fd)
         except OSError as error:
-            if error.errno not in _GONE:
+            if error.errno not in GONE:
                 raise unreadable(path, error) from error
             one = None
         yield one
@@ -306,15 +257,6 @@ def data_extents(fd: int, size: int) -> list[tuple[int, int]]:
     if extents == [(0, size)] or not size:
         return []
     return extents or [(0, 0)]
-
-
-def unreadable(path: bytes, error: OSError) -> SourceError:
-    cause = (error.strerror or str(error)).lower()
-    return SourceError(
-        f"{shown(path)}: {cause}",
-        doing="read the tree",
-        hint="Make it readable for us, or exclude it in the service file.",
-    )
 
 
 def _naming(path: bytes, read: Callable[[memoryview], int]) -> Callable[[memoryview], int]:
