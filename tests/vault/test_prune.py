@@ -42,7 +42,8 @@ def test_a_forgotten_point_frees_what_only_it_had(store: MemoryStore, vault: Vau
     first = protect(vault, "p1", {b"a": alone, b"b": shared})
     second = protect(vault, "p2", {b"a": b"new"})
     before = sum(map(len, store.objects.values()))
-    pruned(vault, "p1", threshold=1.0)
+    done = execute(vault, plan_prune(vault, ["p1"], grace=0, threshold=1.0))
+    assert done.deleted > 1_500_000 and done.doomed == 0
     assert contents(vault, second.number) == {b"a": b"new", b"b": shared}
     assert sum(map(len, store.objects.values())) < before - 1_500_000
     with pytest.raises(UsageError, match="forgotten"):

@@ -83,7 +83,8 @@ def _carried_out(vault: Vault, plan: PrunePlan, now: Clock) -> Pruned:
             raise
     doomed = plan.freed if entry else 0
     if entry and plan.grace_ns <= 0:
-        deleted += sweep(store, {kind: dict.fromkeys(entry.body["doomed"][kind], 0) for kind in NAMES})
+        sweep(store, {kind: dict.fromkeys(entry.body["doomed"][kind], 0) for kind in NAMES})
+        deleted, doomed = deleted + doomed, 0
     restore_reserve(store)
     crashpoint("prune.done")
     return Pruned(entry, deleted, doomed)
