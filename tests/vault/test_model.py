@@ -38,7 +38,7 @@ from undivided.vault.stores.base import Store, StoreError
 from undivided.vault.stores.memory import MemoryStore
 from undivided.vault.vault import Segment, Vault, Writer
 
-RUNS = int(os.environ.get("UNDIVIDED_MODEL_RUNS", "1500"))
+RUNS = int(os.environ.get("UNDIVIDED_MODEL_RUNS", "1200"))
 FIRST = int(os.environ.get("UNDIVIDED_MODEL_SEED", "0"))
 DAY_NS = 24 * HOUR_NS
 CONTENTS = [bytes([i]) * (40 + i) for i in range(12)]
@@ -263,6 +263,7 @@ def judge_store(world: World, store: MemoryStore) -> None:
     assert {name for name in store.objects if name.startswith(("packs/", "index/", "timeline/"))} == needed
 
 
+@pytest.mark.timeout(300 + RUNS)
 def test_no_interleaving_loses_a_point_or_leaves_a_pack_for_ever() -> None:
     worlds = [play(seed) for seed in range(FIRST, FIRST + RUNS)]
     assert sum(world.commits for world in worlds) > RUNS
