@@ -27,7 +27,8 @@ from ..model.crashpoints import crashpoint
 from ..model.errors import UndividedError
 from ..model.point import RecoveryPoint
 from ..tree.alone import alone
-from ..vault.vault import Reader, Vault
+from ..vault.reader import Reader
+from ..vault.vault import Vault
 from . import checks
 from .failure import doing, naming
 from .placement import Placement

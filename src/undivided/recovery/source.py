@@ -20,8 +20,8 @@ from ..model.errors import DamageError, UndividedError, UsageError
 from ..model.point import ComponentPoint
 from ..tree.paths import shown
 from ..tree.write import TreeWriter
+from ..vault.reader import Reader
 from ..vault.timeline import fold
-from ..vault.vault import Reader
 
 
 class Abandoned(UndividedError):

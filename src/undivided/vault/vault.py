@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..model.errors import UsageError, WrongKeyError
 from . import condemned, keyring, recipients
@@ -28,24 +28,25 @@ from .entry import Head, LogEntry
 from .keyring import Ask, Keyring
 from .keys import WriterKeys, new_keys
 from .log import Clock, Log
-from .reader import Reader
 from .readme import README
 from .recipients import Secret
-from .report import Damage, Proven, Report, Scope
 from .reserve import restore_reserve
 from .stores.base import ExistsError, Store, uncached
 from .timeline import Segment
-from .verified import last_proven
-from .verify import Progress, Verification
 from .writer import Writer
 
-__all__ = ["Damage", "Head", "LogEntry", "Proven", "Reader", "Report", "Scope", "Segment", "Vault", "Writer"]
+if TYPE_CHECKING:
+    # Who protects neither reads nor verifies: a command's start is no time to load what only those need.
+    from .reader import Reader
+    from .report import Proven, Report, Scope
+    from .verify import Progress
+
+__all__ = ["Head", "LogEntry", "Segment", "Vault", "Writer"]
 
 
 class Vault:
     """An opened vault. id: 32 hex digits. head: the end of its log as this process knows it; keep it, and
-    give
-    it to `open` next time."""
+    give it to `open` next time."""
 
     def __init__(
         self,
@@ -135,8 +136,9 @@ class Vault:
 
     def reader(self) -> Reader:
         """Opens content. The passphrase is asked for at the first access, once per vault: WrongKeyError when
-        it
-        is wrong, UsageError when there is none to ask."""
+        it is wrong, UsageError when there is none to ask."""
+        from .reader import Reader
+
         return Reader(self.store, self.keys, self._log, self._unlock)
 
     def unlock(self) -> None:
@@ -162,11 +164,16 @@ class Vault:
         """Checks that everything the log commits to is there and opens, and what `scope` says beyond that:
         see verify.py. read_data: the scope of every stored byte. Without a passphrase names and data stay
         sealed, and the report says so. progress: (done, total) in stored bytes."""
+        from .report import Scope
+        from .verify import Verification
+
         scope = scope or Scope(read_data=read_data)
         return Verification(uncached(self.store), self.keys, self._log, self._unlock).run(scope, progress)
 
     def proven(self) -> tuple[int, Proven] | None:
         """UTC ns of the newest verification of data, and how much was verified how long ago as of then."""
+        from .verified import last_proven
+
         return last_proven(self._log)
 
     def condemn(self, packs: Sequence[str], timelines: Sequence[str] = ()) -> LogEntry:
