@@ -147,6 +147,43 @@ def test_what_was_given_up_is_deleted_by_a_later_prune_once_the_grace_is_over(sh
     assert shop("verify", "--read-data")["damaged"] == []
 
 
+def test_points_are_forgotten_by_name_and_the_rules_see_the_rest(shop):
+    before = ids(shop)
+    wanted = ["--forget", before[1], "--forget", before[3]]
+    told = shop("prune", "--dry-run", *wanted)
+    reasons = {p["id"]: p["reasons"] for p in told["services"][0]["points"]}
+    assert reasons[before[1]] == reasons[before[3]] == ["asked for"]
+    # Without the fourth, the third is one of the last two.
+    assert reasons[before[2]] == ["last"]
+    assert f"asked for: {before[1]}, {before[3]}" in shop.run("prune", "--dry-run", *wanted).stdout
+    assert shop("prune", *wanted)["forgotten"] == [before[1], before[3]]
+    assert ids(shop) == [before[0], before[2], before[4]]
+    assert shop("verify", "--read-data")["damaged"] == []
+
+
+def test_a_point_of_a_service_without_rules_is_forgotten_by_name_and_no_other(shop):
+    shop("service", "remove", "shop")
+    before = ids(shop)
+    assert shop("prune", "shop", "--forget", before[0])["forgotten"] == before[:1]
+    assert ids(shop) == before[1:]
+
+
+def test_what_may_not_be_forgotten_by_name_is_refused_with_what_to_do(shop):
+    before = ids(shop)
+    shop("pin", "shop", before[0])
+    for name, cause, hint in [
+        ("20200101T000000-abcdef", "there is no point", "`undivided points`"),
+        ("20", "there is no point", "`undivided points`"),
+        (before[0][:4], "may be any of 5 points", "the whole id"),
+        (before[0], f"point {before[0]} of shop is pinned", f"`undivided unpin shop {before[0]}`"),
+        (before[4], f"point {before[4]} is the newest of shop", "`undivided protect shop`"),
+    ]:
+        said = shop.fails("prune", "--forget", before[1], "--forget", name, code=2)
+        assert cause in said
+        assert hint in said.partition("HINT:")[2]
+    assert ids(shop) == before
+
+
 def test_pruning_needs_the_passphrase(shop):
     before = ids(shop)
     assert "UNDIVIDED_PASSPHRASE" in shop.fails("prune", code=2, UNDIVIDED_PASSPHRASE="")

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..model.columns import Array
-from .catalog import Catalog
+from .catalog import PREFIX, Catalog
 
 
 class Lives(NamedTuple):
@@ -54,6 +54,27 @@ def lives(catalog: Catalog, service: str) -> Lives:
         pinned=np.fromiter((bool(pinned) for _, _, pinned in left), np.bool_, len(left)),
         settled=int(np.searchsorted(ever[0], last or 0)),
     )
+
+
+class Named(NamedTuple):
+    """A point that somebody named. newest: of its service."""
+
+    service: str
+    id: str
+    pinned: bool
+    newest: bool
+
+
+def named(catalog: Catalog, name: str) -> list[Named]:
+    """The points, of whatever service, with this id, or else those whose ids begin so."""
+    rows = catalog.rows(
+        "SELECT service, id, EXISTS (SELECT 1 FROM pins WHERE point = id),"
+        " number = (SELECT max(number) FROM points p WHERE p.service = points.service)"
+        " FROM points WHERE id = ?1 OR length(?1) >= ?2 AND substr(id, 1, length(?1)) = ?1 ORDER BY number",
+        (name, PREFIX),
+    )
+    found = [Named(service, id, bool(pinned), bool(newest)) for service, id, pinned, newest in rows]
+    return [point for point in found if point.id == name] or found
 
 
 def times_of_log(catalog: Catalog) -> tuple[Array, int]:

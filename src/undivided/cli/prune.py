@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
@@ -14,6 +14,7 @@ from ..model.errors import UndividedError
 from ..policy.suspicion import Suspicion, suspended
 from .amounts import seconds
 from .amounts import size as parse_size
+from .asked import asked_for
 from .context import Context
 from .options import COMMON, Common
 from .output import emit, plural, size
@@ -29,6 +30,7 @@ Despite = Literal["flood", "backwards", "future", "leap"]
 
 def prune(
     *services: str,
+    forget: list[str] | None = None,
     dry_run: Annotated[bool, Parameter(negative=())] = False,
     grace: str = "1d",
     budget: str = "4G",
@@ -47,6 +49,8 @@ def prune(
     ----------
     services:
         Only points of these; all services' when left out.
+    forget:
+        Forget this point too, whatever the rules say: its id, or the beginning of it.
     dry_run:
         Print what would go and what that frees, and stop.
     grace:
@@ -61,7 +65,9 @@ def prune(
     for name in services:
         context.known_service(name)
     now = time.time_ns()
-    decisions = [_decide(context, name, now) for name in services or context.catalog.services()]
+    asked = asked_for(context.catalog, forget or (), services)
+    names = services or context.catalog.services()
+    decisions = [_decide(context, name, now, asked.get(name, ())) for name in names]
     accepted: set[str] = set(despite or ())
     doubted = [d for d in doubts(context.catalog, now) if d.reason not in accepted]
     record = _decided(decisions, doubted, dry_run)
@@ -69,8 +75,8 @@ def prune(
     if doubted:
         emit(common.json, record, lines)
         return _told(suspended(doubted, "prune"))
-    sure = [d for d in decisions if not _open(d, accepted)]
-    plan = _plan(context, [id for d in sure for id in d.forgotten], wait, room)
+    sure = [id for d in decisions for id in (d.asked if _open(d, accepted) else d.forgotten)]
+    plan = _plan(context, sure, wait, room)
     if not dry_run:
         _carry_out(context, plan)
     emit(common.json, {**record, **_planned(plan)}, [*lines, *_outcome(plan, dry_run)])
@@ -78,9 +84,9 @@ def prune(
     return max([_told(error) for error in failed], default=0)
 
 
-def _decide(context: Context, name: str, now_ns: int) -> Decision:
+def _decide(context: Context, name: str, now_ns: int, asked: Collection[str]) -> Decision:
     applied = name in context.services()
-    return decide(context.catalog, name, context.service(name).policy if applied else None, now_ns)
+    return decide(context.catalog, name, context.service(name).policy if applied else None, now_ns, asked)
 
 
 def _open(decision: Decision, accepted: set[str]) -> list[Suspicion]:

@@ -6,7 +6,7 @@ anything.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -27,15 +27,21 @@ if TYPE_CHECKING:
     from ..model.service import Policy
 
 
+ASKED = "asked for"
+"""Why a point goes whatever the rules say."""
+
+
 @dataclass(frozen=True)
 class Decision:
-    """About one service. lives: its points in the order of the log; kept: row by row why each stays.
-    suspicions: why nothing of it is to be forgotten for now; there are none where nothing would be."""
+    """About one service. lives: its points in the order of the log; kept: row by row why each stays; asked:
+    ids of those that go because somebody named them. suspicions: why none of the others is to be forgotten
+    for now; there are none where none would be."""
 
     service: str
     rules: Rules
     lives: Lives
     kept: Kept
+    asked: Collection[str]
     suspicions: Sequence[Suspicion]
 
     @property
@@ -48,24 +54,32 @@ class Decision:
         times = self.lives.time_ns.tolist()
         for row, (id, time_ns) in enumerate(zip(self.lives.ids, times, strict=True)):
             reasons = list(self.kept.why(row))
-            yield {"id": id, "time": iso_utc(time_ns), "stays": bool(reasons), "reasons": reasons}
+            told = [ASKED] if id in self.asked else reasons
+            yield {"id": id, "time": iso_utc(time_ns), "stays": bool(reasons), "reasons": told}
 
 
-def decide(catalog: Catalog, service: str, policy: Policy | None, now_ns: int) -> Decision:
-    """policy: None for a service that is not applied here; nothing of it is ever forgotten."""
+def decide(
+    catalog: Catalog, service: str, policy: Policy | None, now_ns: int, asked: Collection[str] = ()
+) -> Decision:
+    """policy: None for a service that is not applied here; no rule forgets anything of it. asked: ids of its
+    points that go in any case. The rules are applied as if these were gone already, so that none of the
+    others goes in their favour, and doubts are about the others only."""
     found = lives(catalog, service)
     rules: Rules = policy.keep if policy else {}
     known = proven(catalog.recoveries(service))
     flags = np.fromiter((id in known for id in found.ids), np.bool_, len(found.ids))
-    points = Points(found.time_ns, found.pinned, flags)
+    rest = np.flatnonzero([id not in asked for id in found.ids])
+    points = Points(found.time_ns, found.pinned, flags).take(rest)
     kept = keep(points, rules, now_ns)
     suspicions: list[Suspicion] = []
     if not kept.kept.all():
         mark = policy.mark if policy else None
         suspicions = suspicion.of_points(
-            found.ever_ns, found.live, points, found.settled, rules, mark, now_ns
+            found.ever_ns, found.live[rest], points, found.settled, rules, mark, now_ns
         )
-    return Decision(service, rules, found, kept, suspicions)
+    reasons = np.zeros(len(found.ids), np.uint16)
+    reasons[rest] = kept.reasons
+    return Decision(service, rules, found, Kept(reasons), asked, suspicions)
 
 
 def doubts(catalog: Catalog, now_ns: int) -> list[Suspicion]:
@@ -97,6 +111,8 @@ def story(decision: Decision) -> Iterator[str]:
         return
     yield f"  {plural(count - gone, 'point')} of {count} stay, {gone} go"
     yield from (f"    {line}" for line in table(["TIME", "POINT", "STAYS AS"], list(_rows(decision, stays))))
+    if decision.asked:
+        yield f"  {ASKED}: {', '.join(id for id in decision.lives.ids if id in decision.asked)}"
     for doubt in decision.suspicions:
         yield f"  suspended by {doubt.reason}: {doubt.says}"
 
