@@ -184,6 +184,30 @@ def test_what_may_not_be_forgotten_by_name_is_refused_with_what_to_do(shop):
     assert ids(shop) == before
 
 
+def test_a_history_that_is_lost_for_good_is_given_up_point_by_point(shop):
+    """Damage, and the ways out in the order in which the messages lead to them."""
+    segments = sorted(
+        (shop.config / "vault" / "timeline").iterdir(), key=lambda path: path.stat().st_mtime_ns
+    )
+    before = ids(shop)
+    segments[4].write_bytes(b"no segment")
+    shop("verify", code=5)
+    shop("repair", code=5)
+    newest = shop("protect", "shop")["point"]
+    said = shop.fails("prune", code=5)
+    assert "`undivided repair --from COPY`" in said
+    lost = before[3:]
+    named = [word for point in lost for word in ("--forget", point)]
+    assert f"`undivided prune {' '.join(named)}`" in said
+    told = shop("prune", "--grace", "0", *named)
+    assert set(lost) <= set(told["forgotten"])
+    assert shop("verify", "--read-data")["damaged"] == []
+    assert "11.txt" in orders(shop, before[0])
+    assert "15.txt" in orders(shop, newest)
+    assert shop("prune")["forgotten"] == []
+    shop("protect", "shop")
+
+
 def test_pruning_needs_the_passphrase(shop):
     before = ids(shop)
     assert "UNDIVIDED_PASSPHRASE" in shop.fails("prune", code=2, UNDIVIDED_PASSPHRASE="")

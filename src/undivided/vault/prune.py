@@ -35,6 +35,7 @@ from .log import Clock, Log
 from .roots import Roots
 from .roster import Roster
 from .stores.base import uncached
+from .tears import cut_torn, refuse_torn
 
 if TYPE_CHECKING:
     from .vault import Vault
@@ -109,7 +110,9 @@ def plan_prune(
     for entry in log.entries(pruned.number if pruned else 0):
         roots.learn(entry)
         roster.learn(entry)
+    before = dict(roots.points)
     roots.forget(forget)
+    cut_torn(log, roots, pruned.number if pruned else 0)
 
     head, links = log.head, index_links(log)
     objects = listed(store)
@@ -120,9 +123,13 @@ def plan_prune(
     held = roots.held()
     steps: dict[str, Sequence[Step]] = {}
     for timeline in sorted(roots.chains):
-        changes = changes_of((entry.number, chain) for entry, chain in history_of(log, timeline))
+        history = history_of(log, timeline, roots.chains[timeline].sequence)
+        changes = changes_of((entry.number, chain) for entry, chain in history)
         steps[timeline] = steps_of(changes, held.get(timeline, set()))
-    found = occupancy(index, _references(histories, steps))
+    try:
+        found = occupancy(index, _references(histories, steps))
+    except DamageError as error:
+        raise refuse_torn(histories, steps, before, error) from error
     sizes = dict(zip(found.packs, found.size.tolist(), strict=True))
     _refuse_missing({n: s for n, s in sizes.items() if n not in links.doomed | links.bad}, objects["packs"])
     dead = {n: sizes[n] for n in found.dead() if n not in links.doomed}

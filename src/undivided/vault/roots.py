@@ -18,7 +18,8 @@ from .log import PRUNE
 
 class Roots:
     """Learned from the log, entry by entry. points: id → {timeline: sequence}; chains: the newest of each
-    timeline; forgotten and dropped: what goes with this prune; named: objects that entries name, by kind."""
+    timeline; forgotten and dropped: what goes with this prune; shortened: timelines of which the end goes;
+    named: objects that entries name, by kind."""
 
     def __init__(self, pruned: LogEntry | None) -> None:
         """pruned: the newest prune entry before what will be learned."""
@@ -26,6 +27,7 @@ class Roots:
         self.chains: dict[str, Chain] = {}
         self.forgotten: tuple[str, ...] = ()
         self.dropped: tuple[str, ...] = ()
+        self.shortened: tuple[str, ...] = ()
         self.named: dict[str, set[str]] = {"index": set(), "timeline": set()}
         if pruned:
             self._name(pruned, (name for steps in pruned.body["timelines"].values() for _, name in steps))
@@ -37,7 +39,7 @@ class Roots:
         chains = {t: Chain(**record) for t, record in entry.links.get("chains", {}).items()}
         if entry.kind == PRUNE:
             raise OvertakenError("another maintenance was quicker")
-        if not chains.keys().isdisjoint(self.dropped):
+        if not chains.keys().isdisjoint(self.dropped + self.shortened):
             raise OvertakenError("a history that was to be dropped is gone on with")
         if entry.kind == "pin" and entry.body.get("pinned") and entry.body.get("point") in self.forgotten:
             raise OvertakenError("a point that was to be forgotten was pinned")
@@ -63,6 +65,11 @@ class Roots:
         for timeline in held:
             self.chains.pop(timeline, None)
 
+    def cut(self, timeline: str, chain: Chain) -> None:
+        """Takes what is behind an earlier state of a timeline out: from now on that is its newest."""
+        self.chains[timeline] = chain
+        self.shortened += (timeline,)
+
     def _name(self, entry: LogEntry, segments: Iterable[str]) -> None:
         self.named["timeline"].update(segments)
         self.named["index"].update(entry.links.get("index", ()))
@@ -70,7 +77,7 @@ class Roots:
     def copy(self) -> Roots:
         other = Roots(None)
         other.points, other.chains = dict(self.points), dict(self.chains)
-        other.forgotten, other.dropped = self.forgotten, self.dropped
+        other.forgotten, other.dropped, other.shortened = self.forgotten, self.dropped, self.shortened
         other.named = {kind: set(names) for kind, names in self.named.items()}
         return other
 
