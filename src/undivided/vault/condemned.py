@@ -34,8 +34,13 @@ def torn(log: Log, since: int = 0) -> frozenset[str]:
     """The timelines that were condemned after entry `since` and not repaired after that."""
     found: set[str] = set()
     for entry in log.entries(since):
-        if entry.kind == DAMAGE:
-            found.update(entry.body["timelines"])
-        elif entry.kind == REPAIR:
-            found.difference_update(entry.body["timelines"])
+        learn_torn(found, entry)
     return frozenset(found)
+
+
+def learn_torn(found: set[str], entry: LogEntry) -> None:
+    """What the next entry of the log says about it, into the set of those that are torn."""
+    if entry.kind == DAMAGE:
+        found.update(entry.body["timelines"])
+    elif entry.kind == REPAIR:
+        found.difference_update(entry.body["timelines"])

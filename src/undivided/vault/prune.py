@@ -112,7 +112,7 @@ def plan_prune(
         roster.learn(entry)
     before = dict(roots.points)
     roots.forget(forget)
-    cut_torn(log, roots, pruned.number if pruned else 0)
+    cut_torn(log, roots)
 
     head, links = log.head, index_links(log)
     objects = listed(store)

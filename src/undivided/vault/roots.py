@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import Any
 
+from .condemned import learn_torn
 from .entry import LogEntry
 from .errors import OvertakenError
 from .links import Chain
@@ -18,13 +19,15 @@ from .log import PRUNE
 
 class Roots:
     """Learned from the log, entry by entry. points: id → {timeline: sequence}; chains: the newest of each
-    timeline; forgotten and dropped: what goes with this prune; shortened: timelines of which the end goes;
-    named: objects that entries name, by kind."""
+    timeline; torn: timelines found torn since the newest prune, for what that one left can be read; forgotten
+    and dropped: what goes with this prune; shortened: timelines of which the end goes; named: objects that
+    entries name, by kind."""
 
     def __init__(self, pruned: LogEntry | None) -> None:
         """pruned: the newest prune entry before what will be learned."""
         self.points: dict[str, dict[str, int]] = {}
         self.chains: dict[str, Chain] = {}
+        self.torn: set[str] = set()
         self.forgotten: tuple[str, ...] = ()
         self.dropped: tuple[str, ...] = ()
         self.shortened: tuple[str, ...] = ()
@@ -44,6 +47,7 @@ class Roots:
         if entry.kind == "pin" and entry.body.get("pinned") and entry.body.get("point") in self.forgotten:
             raise OvertakenError("a point that was to be forgotten was pinned")
         self.chains |= chains
+        learn_torn(self.torn, entry)
         self._name(entry, (c.segment for c in chains.values() if c.sequence == entry.number))
         point: Any = entry.body.get("point")
         if isinstance(point, dict) and chains:
@@ -77,6 +81,7 @@ class Roots:
     def copy(self) -> Roots:
         other = Roots(None)
         other.points, other.chains = dict(self.points), dict(self.chains)
+        other.torn = set(self.torn)
         other.forgotten, other.dropped, other.shortened = self.forgotten, self.dropped, self.shortened
         other.named = {kind: set(names) for kind, names in self.named.items()}
         return other

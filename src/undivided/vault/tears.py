@@ -15,7 +15,6 @@ from collections.abc import Mapping, Sequence
 
 from ..model.errors import DamageError
 from .compaction import Step
-from .condemned import torn
 from .contents import Histories
 from .links import Chain, history_of
 from .log import Log
@@ -25,11 +24,11 @@ States = Mapping[str, Mapping[str, int]]
 """Point → timeline → the sequence at which it is."""
 
 
-def cut_torn(log: Log, roots: Roots, since: int) -> None:
-    """Takes the end of each torn timeline that no point holds out of the roots. since: the newest prune, for
-    what that one left can be read."""
+def cut_torn(log: Log, roots: Roots) -> None:
+    """Takes the end of each torn timeline that no point holds out of the roots. It looks at no entry that the
+    roots have not learned: the plan is as of those."""
     held = roots.held()
-    for timeline in torn(log, since) & roots.chains.keys() & held.keys():
+    for timeline in roots.torn & roots.chains.keys() & held.keys():
         last = max(held[timeline])
         if last < roots.chains[timeline].sequence:
             history = history_of(log, timeline, last)
