@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Sequence
 
 import pytest
 
 from undivided.model.columns import Ragged
 from undivided.model.entries import Entries, Layout
-from undivided.testing.stores import Full, LostAnswer, Rival
+from undivided.testing.stores import Full, LostAnswer, Rival, Wrapper
 from undivided.testing.vaults import contents, pieces, protect, segment
 from undivided.vault.entry import name_of
-from undivided.vault.stores.base import StoreError
+from undivided.vault.stores.base import Buffer, Store, StoreError
 from undivided.vault.stores.memory import MemoryStore
 from undivided.vault.vault import Segment, Vault
 
@@ -50,6 +51,51 @@ def test_bytes_are_counted(store: MemoryStore, vault: Vault) -> None:
         assert writer.bytes_read == 1500
         data = [n for n in store.objects if n.startswith(("packs/", "index/", "timeline/"))]
         assert writer.bytes_stored == sum(len(store.objects[n]) for n in data)
+
+
+class Meeting(Wrapper):
+    """Timeline segments and the index arrive only when all of them are under way."""
+
+    def __init__(self, beneath: Store, count: int) -> None:
+        super().__init__(beneath)
+        self.parallel = count
+        self._all = threading.Barrier(count, timeout=60)
+
+    def create(self, name: str, parts: Sequence[Buffer]) -> None:
+        if name.startswith(("timeline/", "index/")):
+            self._all.wait()
+        super().create(name, parts)
+
+
+class Refusing(Wrapper):
+    """Takes no object with this prefix."""
+
+    def __init__(self, beneath: Store, prefix: str) -> None:
+        super().__init__(beneath)
+        self.prefix, self.parallel = prefix, 4
+
+    def create(self, name: str, parts: Sequence[Buffer]) -> None:
+        if name.startswith(self.prefix):
+            raise StoreError("it is refused", doing=f"create {name}")
+        super().create(name, parts)
+
+
+def test_the_segments_and_the_index_of_a_commit_go_out_together(store: MemoryStore, vault: Vault) -> None:
+    with Vault.open(Meeting(store, 4), keys=vault.keys).writer() as writer:
+        added = {f"t{i}": segment(writer, {b"a": b"%d" % i * 1000}) for i in range(3)}
+        entry = writer.commit("point", added, {})
+    assert [contents(vault, entry.number, t) for t in added] == [{b"a": b"%d" % i * 1000} for i in range(3)]
+
+
+@pytest.mark.parametrize("prefix", ["timeline/", "index/"])
+def test_a_segment_that_is_not_stored_is_committed_by_nothing(
+    store: MemoryStore, vault: Vault, prefix: str
+) -> None:
+    with Vault.open(Refusing(store, prefix), keys=vault.keys).writer() as writer:
+        added = {f"t{i}": segment(writer, {b"a": b"%d" % i * 1000}) for i in range(3)}
+        with pytest.raises(StoreError, match="refused"):
+            writer.commit("point", added, {})
+    assert "point" not in [entry.kind for entry in vault.log()]
 
 
 def test_many_components_store_side_by_side(vault: Vault) -> None:

@@ -158,10 +158,11 @@ class Scheduler:
 
 
 class Stepped:
-    """The store as one actor sees it."""
+    """The store as one actor sees it, one call after another: a seed must replay."""
 
     def __init__(self, scheduler: Scheduler, actor: Actor) -> None:
         self.url = scheduler.store.url
+        self.parallel = 1
         self._scheduler, self._actor = scheduler, actor
         self._dead = False
 

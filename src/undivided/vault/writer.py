@@ -1,7 +1,7 @@
 """A writer: one session that adds chunks and commits what they mean.
 
     store … store   chunks to packs, as soon as a pack is full             (pipeline.py)
-    commit          remaining packs ▸ timeline segments ▸ index segment ▸ one log entry
+    commit          remaining packs ▸ timeline segments and index, side by side ▸ one log entry
 
 Only the last step makes anything exist. A commit with nothing new writes one log entry.
 
@@ -126,11 +126,10 @@ class Writer:
             self._pipeline.drain()
         crashpoint("vault.packs-stored")
         blocks = {t: s.encode(t) for t, s in segments.items() if not s.empty}
-        names = {t: self._session.store_timeline(block) for t, block in blocks.items()}
+        with self._lock:
+            uploaded = list(self._uploaded)
+        names, index = self._store_segments(blocks, uploaded)
         while True:
-            with self._lock:
-                uploaded = list(self._uploaded)
-            index = self._store_index(uploaded)
             crashpoint("vault.segments-stored")
             seen = self._session.seen
 
@@ -156,6 +155,7 @@ class Writer:
                 entry = self._log.append(kind, make, self._session.id, self._session.log_sealer)
             except _NewsError:
                 self._catch_up(segments.values(), names.values(), uploaded)
+                index = self._store_index(uploaded)
                 continue
             break
         with self._lock:
@@ -188,6 +188,22 @@ class Writer:
         crashpoint("vault.pack-stored")
 
     # ── pieces of a commit ──────────────────────────────────────────────────────────────────────────────────
+
+    def _store_segments(
+        self, blocks: Mapping[str, bytes], uploaded: Sequence[StoredPack]
+    ) -> tuple[dict[str, str], _StoredIndex | None]:
+        """The names of the timelines' segments, and the index: side by side, for none needs another and each
+        costs a distant store's delay. All are there on return."""
+        at_once = parallel(self._store)
+        if not blocks or len(blocks) + bool(uploaded) < 2 or at_once < 2:
+            names = {t: self._session.store_timeline(block) for t, block in blocks.items()}
+            return names, self._store_index(uploaded)
+        from concurrent.futures import ThreadPoolExecutor
+
+        with ThreadPoolExecutor(min(len(blocks), at_once), thread_name_prefix="undivided-commit") as pool:
+            begun = {t: pool.submit(self._session.store_timeline, block) for t, block in blocks.items()}
+            index = self._store_index(uploaded)
+            return {t: future.result() for t, future in begun.items()}, index
 
     def _store_index(self, uploaded: Sequence[StoredPack]) -> _StoredIndex | None:
         if not uploaded:
