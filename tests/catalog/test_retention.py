@@ -29,7 +29,7 @@ class Log:
     def __init__(self) -> None:
         self.entries: list[Entry] = []
 
-    def log(self, after: int = 0) -> Iterator[Entry]:
+    def log(self, after: int = 0, *, refresh: bool = True) -> Iterator[Entry]:
         yield from self.entries[after:]
 
     def add(self, kind: str, seconds: int, **body: Any) -> None:

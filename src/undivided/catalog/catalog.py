@@ -33,7 +33,7 @@ class Log(Protocol):
     @property
     def id(self) -> str: ...
 
-    def log(self, after: int = 0) -> Iterator[Entry]: ...
+    def log(self, after: int = 0, *, refresh: bool = True) -> Iterator[Entry]: ...
 
 
 class Mark(NamedTuple):
@@ -87,14 +87,17 @@ class Catalog:
         """Number and digest of the last log entry seen; (0, "") before any."""
         return int(self._meta("number", 0)), str(self._meta("digest", ""))
 
-    def follow(self, vault: Log) -> int:
-        """Reads what was appended to the vault's log since, all or nothing; returns how many entries."""
+    def follow(self, vault: Log, *, refresh: bool = True) -> int:
+        """Reads what was appended to the vault's log since, all or nothing; returns how many entries.
+
+        refresh: False for a vault just opened, which need not be asked again.
+        """
         try:
             with _transaction(self._database):
                 if self.vault not in ("", vault.id):
                     raise UsageError("it follows another vault", doing=f"open {self.path}", hint=_REBUILD)
                 number, digest = first, _ = self.head
-                for entry in vault.log(number):
+                for entry in vault.log(number, refresh=refresh):
                     insert(self._database, entry)
                     number, digest = entry.number, entry.digest
                 if number > first or not self.vault:

@@ -168,8 +168,8 @@ class Context:
 
     @cached_property
     def catalog(self) -> Catalog:
-        """The catalog, level with the vault's log."""
-        self._catalog.follow(self.vault)
+        """The catalog, level with the vault's log as it was opened."""
+        self._catalog.follow(self.vault, refresh=False)
         return self._catalog
 
     @cached_property

@@ -115,9 +115,11 @@ class Log:
         except MissingError as error:
             raise _gone(number) from error
 
-    def entries(self, after: int = 0) -> Iterator[LogEntry]:
-        """All entries after `after` up to the head, in order; their chain is checked."""
-        self.refresh()
+    def entries(self, after: int = 0, *, refresh: bool = True) -> Iterator[LogEntry]:
+        """All entries after `after` up to the head, in order; their chain is checked. refresh: up to where
+        the head is now."""
+        if refresh:
+            self.refresh()
         end = self.head
         previous = self.entry(after).digest if after else ""
         for number in range(after + 1, end.number + 1):
@@ -203,7 +205,9 @@ class Log:
                 f"the vault was rolled back or forked: {name} is not the entry that was seen there before",
                 hint="Someone replaced or restored the vault's files: compare with a copy before using it.",
             )
-        return decode_entry(self._keys, known.number, data)
+        entry = decode_entry(self._keys, known.number, data)
+        self._remember(entry)
+        return entry
 
     def _find_end(self) -> None:
         """Some entry near the end, in logarithmic time: a first look at a vault must not read all of it."""

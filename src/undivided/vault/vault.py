@@ -126,9 +126,10 @@ class Vault:
         """Reads what others have appended to the log since."""
         self._log.refresh()
 
-    def log(self, after: int = 0) -> Iterator[LogEntry]:
-        """All entries after number `after`, in order, authenticated and their chain checked."""
-        return self._log.entries(after)
+    def log(self, after: int = 0, *, refresh: bool = True) -> Iterator[LogEntry]:
+        """All entries after number `after`, in order, authenticated and their chain checked. refresh: also
+        those that came since this process looked last."""
+        return self._log.entries(after, refresh=refresh)
 
     def writer(self) -> Writer:
         """A new session. Cheap: nothing is stored and no thread started before there is data."""
