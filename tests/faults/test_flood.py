@@ -70,6 +70,16 @@ def flood(vault: Vault, count: int, claim: str) -> None:
     forge(vault, ((f"flood-{number:05d}", CLAIMS[claim](now, number)) for number in range(count)))
 
 
+def test_a_point_that_is_named_goes_while_the_flood_keeps_all_others(shop):
+    good = ids(shop)
+    flood(thief(shop), 300, "true")
+    before = ids(shop)
+    told = shop("prune", "--forget", "flood-00007", code=1)
+    assert told["forgotten"] == ["flood-00007"]
+    assert ids(shop) == [point for point in before if point != "flood-00007"]
+    assert set(good) <= set(before)
+
+
 @pytest.mark.parametrize(
     ("count", "claim"), [(10_000, "true"), (300, "of each hour of the past"), (300, "of each hour to come")]
 )
