@@ -6,11 +6,14 @@ those found on PATH take part.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -32,13 +35,30 @@ def run(command: list[str], environment: Mapping[str, str], cwd: Path | None = N
     process = subprocess.Popen(
         command, env={**os.environ, **environment}, cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     )
-    assert process.stderr
-    complaint = process.stderr.read().decode(errors="replace")
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
+    peak = Peak(process.pid)
+    peak.start()
+    _, complaint = process.communicate()
+    seconds = time.perf_counter() - begun
     if process.returncode:
-        raise SystemExit(f"{command} failed:\n{complaint}")
-    return Cost(time.perf_counter() - begun, usage.ru_maxrss / 1024)
+        raise SystemExit(f"{command} failed:\n{complaint.decode(errors='replace')}")
+    peak.join()
+    return Cost(seconds, peak.kibibytes / 1024)
+
+
+class Peak(threading.Thread):
+    """Watches the most memory that a process ever had. What wait4 says of a child is no use: it has the
+    memory of the parent in it that the child was forked from."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(daemon=True)
+        self.kibibytes = 0
+        self._status = f"/proc/{pid}/status"
+
+    def run(self) -> None:
+        with contextlib.suppress(OSError):
+            while found := re.search(rb"VmHWM:\s*(\d+)", Path(self._status).read_bytes()):
+                self.kibibytes = int(found[1])
+                time.sleep(0.01)
 
 
 def flush(path: Path) -> float:

@@ -62,7 +62,7 @@ def test_a_vault_that_is_not_there_may_be_an_unmounted_disk(words: list[str], ki
 @pytest.mark.parametrize("words", [["find", "*"], ["verify"], ["recover", "kiosk", "--to", "x"]])
 def test_a_wrong_passphrase_is_told(words: list[str], kiosk: Kiosk) -> None:
     said = told(kiosk, *words, code=12, UNDIVIDED_PASSPHRASE="not it")
-    assert "the passphrase does not open this vault" in said
+    assert "the passphrase or key does not open this vault" in said
 
 
 def test_no_passphrase_and_nobody_to_ask_is_told(kiosk: Kiosk) -> None:
