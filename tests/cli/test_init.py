@@ -2,7 +2,7 @@ import os
 import shutil
 import stat
 
-from undivided.testing.program import PASSPHRASE
+from undivided.testing.program import PASSPHRASE, describe
 
 
 def test_init_makes_configuration_keys_and_vault_for_nobody_else(program):
@@ -102,3 +102,20 @@ def test_the_passphrase_is_nowhere_on_disk(program):
     for path in program.config.rglob("*"):
         if path.is_file():
             assert PASSPHRASE.encode() not in path.read_bytes()
+
+
+def test_what_the_readme_in_a_vault_says_works_on_a_machine_that_knows_nothing(program):
+    describe(program.home)
+    program("init")
+    program("service", "apply", "shop.yaml")
+    program("protect", "shop")
+    vault = program.home / "found"
+    shutil.move(program.config / "vault", vault)
+    shutil.rmtree(program.config)
+    lines = [line.strip() for line in (vault / "README").read_text().splitlines()]
+    commands = [line.split()[1:] for line in lines if line.startswith("undivided ")]
+    assert [command[0] for command in commands] == ["init", "points", "recover"]
+    places = {"THIS_DIRECTORY": vault, "SERVICE": "shop", "ANOTHER_DIRECTORY": program.home / "back"}
+    for command in commands:
+        program(*(places.get(word, word) for word in command))
+    assert sorted(path.name for path in (program.home / "back").iterdir()) == ["db", "site"]

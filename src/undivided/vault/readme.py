@@ -18,8 +18,9 @@ This directory is an Undivided vault: backups of whole services, deduplicated an
 
 To read it, install Undivided and use the passphrase (or the recovery kit, UNDIVIDED_KEY_FILE=kit.txt):
 
-    undivided vault info --vault THIS_DIRECTORY
-    undivided points --vault THIS_DIRECTORY
+    undivided init --vault THIS_DIRECTORY
+    undivided points
+    undivided recover SERVICE --to ANOTHER_DIRECTORY
 
 Without the program: tools/read_vault.py of its source is one file that lists and extracts points; it needs
 Python and the packages cryptography, zstandard and blake3. Without that, too: the document "The vault's
