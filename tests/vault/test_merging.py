@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import os
-import random
 
-import numpy as np
 import pytest
 
 from undivided.model.columns import Ragged
 from undivided.model.entries import Entries
 from undivided.testing.stores import Rival
-from undivided.testing.vaults import contents, protect, segment, stored_pack
+from undivided.testing.vaults import contents, protect, segment
 from undivided.vault import merging
 from undivided.vault import segment as index_segments
-from undivided.vault.index import Index
 from undivided.vault.known import index_links, read_index_segments
 from undivided.vault.links import index_entries
 from undivided.vault.stores.memory import MemoryStore
@@ -118,27 +115,3 @@ def test_one_commit_makes_as_many_segments_as_it_takes(
     fresh = Vault.open(store, keys=vault.keys, passphrase=lambda: PASSPHRASE)
     assert contents(fresh, entry.number, "large") == files
     assert fresh.verify(read_data=True).damaged == []
-
-
-def test_an_index_is_rewritten_without_what_is_gone_and_without_repetition(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    _small(monkeypatch, 12)
-    rng = random.Random(7)
-    packs = [
-        stored_pack(b"%032d" % i, [[rng.randbytes(32) for _ in range(3)]], 10, (bytes([i]) * 16, b"k"))
-        for i in range(10)
-    ]
-    parts = [index_segments.Segment.of(own) for own in (packs[:2], packs[1:5], packs[4:6], packs[6:])]
-    gone = {packs[1].name, packs[7].name}
-    made = list(merging.rewritten(parts, gone))
-    assert [name for s in made for name in s.names()] == [p.name for p in packs if p.name not in gone]
-    assert [len(s) for s in made] == [12, 12]
-    index = Index(made)
-    for pack in packs:
-        rows = index.find(pack.table.id)
-        assert ((rows < 0) == (pack.name in gone)).all()
-        if pack.name not in gone:
-            places = {index.place(frame) for frame in np.unique(index.frame[rows]).tolist()}
-            assert [(p.pack, p.session) for p in places] == [(pack.name, pack.sessions[0][0])]
-    assert list(merging.rewritten(parts, {p.name for p in packs})) == []

@@ -12,14 +12,14 @@ entry that says more than where chunks lie (packs damaged, healed or doomed) is 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from .keys import WriterKeys
 from .known import read_index_segment
 from .links import index_entries
 from .log import Log
-from .segment import MOST_CHUNKS, MOST_SESSIONS, Segment, StoredPack, segments_of, without_repetition
+from .segment import MOST_CHUNKS, MOST_SESSIONS, Segment, StoredPack, segments_of
 from .stores.base import Store
 
 _SAYS_MORE = ("bad", "healed", "doomed", "covers")
@@ -60,21 +60,3 @@ def merged(store: Store, keys: WriterKeys, log: Log, packs: Sequence[StoredPack]
         weight, sessions = weight + len(older), sessions + len(older.sessions)
         before = int(entry.links["before"])
     return Merged([Segment.joined(parts)], seen, before)
-
-
-def rewritten(segments: Iterable[Segment], gone: Collection[str]) -> Iterator[Segment]:
-    """All segments, given newest first, without the packs (hex digests) that are gone, in as few as may be.
-    Each is made when it is asked for, so one and its parts are in memory at a time."""
-    gathered: list[Segment] = []
-    weight = sessions = 0
-    for segment in without_repetition(segments, gone):
-        if not len(segment):
-            continue
-        full = weight + len(segment) > MOST_CHUNKS or sessions + len(segment.sessions) > MOST_SESSIONS
-        if gathered and full:
-            yield Segment.joined(gathered)
-            gathered, weight, sessions = [], 0, 0
-        gathered.append(segment)
-        weight, sessions = weight + len(segment), sessions + len(segment.sessions)
-    if gathered:
-        yield Segment.joined(gathered)

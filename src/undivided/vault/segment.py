@@ -15,7 +15,7 @@ piece. Whatever has more is several segments.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -146,7 +146,7 @@ class Segment:
     def joined(parts: Sequence[Segment]) -> Segment:
         """The newest first; a pack listed by several is taken once. Their chunks are runs that are sorted
         already: a stable sort merges them."""
-        parts = list(without_repetition(parts))
+        parts = list(_without_repetition(parts))
         if len(parts) == 1:
             return parts[0]
         numbers: dict[tuple[bytes, bytes], int] = {}
@@ -274,10 +274,10 @@ class Segment:
         return np.concatenate([prefix, self.rest.reshape(-1, REST_BYTES)[rows]], axis=1)
 
 
-def without_repetition(segments: Iterable[Segment], gone: Collection[str] = ()) -> Iterator[Segment]:
-    """The segments without packs that an earlier one lists already, and without those that are gone. A commit
-    that was overtaken while it merged may list what the other merged too."""
-    seen = set(gone)
+def _without_repetition(segments: Iterable[Segment]) -> Iterator[Segment]:
+    """The segments without packs that an earlier one lists already: a commit that was overtaken while it
+    merged may list what the other merged too."""
+    seen: set[str] = set()
     for segment in segments:
         names = segment.names()
         yield segment.only(np.array([name not in seen for name in names], np.bool_))
