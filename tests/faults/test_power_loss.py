@@ -1,8 +1,8 @@
 """Fault: the power goes. Whatever the moment, the filesystem's journal is played, the vault opens, and every
 point that was acknowledged is there, whole; protection goes on.
 
-The moments are all flushes of a disk that remembers its writes (testing/disk.py), and for each of them a torn
-one: with some of what was written after it, in no order.
+A vault is looked at after every flush of a disk that remembers its writes (testing/disk.py), and after some of
+them torn, too: with part of what was written next, in no order. A whole installation is looked at after some.
 """
 
 from __future__ import annotations
@@ -25,17 +25,16 @@ from undivided.vault.vault import Vault
 
 pytestmark = pytest.mark.real
 PASSPHRASE = "correct horse"
-_MOST = 56
-"""Moments that are visited, spread over all there were."""
+TORN = 4
+"""At every so many of the visited flushes the disk is torn as well."""
 
 
-def losses(disk: LoggedDisk, after: int, beside: Path, most: int = _MOST) -> Iterator[tuple[int, Path]]:
-    """(position, image) of power losses: at flushes after `after`, each clean and torn."""
-    moments = [at for at in disk.flushes() if at >= after]
-    chosen = moments[:: max(1, 2 * len(moments) // most)]
-    assert len(chosen) >= 10, "the test needs more moments"
-    for number, at in enumerate(chosen):
-        for torn in (None, random.Random(number)):
+def losses(disk: LoggedDisk, after: int, beside: Path, every: int = 1) -> Iterator[tuple[int, Path]]:
+    """(position, image) of power losses: at every so many of the flushes after `after`."""
+    moments = [at for at in disk.flushes() if at >= after][::every]
+    assert len(moments) >= 10, "the test needs more moments"
+    for number, at in enumerate(moments):
+        for torn in (None, random.Random(number)) if number % TORN == 0 else (None,):
             disk.image(beside / "image", at, torn)
             yield at, beside / "image"
 
@@ -105,7 +104,7 @@ def test_a_whole_installation_goes_on_after_power_loss(tmp_path: Path) -> None:
             kiosk.order()
             point = kiosk.protect()
             acknowledged.append((disk.position(), point))
-    for at, image in losses(disk, begun, tmp_path, most=24):
+    for at, image in losses(disk, begun, tmp_path, every=8):
         with mounted(image, disk.root):
             expected = [point for known, point in acknowledged if known <= at]
             points = kiosk.points()
