@@ -1,8 +1,8 @@
 """Fault: the power goes. Whatever the moment, the filesystem's journal is played, the vault opens, and every
 point that was acknowledged is there, whole; protection goes on.
 
-A vault is looked at after every flush of a disk that remembers its writes (testing/disk.py), and after some of
-them torn, too: with part of what was written next, in no order. A whole installation is looked at after some.
+A vault is looked at after every flush of a disk that remembers its writes (testing/disk.py), and after some
+of them torn, too: with part of what was written next, in no order. A whole installation after some.
 """
 
 from __future__ import annotations
