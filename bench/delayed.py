@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 
-from undivided.__main__ import main
+from undivided.__main__ import program
 from undivided.testing.stores import Slow
 from undivided.vault.stores.address import Address
 from undivided.vault.stores.base import Store
@@ -23,4 +23,4 @@ if __name__ == "__main__":
             return Slow(near(address), delay)
 
         STORES[scheme] = kind._replace(open=later)
-    main()
+    program()

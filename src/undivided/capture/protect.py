@@ -9,7 +9,7 @@ were. A vault that cannot be written to is its own failure, and never taken for 
 
 from __future__ import annotations
 
-import secrets
+import os
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -155,7 +155,7 @@ def _take(
 
 def new_point_id() -> str:
     """Sorts by time for people's eyes; order in the vault is the log's alone."""
-    return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.urandom(3).hex()}"
 
 
 def _open(
@@ -197,7 +197,7 @@ def _open(
         parts[name] = Part(
             component,
             directory,
-            remembered.point.timeline if remembered else secrets.token_hex(16),
+            remembered.point.timeline if remembered else os.urandom(16).hex(),
             remembered,
             session,
             sink,

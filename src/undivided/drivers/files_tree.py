@@ -4,7 +4,6 @@ changed."""
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -112,7 +111,7 @@ def flush(root: Beneath) -> None:
 
 def new_token() -> str:
     """Ties a remembered walk to its point."""
-    return secrets.token_hex(8)
+    return os.urandom(8).hex()
 
 
 def state_of(token: str, count: int, size: int) -> Mapping[str, Any]:

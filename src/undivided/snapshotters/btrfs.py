@@ -16,7 +16,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import secrets
 import struct
 from contextlib import suppress
 from pathlib import Path
@@ -40,7 +39,7 @@ class BtrfsSnapshotter(ReflinkSnapshotter):
 
     def snapshot(self, tree: Path) -> Snapshot:
         volume = subvolume_of(tree)
-        name = PREFIX + secrets.token_hex(6)
+        name = PREFIX + os.urandom(6).hex()
         source = os.open(volume, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             for place in (volume.parent, volume):

@@ -41,7 +41,7 @@ for _format in (
 _LIST = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 _EVERYTHING = Patterns()
-_BATCH = 1 << 15
+_BATCH = 1 << 10
 _ODD, _MASK = 0x9E3779B97F4A7C15, (1 << 64) - 1
 
 

@@ -21,8 +21,8 @@ Three things must be true, and are checked and not assumed:
 from __future__ import annotations
 
 import contextlib
+import os
 import re
-import secrets
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -49,7 +49,7 @@ class Withholding:
     def __init__(self, server: Server) -> None:
         self._server = server
         self._doing = f"hold {server.component.name}"
-        self._name = f"undivided_{secrets.token_hex(4)}"
+        self._name = f"undivided_{os.urandom(4).hex()}"
         self._undo: list[str] = []
         self._do = ""
         self._admin: connection | None = None

@@ -15,7 +15,7 @@ its commits.
 from __future__ import annotations
 
 import contextlib
-import secrets
+import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -197,4 +197,4 @@ class PostgreSQLSession:
 
 def restore_point_name(point: str) -> str:
     """Never used before, even for a point tried twice: recovery stops at the first of that name."""
-    return f"undivided_{point[:LONGEST_ID]}_{secrets.token_hex(4)}"
+    return f"undivided_{point[:LONGEST_ID]}_{os.urandom(4).hex()}"

@@ -19,7 +19,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import secrets
 import threading
 from collections.abc import Iterator, Sequence
 
@@ -85,7 +84,7 @@ class Cached:
 
     def _keep(self, name: str, data: bytes) -> None:
         path = self._file(name)
-        aside = f"{path}.{secrets.token_hex(6)}"
+        aside = f"{path}.{os.urandom(6).hex()}"
         with contextlib.suppress(OSError), self._lock:
             os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
             try:

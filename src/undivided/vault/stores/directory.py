@@ -19,7 +19,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import secrets
 import threading
 from collections.abc import Iterator, Sequence
 
@@ -110,7 +109,7 @@ class DirectoryStore:
 
     def _write(self, target: str, parts: Sequence[Buffer], *, last: bool) -> bool:
         """One attempt under a temporary name of its own. False: its fsync failed, or it was swept away."""
-        temporary = f"{self.path}/{_TEMPORARY}/{secrets.token_hex(12)}"
+        temporary = f"{self.path}/{_TEMPORARY}/{os.urandom(12).hex()}"
         handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

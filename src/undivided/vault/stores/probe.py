@@ -13,7 +13,7 @@ first.
 from __future__ import annotations
 
 import contextlib
-import secrets
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -31,7 +31,7 @@ def probe(store: Store) -> None:
     tried."""
     for leftover, _ in list(store.list(PREFIX)):
         store.delete(leftover)
-    ours = f"{PREFIX}{secrets.token_hex(8)}-"
+    ours = f"{PREFIX}{os.urandom(8).hex()}-"
     names = [f"{ours}{round_}" for round_ in range(_ROUNDS)]
     try:
         for name in names:
@@ -62,7 +62,7 @@ def _race(store: Store, name: str) -> None:
         return mine
 
     with ThreadPoolExecutor(_RACERS) as racers:
-        results = list(racers.map(attempt, (secrets.token_bytes(1024) for _ in range(_RACERS))))
+        results = list(racers.map(attempt, (os.urandom(1024) for _ in range(_RACERS))))
     won = [mine for mine in results if mine is not None]
     if len(won) != 1:
         raise _refused(store, f"of {_RACERS} creators of one name {len(won)} were told that they won")

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import secrets
+import os
 import stat
 import threading
 from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
@@ -96,7 +96,7 @@ class SftpStore:
 
         client, target = await self._called(), f"{self._root}/{name}"
         await self._make(client, target.rpartition("/")[0])
-        aside = f"{self._root}/{_TEMPORARY}/{secrets.token_hex(12)}"
+        aside = f"{self._root}/{_TEMPORARY}/{os.urandom(12).hex()}"
         try:
             async with client.open(aside, "xb") as file:
                 for piece in _pieces(parts):
@@ -164,7 +164,7 @@ class SftpStore:
 
     async def _sweep(self, client: SFTPClient) -> None:
         """Removes what dead writers left behind, by the time of the server, which a fresh file tells."""
-        now = f"{self._root}/{_TEMPORARY}/{secrets.token_hex(12)}"
+        now = f"{self._root}/{_TEMPORARY}/{os.urandom(12).hex()}"
         async with client.open(now, "xb"):
             pass
         fresh = int((await client.stat(now)).mtime or 0)
