@@ -33,7 +33,7 @@ from .frames import TARGET, compress
 from .pack import CAPACITY, OpenPack
 from .seal import Sealer
 
-REGION = 16 << 20
+REGION = 8 << 20
 """Bytes of a lent buffer."""
 _REGIONS = 3
 _WORKERS = max(2, min(8, os.cpu_count() or 2))
@@ -41,8 +41,7 @@ _WORKERS = max(2, min(8, os.cpu_count() or 2))
 
 def pages(size: int) -> mmap.mmap:
     """Memory of its own: page-aligned, so that a store can write it without copying it first, and in huge
-    pages
-    where the kernel has them."""
+    pages where the kernel has them."""
     memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     with contextlib.suppress(OSError):  # a kernel without huge pages
         memory.madvise(mmap.MADV_HUGEPAGE)
