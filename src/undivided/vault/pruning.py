@@ -19,7 +19,6 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
@@ -173,25 +172,23 @@ class Pruning:
         return stored
 
     def _compact(self) -> None:
-        """The steps that are not segments already are stored, and read back to prove them."""
+        """The steps that are not segments already are stored, and proved."""
         for timeline, steps in self._plan.steps.items():
-            names: dict[int, str] = {}
-            for step in steps:
-                names[step.sequence] = step.changes[0].chain.segment
-                if step.merges:
-                    block = composed(segments_of(self._histories, timeline, step)).encode(timeline)
-                    names[step.sequence] = self._session.store_timeline(block)
-                    self._doomed["timeline"].update(change.chain.segment for change in step.changes)
-            crashpoint("prune.compacted")
-            old = partial(segments_of, self._histories, timeline)
-            prove(timeline, steps, old, partial(self._stored, timeline, names))
-            self._steps[timeline] = list(names.items())
+            self._steps[timeline] = [
+                (s.sequence, self._merged(timeline, s) if s.merges else s.changes[0].chain.segment)
+                for s in steps
+            ]
         crashpoint("prune.proved")
 
-    def _stored(self, timeline: str, names: Mapping[int, str], step: Step) -> Segment:
-        """A step as readers will see it."""
-        chain = Chain(step.sequence, segment=names[step.sequence], base=step.sequence + 1)
-        return self._histories.segment(timeline, chain, "")
+    def _merged(self, timeline: str, step: Step) -> str:
+        """One segment for several; its name."""
+        old = segments_of(self._histories, timeline, step)
+        name = self._session.store_timeline(composed(old).encode(timeline))
+        crashpoint("prune.compacted")
+        as_readers_see_it = Chain(step.sequence, segment=name, base=step.sequence + 1)
+        prove(timeline, step.sequence, old, self._histories.segment(timeline, as_readers_see_it, ""))
+        self._doomed["timeline"].update(change.chain.segment for change in step.changes)
+        return name
 
     def _rewrite_index(self, stored: Sequence[StoredPack]) -> None:
         """The whole index without what is doomed. Segments that have nothing of it stay the objects they
