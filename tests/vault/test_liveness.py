@@ -116,3 +116,13 @@ def test_the_emptiest_packs_are_repacked_first_and_no_more_than_the_budget_is_co
     assert found.worth_repacking(0.5, 39) == ["d"]
     assert found.worth_repacking(0.5, 0) == []
     assert found.worth_repacking(0.0, 1000) == []
+
+
+def test_small_packs_are_put_together_once_they_are_many_and_after_the_emptiest() -> None:
+    none = np.zeros(0, np.bool_)
+    size = np.array([100, 10, 5, 20, 100])
+    found = Occupancy(none, none, list("abcde"), size, size, np.array([100, 10, 5, 20, 30]))
+    assert found.worth_repacking(0.5, 1000, small=50, many=3) == ["e", "c", "b", "d"]
+    assert found.worth_repacking(0.5, 44, small=50, many=3) == ["e", "c"]
+    assert found.worth_repacking(0.5, 1000, small=20, many=2) == ["e", "c", "b"]
+    assert found.worth_repacking(0.5, 1000, small=50, many=4) == ["e"]

@@ -212,6 +212,7 @@ class Maintenance:
                     session_age=chance.choice([0, 60, 3600, 86400]),
                     grace=chance.choice([0, 0, 3600, 86400]),
                     threshold=chance.choice([0.3, 0.8, 1.0]),
+                    many=chance.choice([2, 4, 64]),
                 )
                 execute(vault, plan, now=now)
                 self.world.prunes += 1

@@ -231,3 +231,21 @@ def test_a_prune_reads_the_log_from_the_one_before(store: MemoryStore, vault: Va
     numbers = {int(name[4:]) for name in asked if name.startswith("log/")}
     assert len([n for n in numbers if n < 40]) <= 20  # the kept points' own entries, and no announcements
     assert contents(vault, head.number) == {b"a": b"q"}
+
+
+def test_small_packs_that_nobody_gave_up_are_put_together_once_they_are_many(
+    store: MemoryStore, vault: Vault
+) -> None:
+    files: dict[bytes, bytes] = {}
+    made = []
+    for i in range(6):
+        new = {b"upload%d" % i: os.urandom(5000)}
+        files |= new
+        made.append((protect(vault, f"p{i}", new).number, dict(files)))
+    assert not plan_prune(vault, grace=0, many=7).moved
+    execute(vault, plan_prune(vault, grace=0, many=6))
+    assert len([name for name in store.objects if name.startswith("packs/")]) == 1
+    for number, state in made:
+        assert contents(vault, number) == state
+    assert vault.verify(read_data=True).damaged == []
+    assert not plan_prune(vault, grace=0, many=6).moved

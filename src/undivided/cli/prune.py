@@ -157,4 +157,5 @@ def _outcome(plan: PrunePlan, dry_run: bool) -> Iterator[str]:
     if waiting:
         yield f"  {size(waiting)} given up by earlier prunes wait for their time"
     if plan.moved:
-        yield f"  {plural(len(plan.moved), 'pack')} with little left in them {would}put together anew"
+        moved = plural(len(plan.moved), "pack")
+        yield f"  {moved}, small or with little left in them, {would}put together anew"

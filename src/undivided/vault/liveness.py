@@ -44,12 +44,16 @@ class Occupancy:
         """The packs in which nothing is alive."""
         return [self.packs[i] for i in np.flatnonzero(self.live == 0).tolist()]
 
-    def worth_repacking(self, below: float, budget: int) -> list[str]:
-        """Packs whose live fraction is below `below`, the cheapest per byte freed first, as long as at most
-        `budget` live bytes are to be copied."""
+    def worth_repacking(self, below: float, budget: int, small: int = 0, many: int = 1) -> list[str]:
+        """Packs that are better put together anew, as long as at most `budget` live bytes are to be copied:
+        those whose live fraction is below `below`, the cheapest per byte freed first; then the small ones,
+        of less than `small` bytes, if there are `many`: fewer would soon be moved again."""
         fraction = self.live / np.maximum(self.filled, 1)
-        chosen = np.flatnonzero((self.live > 0) & (fraction < below))
-        chosen = chosen[np.argsort(fraction[chosen], kind="stable")]
+        sparse = np.flatnonzero((self.live > 0) & (fraction < below))
+        sparse = sparse[np.argsort(fraction[sparse], kind="stable")]
+        crowd = np.flatnonzero((self.live > 0) & (fraction >= below) & (self.size < small))
+        crowd = crowd[np.argsort(self.size[crowd], kind="stable")] if len(crowd) >= many else crowd[:0]
+        chosen = np.concatenate([sparse, crowd])
         chosen = chosen[np.cumsum(self.live[chosen]) <= budget]
         return [self.packs[i] for i in chosen.tolist()]
 

@@ -3,7 +3,7 @@
     roots     points that are kept, newest states            roots.py
       │ their timelines, with fewer steps                     compaction.py
     what of the packs these refer to                          liveness.py
-      │ packs with nothing needed are dead, those with little are moved together
+      │ packs with nothing needed are dead, those with little and many small ones are moved together
     leavings  objects that nothing leads to                   leavings.py
 
 The plan is a value: it changes nothing, and is what `--dry-run` prints. Carrying it out (pruning.py) is one
@@ -43,6 +43,10 @@ if TYPE_CHECKING:
 DAY = 86400.0
 BUDGET = 4 << 30
 THRESHOLD = 0.5
+SMALL = packs.CAPACITY // 4
+"""Bytes of a pack below which it is one of those that frequent points leave behind."""
+MANY = 64
+"""So many small packs are put together: then nothing moves more than a few times in its life."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,7 @@ class PrunePlan:
 
     forgotten: ids of points; dropped: timelines that no point is left of; compacted: how many states of
     timelines that go; steps: each timeline's history as it is kept. dead: packs (hex → size) that hold
-    nothing that is needed; moved: packs whose few needed frames move (hex → bytes of those). leavings:
+    nothing that is needed; moved: packs whose needed frames move (hex → bytes of those). leavings:
     everything else that goes or waits to. freed: bytes that this prune dooms, less what moves; swept: bytes
     doomed before that are deleted now.
     """
@@ -94,10 +98,12 @@ def plan_prune(
     grace: float = DAY,
     budget: int = BUDGET,
     threshold: float = THRESHOLD,
+    many: int = MANY,
 ) -> PrunePlan:
     """forget: ids of points; unknown ones and those forgotten before do no harm. session_age: a session that
     was silent for more seconds is taken for dead. grace: so many seconds a reader may go on with what was
-    doomed. Packs of which less than `threshold` is needed are moved, `budget` bytes at the most.
+    doomed. Packs of which less than `threshold` is needed are moved, and small ones if there are `many`;
+    `budget` bytes at the most.
 
     Raises DamageError when a listing lacks what the log commits to, or a history cannot be read: nothing must
     be given up then. UsageError, WrongKeyError: as for reading.
@@ -134,7 +140,8 @@ def plan_prune(
     _refuse_missing({n: s for n, s in sizes.items() if n not in links.doomed | links.bad}, objects["packs"])
     dead = {n: sizes[n] for n in found.dead() if n not in links.doomed}
     live = dict(zip(found.packs, found.live.tolist(), strict=True))
-    moved = {n: live[n] for n in found.worth_repacking(threshold, budget) if n not in links.bad}
+    worth = found.worth_repacking(threshold, budget, SMALL, many)
+    moved = {n: live[n] for n in worth if n not in links.bad}
     needed = {
         "packs": sizes.keys() - links.doomed,
         "index": links.segments,
