@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from undivided.model.errors import DamageError
-from undivided.testing.stores import LostAnswer, Rival
+from undivided.testing.stores import LostAnswer, Rival, Slow
 from undivided.vault.entry import name_of
 from undivided.vault.stores.base import StoreError
 from undivided.vault.stores.memory import MemoryStore
@@ -131,3 +131,36 @@ def test_a_chain_put_together_from_two_is_refused(store: MemoryStore, vault: Vau
     store.objects[name_of(2)] = second
     with pytest.raises(DamageError, match="does not follow"):
         list(Vault.open(store, keys=vault.keys, head=Head()).log())
+
+
+def test_a_distant_log_is_read_ahead_and_is_the_same(store: MemoryStore, vault: Vault) -> None:
+    begun = vault.head
+    for i in range(100):
+        vault.append("note", {"i": i})
+    distant = Slow(store, 0.001)
+    late = Vault.open(distant, keys=vault.keys, head=begun)
+    assert late.head == vault.head
+    assert distant.most > 6
+    newcomer = Vault.open(distant, keys=vault.keys)
+    assert [e.body["i"] for e in newcomer.log()] == list(range(100))
+    assert [e.body["i"] for e in newcomer.log(after=97)] == [97, 98, 99]
+    newcomer.append("note", {"i": 100})
+    assert [e.body["i"] for e in late.log(after=99)] == [99, 100]
+
+
+def test_what_is_missing_in_a_distant_log_stops_only_who_asks_for_it(
+    store: MemoryStore, vault: Vault
+) -> None:
+    for i in range(50):
+        vault.append("note", {"i": i})
+    del store.objects[name_of(20)]
+    log = Vault.open(Slow(store, 0), keys=vault.keys)._log
+    assert log.entry(21).body == {"i": 20}
+    assert log.entry(19).body == {"i": 18}
+    with pytest.raises(DamageError, match="20 is missing"):
+        log.entry(20)
+    read = []
+    with pytest.raises(DamageError, match="20 is missing"):
+        for entry in log.entries():
+            read.append(entry.number)
+    assert read == list(range(1, 20))

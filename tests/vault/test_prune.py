@@ -8,7 +8,7 @@ import time
 import pytest
 
 from undivided.model.errors import DamageError, UsageError
-from undivided.testing.stores import Wrapper
+from undivided.testing.stores import Slow, Wrapper
 from undivided.testing.vaults import TIMELINE, contents, protect, segment
 from undivided.vault.errors import FencedError, OvertakenError
 from undivided.vault.prune import plan_prune
@@ -249,3 +249,16 @@ def test_small_packs_that_nobody_gave_up_are_put_together_once_they_are_many(
         assert contents(vault, number) == state
     assert vault.verify(read_data=True).damaged == []
     assert not plan_prune(vault, grace=0, many=6).moved
+
+
+def test_a_distant_vault_is_pruned_like_a_near_one(store: MemoryStore, vault: Vault) -> None:
+    for i in range(30):
+        last = protect(vault, f"p{i}", {b"same": os.urandom(2000), b"upload%d" % i: os.urandom(1000)})
+    before = contents(vault, last.number)
+    distant = Slow(store, 0.001)
+    far = Vault.open(distant, passphrase=lambda: "correct horse")
+    execute(far, plan_prune(far, [f"p{i}" for i in range(29) if i % 5], grace=0, threshold=1.0, many=4))
+    assert distant.most > 6
+    assert len([name for name in store.objects if name.startswith("packs/")]) == 1
+    assert contents(far, last.number) == before
+    assert far.verify(read_data=True).damaged == []

@@ -113,34 +113,44 @@ class Flaky(Wrapper):
 
 
 class Slow(Wrapper):
-    """Answers `delay` seconds late, as a distant server does."""
+    """Answers `delay` seconds late, as a distant server does. most: so many requests were under way at
+    once."""
 
     def __init__(self, beneath: Store, delay: float, parallel: int = 6) -> None:
         super().__init__(beneath)
-        self.parallel = parallel
-        self._delay = delay
+        self.parallel, self.most = parallel, 0
+        self._delay, self._waiting = delay, 0
+        self._lock = threading.Lock()
 
     def create(self, name: str, parts: Sequence[Buffer]) -> None:
-        time.sleep(self._delay)
+        self._wait()
         super().create(name, parts)
 
     def read(self, name: str, start: int = 0, length: int | None = None) -> bytes:
-        time.sleep(self._delay)
+        self._wait()
         return super().read(name, start, length)
 
     def size(self, name: str) -> int:
-        time.sleep(self._delay)
+        self._wait()
         return super().size(name)
 
     def list(self, prefix: str = "") -> Iterator[tuple[str, int]]:
         for count, found in enumerate(super().list(prefix)):
             if count % 1000 == 0:
-                time.sleep(self._delay)
+                self._wait()
             yield found
 
     def delete(self, name: str) -> None:
-        time.sleep(self._delay)
+        self._wait()
         super().delete(name)
+
+    def _wait(self) -> None:
+        with self._lock:
+            self._waiting += 1
+            self.most = max(self.most, self._waiting)
+        time.sleep(self._delay)
+        with self._lock:
+            self._waiting -= 1
 
 
 class Rival(Wrapper):

@@ -22,11 +22,11 @@ from .contents import ContentKeys
 from .entry import name_of
 from .index import Index
 from .losses import Losses
-from .parallel import in_order
+from .parallel import THREADS, in_order
 from .report import Damage, Report
 from .seal import damaged
 from .sealed import SealedObject, digest_of
-from .stores.base import MissingError, Store, StoreError
+from .stores.base import MissingError, Store, StoreError, requests
 from .survey import History, Mark, Step, Survey
 from .timeline import Segment, chained
 
@@ -88,7 +88,7 @@ class Blame:
             except StoreError as error:
                 return error
 
-        return in_order(read, steps, ahead=4)
+        return in_order(read, steps, threads=max(THREADS, requests(self._store)), ahead=4)
 
     def _lost_entry(self, number: int) -> Damage:
         return self._report.add(name_of(number), "it is missing")

@@ -17,7 +17,8 @@ lead to the same states, whatever the state before; so the proof costs what has 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Sequence
+import itertools
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,9 +80,14 @@ def steps_of(changes: Sequence[Change], kept: Collection[int]) -> list[Step]:
     return steps
 
 
-def segments_of(histories: Histories, timeline: str, step: Step) -> list[Segment]:
-    """What the step's changes added, read from the vault."""
-    return [histories.segment(timeline, change.chain, change.before) for change in step.changes]
+def segments_of(
+    histories: Histories, timeline: str, steps: Sequence[Step]
+) -> Iterator[tuple[Step, list[Segment]]]:
+    """Each step with what its changes added, read from the vault."""
+    pairs = [(change.chain, change.before) for step in steps for change in step.changes]
+    segments = histories.some(timeline, pairs)
+    for step in steps:
+        yield step, list(itertools.islice(segments, len(step.changes)))
 
 
 def composed(segments: Sequence[Segment]) -> Segment:

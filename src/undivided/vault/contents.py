@@ -7,7 +7,7 @@ must work where no passphrase is.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from . import timeline as timelines
 from .entry import LogEntry
@@ -15,9 +15,10 @@ from .frames import PURPOSE as FRAME
 from .keys import CONTENT_KEY, PrivateKeys, WriterKeys, number_of, unseal
 from .links import Chain, history_of
 from .log import Log
+from .parallel import in_order
 from .seal import Opener, damaged
 from .sealed import SealedObject, digest_of
-from .stores.base import MissingError, Store
+from .stores.base import MissingError, Store, requests
 from .timeline import Segment, chained
 
 Unlock = Callable[[], PrivateKeys]
@@ -73,20 +74,29 @@ class Histories:
         return [(entry, segment) for entry, _, segment in self.each(timeline, until)]
 
     def each(self, timeline: str, until: int | None = None) -> Iterator[tuple[LogEntry, Chain, Segment]]:
-        """The same one by one, so that no more than one is in memory."""
-        digest = ""
-        for entry, chain in history_of(self._log, timeline, until):
-            yield entry, chain, self.segment(timeline, chain, digest)
-            digest = chain.digest
+        """The same one by one, so that only few are in memory."""
+        history = history_of(self._log, timeline, until)
+        befores = ["", *(chain.digest for _, chain in history)]
+        pairs = [(chain, before) for (_, chain), before in zip(history, befores, strict=False)]
+        for (entry, chain), segment in zip(history, self.some(timeline, pairs), strict=True):
+            yield entry, chain, segment
+
+    def some(self, timeline: str, pairs: Sequence[tuple[Chain, str]]) -> Iterator[Segment]:
+        """Those of them that these pairs name, one by one: (chain, the timeline's digest before it)."""
+        stored = in_order(self._stored, (chain for chain, _ in pairs), threads=requests(self._store))
+        for (chain, before), data in zip(pairs, stored, strict=True):
+            yield self.opened(timeline, chain, before, data)
 
     def segment(self, timeline: str, chain: Chain, previous: str) -> Segment:
-        """One of them, from the store. previous: the timeline's digest before it."""
+        """One of them. previous: the timeline's digest before it."""
+        return self.opened(timeline, chain, previous, self._stored(chain))
+
+    def _stored(self, chain: Chain) -> bytes:
         what = timelines.name_of(chain.segment)
         try:
-            data = self._store.read(what)
+            return self._store.read(what)
         except MissingError as error:
             raise damaged(what, "it is missing") from error
-        return self.opened(timeline, chain, previous, data)
 
     def opened(self, timeline: str, chain: Chain, previous: str, data: bytes) -> Segment:
         """The segment in `data`, which must continue the timeline as the log says."""

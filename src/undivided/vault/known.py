@@ -17,9 +17,10 @@ from .index import Index
 from .keys import WriterKeys
 from .links import index_entries
 from .log import Log
+from .parallel import in_order
 from .seal import damaged
 from .sealed import digest_of
-from .stores.base import MissingError, Store
+from .stores.base import MissingError, Store, parallel
 
 _READERS = max(2, min(4, os.cpu_count() or 2))
 """Each holds a segment twice while it opens it."""
@@ -84,13 +85,8 @@ def known_index(
 
 def read_index_segments(store: Store, keys: WriterKeys, names: Sequence[str]) -> Iterator[indexes.Segment]:
     """In order, a few at a time side by side. Raises DamageError as for one."""
-    if len(names) < 2:
-        yield from (read_index_segment(store, keys, name) for name in names)
-        return
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(min(_READERS, len(names))) as pool:
-        yield from pool.map(lambda name: read_index_segment(store, keys, name), names)
+    at_once = _READERS if parallel(store) > 1 else 1
+    yield from in_order(lambda name: read_index_segment(store, keys, name), names, threads=at_once)
 
 
 def read_index_segment(store: Store, keys: WriterKeys, name: str) -> indexes.Segment:

@@ -24,8 +24,9 @@ from . import pack as packs
 from . import timeline as timelines
 from .links import prune_entries
 from .log import Log
+from .parallel import in_order
 from .roster import Roster
-from .stores.base import MissingError, Store
+from .stores.base import MissingError, Store, requests
 
 NAMES = {"packs": packs.name_of, "index": indexes.name_of, "timeline": timelines.name_of}
 """By kind, from a digest (hex) to the object's name."""
@@ -105,8 +106,9 @@ def sweep(store: Store, doomed: Mapping[str, Mapping[str, int]]) -> int:
     """Deletes objects, by kind with their sizes. Returns the bytes; what is gone already does no harm."""
     deleted = 0
     for kind, objects in doomed.items():
-        for digest, size in objects.items():
-            store.delete(NAMES[kind](digest))
+        names = map(NAMES[kind], objects)
+        deletions = in_order(store.delete, names, threads=requests(store))
+        for size, _ in zip(objects.values(), deletions, strict=True):
             deleted += size
             crashpoint("prune.deleting")
     return deleted

@@ -26,6 +26,7 @@ A client remembers the head that it saw. A log that no longer contains it was ro
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import threading
 import time
@@ -37,8 +38,9 @@ from .authority import Authority, Signed, with_signature
 from .entry import PURPOSE, Head, LogEntry, decode_entry, encode_entry, name_of
 from .epochs import KIND as EPOCH
 from .keys import WriterKeys
+from .parallel import in_order
 from .seal import Sealer
-from .stores.base import ExistsError, MissingError, Store, StoreError
+from .stores.base import ExistsError, MissingError, Store, StoreError, requests
 
 Make = Callable[[LogEntry | None], tuple[Any, Mapping[str, Any]]]
 """From the last entry to the body and the links (other than data) of the one after it."""
@@ -64,7 +66,8 @@ class Log:
 
     def __init__(self, store: Store, keys: WriterKeys, known: Head | None, now: Clock = time.time_ns) -> None:
         self._store, self._keys, self.now = store, keys, now
-        self._lock = threading.RLock()
+        self._at_once = requests(store)
+        self._lock, self._remembering = threading.RLock(), threading.Lock()
         self._recent: dict[int, LogEntry] = {}
         self.last: LogEntry | None = None
         if known is None:
@@ -81,13 +84,19 @@ class Log:
     def refresh(self) -> None:
         """Reads what others have appended since, checking the chain."""
         with self._lock:
-            while True:
-                self._check_keys()
-                try:
-                    data = self._store.read(name_of(self.head.number + 1))
-                except MissingError:
-                    return
-                self._advance(decode_entry(self._keys, self.head.number + 1, data))
+            wave = 1
+            while self._advanced(wave):
+                wave = min(2 * wave, self._at_once)
+
+    def _advanced(self, most: int) -> bool:
+        """Reads the next entries, so many at most. False: they end here."""
+        first = self.head.number + 1
+        for data in in_order(self._data, range(first, first + most), threads=self._at_once):
+            self._check_keys()
+            if data is None:
+                return False
+            self._advance(decode_entry(self._keys, self.head.number + 1, data))
+        return True
 
     def _check_keys(self) -> None:
         """Raises WrongKeyError when the keys were rotated: what ours append now, nobody would accept."""
@@ -104,16 +113,41 @@ class Log:
         """One entry, authenticated. Raises DamageError when it is missing."""
         known = self._recent.get(number)
         if known is None:
+            self._fetch_before(number)
+            known = self._one(number)
+        return known
+
+    def _fetch_before(self, number: int) -> None:
+        """Whoever follows the links goes back, mostly in short steps: from a distant store the entries just
+        before come along. What is wrong with one of them is told to who asks for it."""
+        near = [n for n in range(max(1, number - self._at_once + 1), number) if n not in self._recent]
+
+        def fetch(number: int) -> None:
+            with contextlib.suppress(DamageError, StoreError):
+                self._one(number)
+
+        for _ in in_order(fetch, [number, *near] if near else [], threads=self._at_once):
+            pass
+
+    def _one(self, number: int) -> LogEntry:
+        known = self._recent.get(number)
+        if known is None:
             known = self.read(number)
             self._remember(known)
         return known
 
+    def _data(self, number: int) -> bytes | None:
+        try:
+            return self._store.read(name_of(number))
+        except MissingError:
+            return None
+
     def read(self, number: int) -> LogEntry:
         """The same, from the store in any case."""
-        try:
-            return decode_entry(self._keys, number, self._store.read(name_of(number)))
-        except MissingError as error:
-            raise _gone(number) from error
+        data = self._data(number)
+        if data is None:
+            raise _gone(number)
+        return decode_entry(self._keys, number, data)
 
     def entries(self, after: int = 0, *, refresh: bool = True) -> Iterator[LogEntry]:
         """All entries after `after` up to the head, in order; their chain is checked. refresh: up to where
@@ -122,10 +156,9 @@ class Log:
             self.refresh()
         end = self.head
         previous = self.entry(after).digest if after else ""
-        for number in range(after + 1, end.number + 1):
-            entry = self.entry(number)
+        for entry in in_order(self._one, range(after + 1, end.number + 1), threads=self._at_once):
             if entry.previous != previous:
-                raise _broken(number)
+                raise _broken(entry.number)
             previous = entry.digest
             yield entry
 
@@ -188,7 +221,7 @@ class Log:
         self.last = entry
 
     def _remember(self, entry: LogEntry) -> None:
-        with self._lock:
+        with self._remembering:  # not the lock: who holds that may wait for threads that read
             if len(self._recent) >= 4096:
                 self._recent.clear()
             self._recent[entry.number] = entry

@@ -1,4 +1,5 @@
-"""Work on many things at once, a few at a time, results in order: reading ahead, decoding on every core."""
+"""Work on many things at once, a few at a time, results in order: reading ahead of a distant store, decoding
+on every core."""
 
 from __future__ import annotations
 
@@ -6,8 +7,10 @@ import itertools
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -15,21 +18,25 @@ R = TypeVar("R")
 THREADS = max(2, min(8, os.cpu_count() or 2))
 
 
-def in_order(work: Callable[[T], R], items: Iterable[T], *, ahead: int = 1) -> Iterator[R]:
-    """work(item) of each, on a thread per core. At most `ahead` results wait per thread, so memory is bounded
-    however many items there are; those begun when the iterator is closed are finished, no more are begun.
-    What `work` raises is raised here."""
+def in_order(
+    work: Callable[[T], R], items: Iterable[T], *, threads: int = THREADS, ahead: int = 1
+) -> Iterator[R]:
+    """work(item) of each, on so many threads; one thread is the caller's own. At most `ahead` results wait
+    per thread, so memory is bounded however many items there are; those begun when the iterator is closed are
+    finished, no more are begun. What `work` raises is raised here."""
     rest = iter(items)
-    begun = list(itertools.islice(rest, 2))
+    begun = list(itertools.islice(rest, 2)) if threads > 1 else []
     if len(begun) < 2:  # not worth a thread
-        yield from map(work, begun)
+        yield from map(work, itertools.chain(begun, rest))
         return
+    from concurrent.futures import ThreadPoolExecutor
+
     waiting: deque[Future[R]] = deque()
-    with ThreadPoolExecutor(THREADS, thread_name_prefix="undivided-verify") as pool:
+    with ThreadPoolExecutor(threads, thread_name_prefix="undivided-ahead") as pool:
         try:
             for item in itertools.chain(begun, rest):
                 waiting.append(pool.submit(work, item))
-                if len(waiting) > THREADS * ahead:
+                if len(waiting) > threads * ahead:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()

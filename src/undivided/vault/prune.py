@@ -183,8 +183,8 @@ def plan_prune(
 def _references(histories: Histories, steps: Mapping[str, Sequence[Step]]) -> Iterator[Array]:
     """The chunk ids of everything that is kept, a column at a time."""
     for timeline, own in steps.items():
-        for step in own:
-            content = composed(segments_of(histories, timeline, step)).puts.content
+        for _, segments in segments_of(histories, timeline, own):
+            content = composed(segments).puts.content
             yield content.blob[: content.offsets[-1]]
 
 

@@ -174,15 +174,15 @@ class Pruning:
     def _compact(self) -> None:
         """The steps that are not segments already are stored, and proved."""
         for timeline, steps in self._plan.steps.items():
-            self._steps[timeline] = [
-                (s.sequence, self._merged(timeline, s) if s.merges else s.changes[0].chain.segment)
-                for s in steps
-            ]
+            names = {step.sequence: step.changes[0].chain.segment for step in steps}
+            merging = [step for step in steps if step.merges]
+            for step, old in segments_of(self._histories, timeline, merging):
+                names[step.sequence] = self._merged(timeline, step, old)
+            self._steps[timeline] = list(names.items())
         crashpoint("prune.proved")
 
-    def _merged(self, timeline: str, step: Step) -> str:
+    def _merged(self, timeline: str, step: Step, old: Sequence[Segment]) -> str:
         """One segment for several; its name."""
-        old = segments_of(self._histories, timeline, step)
         name = self._session.store_timeline(composed(old).encode(timeline))
         crashpoint("prune.compacted")
         as_readers_see_it = Chain(step.sequence, segment=name, base=step.sequence + 1)

@@ -22,10 +22,11 @@ from ..model.errors import DamageError
 from . import pack as packs
 from .index import Index
 from .pack import OpenPack, seal_footer
+from .parallel import in_order
 from .seal import TAG_BYTES, Sealer, damaged
 from .sealed import digest_of
 from .segment import MOST_SESSIONS, Segment, StoredPack
-from .stores.base import Store, StoreError
+from .stores.base import Store, StoreError, parallel
 
 
 class Repacking:
@@ -69,15 +70,18 @@ class Repacking:
         rows = np.flatnonzero(wanted[segment.frame])
         rows = rows[np.lexsort((segment.place[rows], segment.frame[rows]))]
         frame_of_row = segment.frame[rows]
-        for name, end, count in zip(names, ends.tolist(), segment.frames.tolist(), strict=True):
+        counts = segment.frames.tolist()
+        ours = [
+            (name, end, count)
+            for name, end, count in zip(names, ends.tolist(), counts, strict=True)
+            if wanted[end - count : end].any() and name not in self.left
+        ]
+        stored_packs = in_order(self._read, (name for name, _, _ in ours), threads=parallel(self._store))
+        for (name, end, count), data in zip(ours, stored_packs, strict=True):
+            if isinstance(data, DamageError):
+                self.left[name] = data
+                continue
             frames = np.flatnonzero(wanted[end - count : end])
-            if not len(frames) or name in self.left:
-                continue
-            try:
-                data = self._read(name)
-            except DamageError as error:
-                self.left[name] = error
-                continue
             offsets = np.cumsum(segment.stored[end - count : end], dtype=np.int64)
             for frame in frames.tolist():
                 at = end - count + frame
@@ -88,14 +92,15 @@ class Repacking:
                 self._copy(segment, at, own, data[int(offsets[frame]) - stored : int(offsets[frame])])
             self._copied.append(name)
 
-    def _read(self, name: str) -> memoryview:
+    def _read(self, name: str) -> memoryview | DamageError:
+        """The pack, or what is wrong with it."""
         what = packs.name_of(name)
         try:
             data = self._store.read(what)
         except StoreError as error:
-            raise damaged(what, f"it cannot be read ({error.cause})") from error
+            return damaged(what, f"it cannot be read ({error.cause})")
         if digest_of(data) != name:
-            raise damaged(what, "its SHA-256 is not its name")
+            return damaged(what, "its SHA-256 is not its name")
         return memoryview(data)
 
     def _fits(self, stored: int) -> bool:

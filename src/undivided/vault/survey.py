@@ -14,12 +14,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from ..model.errors import DamageError
+from ..model.errors import DamageError, UndividedError
 from . import index as indexes
 from . import pack as packs
 from .entry import Head, LogEntry, decode_entry, name_of
 from .keys import WriterKeys
-from .stores.base import Store, StoreError
+from .parallel import in_order
+from .stores.base import Store, StoreError, requests
 
 _FOLDER = "log/"
 
@@ -107,11 +108,17 @@ def _read(store: Store, keys: WriterKeys, number: int) -> LogEntry:
 
 def _read_all(store: Store, keys: WriterKeys, found: Survey) -> None:
     previous: str | None = ""
-    for number in range(1, found.head.number + 1):
+    numbers = range(1, found.head.number + 1)
+
+    def read(number: int) -> LogEntry | UndividedError:
         try:
-            entry = _read(store, keys, number)
+            return _read(store, keys, number)
         except (DamageError, StoreError) as error:
-            found.unreadable.append((name_of(number), error.cause))
+            return error
+
+    for number, entry in zip(numbers, in_order(read, numbers, threads=requests(store)), strict=True):
+        if isinstance(entry, UndividedError):
+            found.unreadable.append((name_of(number), entry.cause))
             previous = None
             continue
         if previous is not None and entry.previous != previous:

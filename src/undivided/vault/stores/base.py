@@ -78,6 +78,12 @@ def parallel(store: Store) -> int:
     return int(getattr(store, "parallel", 2))
 
 
+def requests(store: Store) -> int:
+    """How many small requests at once hide the way to it: one where there is none."""
+    at_once = parallel(store)
+    return 4 * at_once if at_once > 2 else 1
+
+
 def uncached(store: Store) -> Store:
     """The store that answers from the place itself (`uncached`): who checks what is stored must ask it, not a
     copy kept here."""
