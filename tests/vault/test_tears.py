@@ -99,3 +99,24 @@ def test_a_point_from_before_the_first_segment_of_a_torn_timeline_stays(vault: V
     prune(vault, "p2")
     assert contents(vault, first.number) == {}
     assert vault.verify(read_data=True).damaged == []
+
+
+def test_a_history_that_a_prune_could_read_and_that_is_torn_again_is_noted_again(
+    store: MemoryStore, vault: Vault
+) -> None:
+    entries = [protect(vault, f"p{i}", {b"f%d" % i: b"%d" % i * 1000}) for i in range(1, 5)]
+    lost = name_of(entries[2].links["chains"][TIMELINE]["segment"])
+    data = bytes(store.read(lost))
+    vault.store.delete(lost)
+    found_torn(vault)
+    assert vault.condemn([], [TIMELINE]) is None
+    store.create(lost, [data])
+    prune(vault, "p1")
+    vault.store.delete(lost)
+    protect(vault, "p5", {b"f5": b"5"}, timeline=NEW)
+    found_torn(vault)
+    with pytest.raises(DamageError, match="are lost: p3, p4"):
+        plan_prune(vault)
+    prune(vault, "p3", "p4")
+    assert contents(vault, entries[1].number) == {b"f1": b"1" * 1000, b"f2": b"2" * 1000}
+    assert vault.verify(read_data=True).damaged == []

@@ -140,11 +140,7 @@ def _condemn(vault: Vault, report: Report) -> list[str]:
     if not report.packs and not report.timelines:
         return []
     try:
-        known = {name for entry in vault.log() if entry.kind == "damage" for name in entry.body["packs"]}
-        fresh = [name for name in report.packs if name not in known]
-        torn = [name for name in report.timelines if name not in vault.torn()]
-        if fresh or torn:
-            vault.condemn(fresh, torn)
+        vault.condemn(report.packs, report.timelines)
     except UndividedError as error:
         return [f"What is damaged could not be recorded in the vault: {error.cause}."]
     return ["The next protection stores anew what is damaged and still there."]

@@ -12,16 +12,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .entry import LogEntry
+from .known import index_links
 from .links import index_entries
 from .log import Log
 
 DAMAGE, REPAIR = "damage", "repair"
 
 
-def condemn(log: Log, packs: Sequence[str], timelines: Sequence[str] = ()) -> LogEntry:
-    """packs: hex digests; timelines: ids."""
-    body = {"packs": list(packs), "timelines": list(timelines)}
-    return log.append(DAMAGE, lambda _: (body, {"bad": list(packs)}))
+def condemn(log: Log, packs: Sequence[str], timelines: Sequence[str] = ()) -> LogEntry | None:
+    """Says so of those of which it is not said already; None when there are none. packs: hex digests;
+    timelines: ids. What a prune left could be read by then, whatever was said of it before."""
+    pruned = int(log.last.links["pruned"]) if log.last else 0
+    bad, lost = index_links(log).bad, torn(log, pruned)
+    packs = [name for name in packs if name not in bad]
+    timelines = [timeline for timeline in timelines if timeline not in lost]
+    if not packs and not timelines:
+        return None
+    body = {"packs": packs, "timelines": timelines}
+    return log.append(DAMAGE, lambda _: (body, {"bad": packs}))
 
 
 def wounded(log: Log, since: int) -> bool:

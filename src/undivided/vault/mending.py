@@ -24,7 +24,7 @@ from ..model.entries import Layout
 from ..model.errors import DamageError
 from . import pack as packs
 from .authority import Authority
-from .condemned import DAMAGE, REPAIR, condemn, torn
+from .condemned import REPAIR, condemn
 from .config import CONFIG
 from .contents import ContentKeys
 from .index import Index
@@ -124,12 +124,9 @@ class Mending:
 
     def _condemn(self, plan: RepairPlan, log: Log, lost: list[Remedy]) -> None:
         """Says so of what was not said yet, before anything of it goes."""
-        known = {name for entry in log.entries() if entry.kind == DAMAGE for name in entry.body["packs"]}
-        fresh = [digest_in(r.object) for r in lost if r.object.startswith("packs/")]
-        fresh = [name for name in fresh if name not in known]
+        packs = [digest_in(r.object) for r in lost if r.object.startswith("packs/")]
         timelines = plan.timelines if any(r.object.startswith("timeline/") for r in lost) else ()
-        if fresh or set(timelines) - torn(log):
-            condemn(log, fresh, timelines)
+        condemn(log, packs, timelines)
 
     def _salvage(self, log: Log, remedies: list[Remedy]) -> None:
         """Chunks that can still be read, stored anew under the ids that they have."""

@@ -177,9 +177,9 @@ class Vault:
 
         return last_proven(self._log)
 
-    def condemn(self, packs: Sequence[str], timelines: Sequence[str] = ()) -> LogEntry:
+    def condemn(self, packs: Sequence[str], timelines: Sequence[str] = ()) -> LogEntry | None:
         """Records that these (Report.packs and .timelines) are damaged, so that the next protection stores
-        anew what it still has: see condemned.py."""
+        anew what it still has: see condemned.py. None when all of it is known."""
         return condemned.condemn(self._log, packs, timelines)
 
     def wounded(self, since: int = 0) -> bool:
