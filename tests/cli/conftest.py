@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from undivided.testing.program import Program, change, describe
+from undivided.testing.program import Program, change, open_shop
 
 
 @pytest.fixture
@@ -16,10 +16,7 @@ def program(tmp_path: Path) -> Program:
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Program:
     """A small service of two kinds, protected twice, with a change in between."""
     made = Program(tmp_path_factory.mktemp("scene"))
-    describe(made.home)
-    made("init")
-    made("service", "apply", "shop.yaml")
-    made("protect", "shop")
+    open_shop(made, 1)
     change(made.home)
     made("protect", "shop")
     return made

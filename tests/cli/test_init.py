@@ -2,7 +2,7 @@ import os
 import shutil
 import stat
 
-from undivided.testing.program import PASSPHRASE, describe
+from undivided.testing.program import PASSPHRASE, open_shop
 
 
 def test_init_makes_configuration_keys_and_vault_for_nobody_else(program):
@@ -105,10 +105,7 @@ def test_the_passphrase_is_nowhere_on_disk(program):
 
 
 def test_what_the_readme_in_a_vault_says_works_on_a_machine_that_knows_nothing(program):
-    describe(program.home)
-    program("init")
-    program("service", "apply", "shop.yaml")
-    program("protect", "shop")
+    open_shop(program, 1)
     vault = program.home / "found"
     shutil.move(program.config / "vault", vault)
     shutil.rmtree(program.config)

@@ -8,15 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from undivided.testing.program import PASSPHRASE, Program, describe
+from undivided.testing.program import PASSPHRASE, Program, describe, open_shop
 
 
 @pytest.fixture
 def shop(program: Program) -> Program:
-    describe(program.home)
-    program("init")
-    program("service", "apply", "shop.yaml")
-    program("protect", "shop")
+    open_shop(program, 1)
     return program
 
 

@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-from undivided.testing.program import Program, describe
-
-
-def protected(program: Program, times: int) -> list[str]:
-    describe(program.home)
-    program("init")
-    program("service", "apply", "shop.yaml")
-    return [program("protect", "shop")["point"] for _ in range(times)]
+from undivided.testing.program import Program, open_shop
 
 
 def pinned(program: Program) -> list[str]:
@@ -17,7 +10,7 @@ def pinned(program: Program) -> list[str]:
 
 
 def test_a_pinned_point_is_shown_as_such_until_it_is_unpinned(program):
-    first, second = protected(program, 2)
+    first, second = open_shop(program, 2)
     assert pinned(program) == []
     assert program("pin", "shop", first) == {
         "service": "shop",
@@ -35,7 +28,7 @@ def test_a_pinned_point_is_shown_as_such_until_it_is_unpinned(program):
 
 
 def test_pinning_needs_no_passphrase_and_unpinning_does(program):
-    (point,) = protected(program, 1)
+    (point,) = open_shop(program, 1)
     program("pin", "shop", point, UNDIVIDED_PASSPHRASE="")
     assert "UNDIVIDED_PASSPHRASE" in program.fails("unpin", "shop", point, code=2, UNDIVIDED_PASSPHRASE="")
     program.fails("unpin", "shop", point, code=12, UNDIVIDED_PASSPHRASE="wrong")
@@ -43,7 +36,7 @@ def test_pinning_needs_no_passphrase_and_unpinning_does(program):
 
 
 def test_what_is_no_point_is_not_pinned(program):
-    protected(program, 1)
+    open_shop(program, 1)
     assert "HINT:" in program.fails("pin", "shop", "nothing", code=2)
     assert "HINT:" in program.fails("pin", "nowhere", "latest", code=2)
     assert "HINT:" in program.fails("pin", "shop", code=2)

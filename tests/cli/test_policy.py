@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from undivided.testing.program import Program, describe
+from undivided.testing.program import Program, describe, open_shop
 
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Program:
     made = Program(tmp_path_factory.mktemp("scene"))
-    file = describe(made.home)
-    file.write_text(file.read_text() + "policy: {mark: 1m, keep: {last: 2, daily: 1}}\n")
-    made("init")
-    made("service", "apply", "shop.yaml")
-    for _ in range(4):
-        made("protect", "shop")
+    open_shop(made, 4, policy="{mark: 1m, keep: {last: 2, daily: 1}}")
     return made
 
 

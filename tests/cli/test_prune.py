@@ -10,7 +10,7 @@ import pytest
 
 from undivided.cli.prune import Despite
 from undivided.policy.suspicion import REASONS
-from undivided.testing.program import Program, describe
+from undivided.testing.program import Program, open_shop
 
 
 def order(home: Path, number: int) -> None:
@@ -20,10 +20,7 @@ def order(home: Path, number: int) -> None:
 @pytest.fixture
 def shop(program: Program) -> Program:
     """Five points, one order more in each; the rules keep the last two and the first of the day."""
-    file = describe(program.home)
-    file.write_text(file.read_text() + "policy: {keep: {last: 2, yearly: 1}}\n")
-    program("init")
-    program("service", "apply", "shop.yaml")
+    open_shop(program, policy="{keep: {last: 2, yearly: 1}}")
     for number in range(11, 16):
         order(program.home, number)
         program("protect", "shop")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from undivided.testing.program import Program, change, describe
+from undivided.testing.program import Program, change, open_shop
 
 
 def orders(path: Path) -> list[str]:
@@ -27,9 +27,7 @@ def ids(shop: Program) -> list[str]:
 
 @pytest.fixture
 def shop(program: Program) -> Program:
-    describe(program.home)
-    program("init")
-    program("service", "apply", "shop.yaml")
+    open_shop(program)
     return program
 
 

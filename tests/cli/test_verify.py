@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from undivided.testing.program import Program, describe
+from undivided.testing.program import Program, open_shop
 
 
 def test_points_are_decoded_and_the_age_of_the_proof_is_told(program: Program) -> None:
-    describe(program.home)
-    program("init")
-    program("service", "apply", "shop.yaml")
-    point = program("protect", "shop")["point"]
+    (point,) = open_shop(program, 1)
     assert program("status")["verified"] is None
     decoded = program("verify", "--points", "latest", "--points", "3", "--for", "10m")
     assert decoded["points_decoded"] == [point]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from undivided.model.times import SECOND
-from undivided.testing.program import Program, describe
+from undivided.testing.program import Program, open_shop
 from undivided.vault.keys import WriterKeys
 from undivided.vault.log import Log
 from undivided.vault.stores.directory import DirectoryStore
@@ -20,12 +20,7 @@ YEAR = 365 * 86400 * SECOND
 def shop(tmp_path: Path) -> Program:
     """Four points, of which the rules would let two go."""
     made = Program(tmp_path)
-    file = describe(made.home)
-    file.write_text(file.read_text() + "policy: {keep: {last: 2}}\n")
-    made("init")
-    made("service", "apply", "shop.yaml")
-    for _ in range(4):
-        made("protect", "shop")
+    open_shop(made, 4, policy="{keep: {last: 2}}")
     return made
 
 
@@ -65,10 +60,7 @@ def test_a_clock_jumped_ahead_by_years_and_was_set_right_nothing_is_destroyed(sh
 def test_years_passed_at_once_nothing_is_destroyed(tmp_path):
     """The log was written years ago, by this clock: either it jumped, or nobody came for years."""
     made = Program(tmp_path)
-    file = describe(made.home)
-    file.write_text(file.read_text() + "policy: {keep: {within: 1d}}\n")
-    made("init")
-    made("service", "apply", "shop.yaml")
+    open_shop(made, policy="{keep: {within: 1d}}")
     entry_by_a_clock_that_is(made, -5 * YEAR)
     made("protect", "shop")
     made("protect", "shop")

@@ -13,7 +13,7 @@ from undivided.model.columns import Ragged
 from undivided.model.entries import Entries
 from undivided.model.point import RecoveryPoint
 from undivided.model.times import SECOND
-from undivided.testing.program import Program, describe
+from undivided.testing.program import Program, open_shop
 from undivided.vault.keys import WriterKeys
 from undivided.vault.stores.directory import DirectoryStore
 from undivided.vault.vault import Segment, Vault
@@ -30,12 +30,7 @@ CLAIMS = {
 @pytest.fixture
 def shop(program: Program) -> Program:
     """Four good points; the last three and the first of the year are kept."""
-    file = describe(program.home)
-    file.write_text(file.read_text() + "policy: {keep: {last: 3, yearly: 2}}\n")
-    program("init")
-    program("service", "apply", "shop.yaml")
-    for _ in range(4):
-        program("protect", "shop")
+    open_shop(program, 4, policy="{keep: {last: 3, yearly: 2}}")
     return program
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from undivided.model.crashpoints import KEYS, SAVE
-from undivided.testing.program import Program, describe
+from undivided.testing.program import Program, describe, open_shop
 
 SIGKILLED = -9
 ADD, REMOVE, ROTATE = KEYS[:3], KEYS[3:6], KEYS[6:]
@@ -17,10 +17,7 @@ ADD, REMOVE, ROTATE = KEYS[:3], KEYS[3:6], KEYS[6:]
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Program:
     program = Program(tmp_path_factory.mktemp("shop"))
-    describe(program.home)
-    program("init")
-    program("service", "apply", "shop.yaml")
-    program("protect", "shop")
+    open_shop(program, 1)
     return program
 
 

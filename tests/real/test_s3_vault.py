@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from undivided.testing.program import Program, change, describe
+from undivided.testing.program import Program, change, describe, open_shop
 from undivided.testing.s3 import ACCESS_KEY, SECRET_KEY, Nanio, SeaweedFS
 
 _count = itertools.count()
@@ -77,10 +77,7 @@ def test_the_keys_of_the_bucket_are_nowhere_on_disk_and_in_no_answer(program: Pr
 def test_what_the_cache_held_is_fetched_again_when_it_is_damaged_or_gone(
     program: Program, address: str
 ) -> None:
-    describe(program.home)
-    program("init", "--vault", address)
-    program("service", "apply", "shop.yaml")
-    program("protect", "shop")
+    open_shop(program, 1, vault=address)
     cache = program.config / "state" / "cache"
     copies = [path for path in cache.rglob("*") if path.is_file()]
     assert copies

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import socket
+import os
 
 MACHINE = "machine"
 """Key of a component's state at a point: the machine it was protected on."""
@@ -17,4 +17,4 @@ def this_machine() -> str:
             name = file.read().strip()
     except (OSError, UnicodeDecodeError):
         name = ""
-    return hashlib.sha256(b"undivided machine " + (name or socket.gethostname()).encode()).hexdigest()[:16]
+    return hashlib.sha256(b"undivided machine " + (name or os.uname().nodename).encode()).hexdigest()[:16]

@@ -81,6 +81,17 @@ def describe(home: Path) -> Path:
     return file
 
 
+def open_shop(program: Program, points: int = 0, *, vault: object = "", policy: str = "") -> list[str]:
+    """The shop described and applied, and so many points taken; their ids. vault: where it lies if not in
+    the configuration. policy: the service's, as YAML."""
+    file = describe(program.home)
+    if policy:
+        file.write_text(file.read_text() + f"policy: {policy}\n")
+    program("init", *(["--vault", vault] if vault else []))
+    program("service", "apply", "shop.yaml")
+    return [program("protect", "shop")["point"] for _ in range(points)]
+
+
 def change(home: Path) -> None:
     (home / "site" / "orders" / "2.txt").unlink()
     (home / "site" / "orders" / "3.txt").write_text("three lamps\n")

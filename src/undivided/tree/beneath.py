@@ -38,6 +38,9 @@ class _How(ctypes.Structure):
     _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
 
 
+_HOW_BYTES = ctypes.sizeof(_How)
+
+
 @lru_cache(maxsize=64)
 def _how(flags: int, mode: int) -> tuple[_How, int]:
     """One structure per kind of call; the kernel only reads it, so threads share it."""
@@ -60,7 +63,7 @@ class Beneath:
         flags |= os.O_CLOEXEC
         if self.has_openat2:
             _, address = _how(flags, mode)
-            fd = _syscall(_SYS_OPENAT2, self.fd, path, address, ctypes.sizeof(_How))
+            fd = _syscall(_SYS_OPENAT2, self.fd, path, address, _HOW_BYTES)
             if fd >= 0:
                 return int(fd)
             code = ctypes.get_errno()
@@ -98,7 +101,7 @@ class Beneath:
     def _works(self) -> bool:
         """Tells a sandbox that forbids the call from a file that may not be opened."""
         _, address = _how(HERE, 0)
-        fd = _syscall(_SYS_OPENAT2, self.fd, ROOT, address, ctypes.sizeof(_How))
+        fd = _syscall(_SYS_OPENAT2, self.fd, ROOT, address, _HOW_BYTES)
         if fd >= 0:
             os.close(fd)
         return bool(fd >= 0)
