@@ -1,4 +1,4 @@
-"""Reading every stored byte: what was looked at longest ago first, on every core, until time is up.
+"""Reading every stored byte: what was looked at longest ago first, several packs at once, until time is up.
 
 A large vault is not read in a night. So each run begins where the proof is oldest, and says every minute in
 the log what it has seen (verified.py): a run that is killed or out of time is simply gone on with.
@@ -24,13 +24,21 @@ EVERY = 60.0
 
 
 class Scrub:
-    """One run over the packs of a vault. packs: u1[n,32]. recorded: whether the log can be
-    appended to. now: UTC ns."""
+    """One run over the packs of a vault. packs: u1[n,32]; at_once: so many are looked at side by side.
+    recorded: whether the log can be appended to. now: UTC ns."""
 
     def __init__(
-        self, log: Log, packs: Array, report: Report, *, recorded: bool, now: Callable[[], int]
+        self,
+        log: Log,
+        packs: Array,
+        report: Report,
+        *,
+        at_once: int,
+        recorded: bool,
+        now: Callable[[], int],
     ) -> None:
         self._log, self._packs, self._report, self._now = log, packs, report, now
+        self._at_once = at_once
         self._recorded = recorded
         known = ages(log, packs, now())
         self._times, self._points = known.packs, known.points
@@ -66,7 +74,8 @@ class Scrub:
                 begun += 1
                 yield self._packs[number].tobytes().hex()
 
-        for number, found in zip(numbers.tolist(), in_order(inspect, names()), strict=False):
+        looked = in_order(inspect, names(), threads=self._at_once)
+        for number, found in zip(numbers.tolist(), looked, strict=False):
             self._report.read += 1
             self._report.bytes += found.bytes
             self._times[number] = self._now()

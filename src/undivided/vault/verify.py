@@ -32,11 +32,12 @@ from .keys import WriterKeys
 from .known import IndexLinks, index_links, read_index_segment
 from .log import Log
 from .losses import Losses
+from .parallel import THREADS
 from .reader import Reader
 from .report import Damage, Report, Scope
 from .sampling import Sampling
 from .scrub import Scrub
-from .stores.base import Store, StoreError
+from .stores.base import Store, StoreError, parallel
 from .survey import Survey, survey
 
 Progress = Callable[[int, int], None]
@@ -155,7 +156,8 @@ class Verification:
         there = found >= 0
         deep = scope.read_data or bool(scope.points or scope.sample)
         recorded = scope.recorded and deep and not read.junk
-        scrub = Scrub(self._log, names, self._report, recorded=recorded, now=self._now)
+        at_once = max(THREADS, parallel(self._store))
+        scrub = Scrub(self._log, names, self._report, at_once=at_once, recorded=recorded, now=self._now)
         contents = self._contents if self._report.unlocked else None
         inspect = Inspector(self._store, self._keys, contents, self._index).inspect
         suspect = among(names, linked.bad) | (found != sizes)
