@@ -38,13 +38,13 @@ def test_an_error_is_raised_in_the_place_of_its_result(threads: int) -> None:
 
 def test_a_slow_taker_has_only_few_results_waiting() -> None:
     begun: list[int] = []
-    results = in_order(begun.append, range(1000), threads=3, ahead=2)
+    results = in_order(begun.append, range(1000), threads=3)
     for _ in range(10):
         next(results)
     time.sleep(0.05)
-    assert len(begun) <= 10 + 3 * 2 + 1
+    assert len(begun) <= 10 + 3 + 1
     results.close()  # type: ignore[attr-defined]
-    assert len(begun) <= 10 + 3 * 2 + 1
+    assert len(begun) <= 10 + 3 + 1
 
 
 def test_one_thread_is_the_callers_own() -> None:

@@ -88,7 +88,7 @@ class Blame:
             except StoreError as error:
                 return error
 
-        return in_order(read, steps, threads=max(THREADS, requests(self._store)), ahead=4)
+        return in_order(read, steps, threads=max(THREADS, requests(self._store)))
 
     def _lost_entry(self, number: int) -> Damage:
         return self._report.add(name_of(number), "it is missing")

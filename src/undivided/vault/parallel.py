@@ -18,10 +18,8 @@ R = TypeVar("R")
 THREADS = max(2, min(8, os.cpu_count() or 2))
 
 
-def in_order(
-    work: Callable[[T], R], items: Iterable[T], *, threads: int = THREADS, ahead: int = 1
-) -> Iterator[R]:
-    """work(item) of each, on so many threads; one thread is the caller's own. At most `ahead` results wait
+def in_order(work: Callable[[T], R], items: Iterable[T], *, threads: int = THREADS) -> Iterator[R]:
+    """work(item) of each, on so many threads; one thread is the caller's own. No more than one result waits
     per thread, so memory is bounded however many items there are; those begun when the iterator is closed are
     finished, no more are begun. What `work` raises is raised here."""
     rest = iter(items)
@@ -36,7 +34,7 @@ def in_order(
         try:
             for item in itertools.chain(begun, rest):
                 waiting.append(pool.submit(work, item))
-                if len(waiting) > threads * ahead:
+                if len(waiting) > threads:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
