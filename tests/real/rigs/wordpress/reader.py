@@ -51,20 +51,22 @@ def broken_promises(site: WordPress, promised: list[Promise]) -> list[str]:
 
 
 def broken_references(site: WordPress) -> list[str]:
-    """Whatever is there has its cause: posts their media, attachments their files, Redis its posts."""
+    """Whatever is there has its cause: posts their media, attachments their files, and what Redis knows the
+    row after which it was written. (The post of that row may still be a draft: it is published last.)"""
     wp = xmlrpc.client.ServerProxy(f"{site.url}/xmlrpc.php").wp
     posts: Any = wp.getPosts(0, "editor", site.password, {**EVERYTHING, "post_type": "post"})
     broken = []
-    hashes: dict[str, str] = {}
     for post in posts:
         for url, sha256 in MEDIA.findall(post["post_content"]):
-            hashes[post["post_id"]] = sha256
             broken += media_trouble(site, post["post_id"], url, sha256)
     for item in wp.getMediaLibrary(0, "editor", site.password, EVERYTHING):
         broken += media_trouble(site, f"attachment {item['attachment_id']}", item["link"], None)
+    with site.mariadb.connect("wordpress") as connection, connection.cursor() as sql:
+        sql.execute("SELECT post_id, meta_value FROM wp_postmeta WHERE meta_key = 'media_sha256'")
+        hashes = {str(post_id): sha256 for post_id, sha256 in sql.fetchall()}
     for post_id, sha256 in site.redis.connect().hgetall("media").items():
         if hashes.get(post_id) != sha256:
-            broken.append(f"Redis knows media of post {post_id}, which is not there")
+            broken.append(f"Redis knows media of post {post_id}, and the database does not")
     return broken
 
 
