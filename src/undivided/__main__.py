@@ -19,12 +19,12 @@ def program() -> NoReturn:
     Whatever a command keeps it has flushed and closed itself. So the interpreter is not taken apart, object
     by object: that takes several times as long as committing a point.
     """
-    code = main()
     try:
+        code = main()
         sys.stdout.flush()
         sys.stderr.flush()
-    except OSError:
-        code = code or 1
+    except OSError:  # nobody takes our output; of a command, `main` has said so
+        code = 1
     os._exit(code)
 
 

@@ -119,3 +119,24 @@ def test_joining_a_vault_with_a_wrong_passphrase_leaves_it_to_be_joined_later(
     told(other, "init", "--vault", kiosk.vault, code=12, UNDIVIDED_PASSPHRASE="not " + PASSPHRASE)
     other("init", "--vault", kiosk.vault)
     assert len(other("points")["points"]) == 1
+
+
+@pytest.mark.parametrize("words", [["points"], ["points", "--json"], ["--help"]])
+def test_output_to_a_full_disk(kiosk: Kiosk, words: list[str]) -> None:
+    program = Program(kiosk.home)
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "undivided", *words],
+            env=program.environment,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+        )
+    assert (done.returncode, done.stderr.splitlines()) == (
+        1,
+        [
+            "undivided: the output cannot be written: no space left on device",
+            "HINT: Free some space where it goes, or send it elsewhere.",
+        ],
+    )

@@ -7,6 +7,7 @@ mistake.
 
 from __future__ import annotations
 
+import errno
 import gc
 import io
 import os
@@ -17,6 +18,7 @@ from collections.abc import Sequence
 from ..model.errors import UndividedError
 
 INTERRUPTED = 130
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _RARELY = 100_000  # a run is short, and looking for cycles every 700 objects takes a tenth of it
 
 
@@ -39,6 +41,8 @@ def run(arguments: Sequence[str]) -> int:
         # The reader of our output went away; a second failure while Python flushes at exit would be noise.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        return _no_room(error) if error.errno in _FULL else _bug(error, json)
     except Exception as error:  # noqa: BLE001 - the last line of defence: whatever got here is a bug of ours
         return _bug(error, json)
 
@@ -80,6 +84,14 @@ def _told(error: UndividedError, json: bool) -> int:
         write_json(error_record(error))
     sys.stderr.write(f"undivided: {error}\n")
     return error.exit_code
+
+
+def _no_room(error: OSError) -> int:
+    """Where we keep things, a full disk is met and told by who writes there. So it is our output's, and JSON
+    would not get through either."""
+    sys.stderr.write(f"undivided: the output cannot be written: {(error.strerror or str(error)).lower()}\n")
+    sys.stderr.write("HINT: Free some space where it goes, or send it elsewhere.\n")
+    return 1
 
 
 def _bug(error: Exception, json: bool) -> int:
