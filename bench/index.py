@@ -21,15 +21,15 @@ import numpy as np
 
 from undivided.model.columns import Array, Ragged
 from undivided.model.entries import Entries, Entry
-from undivided.vault.contents import ContentKeys, Histories
-from undivided.vault.keys import WriterKeys
-from undivided.vault.known import known_index
-from undivided.vault.liveness import occupancy
-from undivided.vault.seal import Sealer
-from undivided.vault.sealed import digest_of
-from undivided.vault.segment import PURPOSE, StoredPack, name_of, segments_of
+from undivided.vault.crypto.aead import Sealer
+from undivided.vault.crypto.envelope import digest_of
+from undivided.vault.crypto.keys import WriterKeys
+from undivided.vault.format.index_segment import PURPOSE, StoredPack, name_of, segments_of
+from undivided.vault.format.pack_header import Table
+from undivided.vault.index.load import known_index
+from undivided.vault.prune.reachability import occupancy
+from undivided.vault.read.histories import ContentKeys, Histories
 from undivided.vault.stores.directory import DirectoryStore
-from undivided.vault.table import Table
 from undivided.vault.vault import Segment, Vault
 
 CHUNKS, REFERENCES = 10_000_000, 30_000_000

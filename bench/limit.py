@@ -22,7 +22,7 @@ import blake3
 import pyfastcdc
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from undivided.vault.frames import compress
+from undivided.vault.format.frames import compress
 
 BUFFER = 16 << 20
 

@@ -9,7 +9,7 @@ import pytest
 
 from undivided.testing.s3 import SeaweedFS
 from undivided.testing.sftp import PROGRAM, SshServer
-from undivided.vault import recipients
+from undivided.vault.crypto import recipients
 from undivided.vault.stores.memory import MemoryStore
 from undivided.vault.vault import Vault
 

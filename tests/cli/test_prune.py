@@ -9,7 +9,7 @@ from typing import get_args
 import pytest
 
 from undivided.cli.prune import Despite
-from undivided.policy.suspicion import REASONS
+from undivided.policy.anomalies import REASONS
 from undivided.testing.program import Program, open_shop
 
 

@@ -1,4 +1,4 @@
-"""Every snapshotter, on a real filesystem of its kind, keeps the promises of tree/snapshotter.py."""
+"""Every snapshotter, on a real filesystem of its kind, keeps the promises of snapshotters/base.py."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from undivided.model.errors import SourceError
+from undivided.snapshotters.base import Snapshotter
 from undivided.snapshotters.btrfs import BtrfsSnapshotter
 from undivided.snapshotters.plain import PlainSnapshotter
 from undivided.snapshotters.reflink import ReflinkSnapshotter
 from undivided.snapshotters.registry import snapshotter_for
 from undivided.testing.filesystems import loop_filesystem
 from undivided.testing.trees import describe_tree, make_tree
-from undivided.tree.snapshotter import Snapshotter
 
 KINDS = {"btrfs": BtrfsSnapshotter, "xfs": ReflinkSnapshotter, "ext4": PlainSnapshotter}
 

@@ -16,8 +16,8 @@ import pytest
 
 from undivided.drivers.mariadb.binlog import number
 from undivided.drivers.mariadb.client import Login, pymysql
-from undivided.drivers.mariadb.facts import Facts
 from undivided.drivers.mariadb.image import _Writer
+from undivided.drivers.mariadb.server_facts import Facts
 from undivided.drivers.mariadb.xbstream import Piece, pieces
 from undivided.model.entries import Kind
 from undivided.model.errors import SourceError, UndividedError

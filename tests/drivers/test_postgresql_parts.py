@@ -7,11 +7,11 @@ import sys
 import pytest
 
 from undivided.drivers.postgresql.configuration import overrides
-from undivided.drivers.postgresql.hold import ended_between, with_standby
 from undivided.drivers.postgresql.image import read_label
 from undivided.drivers.postgresql.server import lsn, lsn_text, psycopg2
 from undivided.drivers.postgresql.session import restore_point_name
 from undivided.drivers.postgresql.slot import slot_name
+from undivided.drivers.postgresql.sync_hold import ended_between, with_standby
 from undivided.drivers.postgresql.wal import segment_name
 from undivided.model.errors import UndividedError
 from undivided.model.service import Component

@@ -12,7 +12,7 @@ import pytest
 from undivided.model.errors import DamageError
 from undivided.testing.flips import HARMLESS, PASSPHRASE, SmallVault
 from undivided.testing.vaults import contents
-from undivided.vault import recipients
+from undivided.vault.crypto import recipients
 from undivided.vault.vault import Vault
 
 FLIPS = 1_000_000

@@ -9,8 +9,8 @@ import pytest
 
 from undivided.model.times import SECOND
 from undivided.testing.program import Program, open_shop
-from undivided.vault.keys import WriterKeys
-from undivided.vault.log import Log
+from undivided.vault.crypto.keys import WriterKeys
+from undivided.vault.log.log import Log
 from undivided.vault.stores.directory import DirectoryStore
 
 YEAR = 365 * 86400 * SECOND

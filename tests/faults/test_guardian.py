@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from undivided.capture.guard import Guardian
+from undivided.capture.watchdog_client import Guardian
 from undivided.model.errors import SourceError
 from undivided.testing.filesystems import loop_filesystem
 from undivided.testing.sessions import Counter
@@ -28,7 +28,7 @@ def counter(tmp_path: Path) -> Iterator[Counter]:
 def holder(body: str, *args: object) -> subprocess.Popen[str]:
     """A process that holds something: runs `body` with a guardian `guard`, then says "held"."""
     script = (
-        "import os, signal, sys, time\nfrom undivided.capture.guard import Guardian\nguard = Guardian()\n"
+        "import os, signal, sys, time\nfrom undivided.capture.watchdog_client import Guardian\nguard = Guardian()\n"
     )
     script += textwrap.dedent(body) + "\nprint('held', flush=True)\ntime.sleep(600)\n"
     command = [sys.executable, "-c", script, *map(str, args)]
@@ -134,7 +134,7 @@ def test_the_guardian_works_while_the_filesystem_of_its_own_program_is_frozen(tm
         )
         script = f"import sys\nsys.path.insert(0, {str(root)!r})\n"
         process = subprocess.Popen(
-            [sys.executable, "-c", script + "import os, time\nfrom undivided.capture.guard import Guardian\n"
+            [sys.executable, "-c", script + "import os, time\nfrom undivided.capture.watchdog_client import Guardian\n"
              "guard = Guardian()\n" + FREEZE + "print('held', flush=True)\ntime.sleep(600)", str(root)],
             stdout=subprocess.PIPE, text=True, cwd=root,
         )  # fmt: skip

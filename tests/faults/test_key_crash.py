@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from undivided.model.crashpoints import KEYS, SAVE
+from undivided.host.crashpoints import KEYS, SAVE
 from undivided.testing.program import Program, describe, open_shop
 
 SIGKILLED = -9

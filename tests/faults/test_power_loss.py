@@ -18,8 +18,8 @@ from undivided.model.errors import NoVaultError
 from undivided.testing.disk import LoggedDisk, logged_disk, mounted
 from undivided.testing.kiosk import Kiosk
 from undivided.testing.vaults import contents, protect
-from undivided.vault.prune import plan_prune
-from undivided.vault.pruning import execute
+from undivided.vault.prune.execute import execute
+from undivided.vault.prune.plan import plan_prune
 from undivided.vault.stores.directory import DirectoryStore
 from undivided.vault.vault import Vault
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from undivided.model.crashpoints import PROTECT
+from undivided.host.crashpoints import PROTECT
 from undivided.testing.kiosk import Kiosk
 
 SIGKILLED = -9

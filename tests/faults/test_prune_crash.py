@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from undivided.model.crashpoints import PRUNE
+from undivided.host.crashpoints import PRUNE
 from undivided.testing.vaults import contents, protect
-from undivided.vault import recipients
-from undivided.vault.prune import plan_prune
-from undivided.vault.pruning import execute
+from undivided.vault.crypto import recipients
+from undivided.vault.prune.execute import execute
+from undivided.vault.prune.plan import plan_prune
 from undivided.vault.stores.directory import DirectoryStore
 from undivided.vault.vault import Vault
 
@@ -21,8 +21,8 @@ PASSPHRASE = "correct horse"
 LARGE = 1_200_000
 SCRIPT = """
 import sys
-from undivided.vault.prune import plan_prune
-from undivided.vault.pruning import execute
+from undivided.vault.prune.plan import plan_prune
+from undivided.vault.prune.execute import execute
 from undivided.vault.stores.directory import DirectoryStore
 from undivided.vault.vault import Vault
 

@@ -10,9 +10,9 @@ import pytest
 
 from undivided.testing.filesystems import loop_filesystem
 from undivided.testing.vaults import contents, protect
-from undivided.vault import recipients
-from undivided.vault.prune import plan_prune
-from undivided.vault.pruning import execute
+from undivided.vault.crypto import recipients
+from undivided.vault.prune.execute import execute
+from undivided.vault.prune.plan import plan_prune
 from undivided.vault.stores.base import FullError
 from undivided.vault.stores.directory import DirectoryStore
 from undivided.vault.vault import Vault

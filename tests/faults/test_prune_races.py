@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 
 from undivided.capture.protect import protect
-from undivided.model.parse import parse_service
+from undivided.config.service_file import parse_service
 from undivided.testing.stores import Rival
 from undivided.testing.vaults import TIMELINE, contents
 from undivided.testing.vaults import protect as point
-from undivided.vault import recipients
-from undivided.vault.errors import OvertakenError
-from undivided.vault.prune import plan_prune
-from undivided.vault.pruning import execute
+from undivided.vault.crypto import recipients
+from undivided.vault.log.errors import OvertakenError
+from undivided.vault.prune.execute import execute
+from undivided.vault.prune.plan import plan_prune
 from undivided.vault.stores.directory import DirectoryStore
 from undivided.vault.vault import Vault
 
@@ -28,8 +28,8 @@ DAYS_NS = 86400 * 10**9
 SLEEPER = """
 import os, signal, sys
 from undivided.testing.vaults import segment
-from undivided.vault.errors import FencedError
-from undivided.vault.keys import WriterKeys
+from undivided.vault.log.errors import FencedError
+from undivided.vault.crypto.keys import WriterKeys
 from undivided.vault.stores.directory import DirectoryStore
 from undivided.vault.vault import Vault
 

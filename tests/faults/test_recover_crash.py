@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from undivided.model.crashpoints import RECOVER
+from undivided.host.crashpoints import RECOVER
 from undivided.model.point import RecoveryPoint
 from undivided.recovery.execute import execute
 from undivided.recovery.plan import make_plan

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from undivided.model.crashpoints import REPAIR
+from undivided.host.crashpoints import REPAIR
 from undivided.testing.kiosk import Kiosk
 
 SIGKILLED = -9

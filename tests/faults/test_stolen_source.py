@@ -18,17 +18,20 @@ from undivided.model.columns import Ragged, decode
 from undivided.model.errors import DamageError, UsageError, WrongKeyError
 from undivided.testing.stores import Wrapper
 from undivided.testing.vaults import TIMELINE, contents, protect
-from undivided.vault import epochs, frames, recipients, timeline
-from undivided.vault.authority import Authority, Signed
-from undivided.vault.contents import ContentKeys
-from undivided.vault.entry import PURPOSE as LOG
-from undivided.vault.entry import decode_entry, encode_entry, name_of
-from undivided.vault.keyfile import decode_key, encode_key
-from undivided.vault.keys import CONTENT_KEY, WriterKeys, unseal
-from undivided.vault.pack import open_footer
-from undivided.vault.seal import Opener, Sealer
-from undivided.vault.sealed import SealedObject
-from undivided.vault.segment import Segment
+from undivided.vault.crypto import key_epochs as epochs
+from undivided.vault.crypto import recipients
+from undivided.vault.crypto.aead import Opener, Sealer
+from undivided.vault.crypto.envelope import SealedObject
+from undivided.vault.crypto.key_file import decode_key, encode_key
+from undivided.vault.crypto.keys import CONTENT_KEY, WriterKeys, unseal
+from undivided.vault.crypto.signing import Authority, Signed
+from undivided.vault.format import frames
+from undivided.vault.format import timeline_segment as timeline
+from undivided.vault.format.index_segment import Segment
+from undivided.vault.format.log_entry import PURPOSE as LOG
+from undivided.vault.format.log_entry import decode_entry, encode_entry, name_of
+from undivided.vault.format.pack import open_footer
+from undivided.vault.read.histories import ContentKeys
 from undivided.vault.stores.memory import MemoryStore
 from undivided.vault.vault import Vault
 

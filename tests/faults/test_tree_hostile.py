@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from undivided.host.rooted import Beneath
 from undivided.model.entries import Entries, Entry, Kind
 from undivided.model.errors import DamageError, UndividedError
-from undivided.tree.beneath import Beneath
 from undivided.tree.write import TreeWriter, write_tree
 
 IMAGES = {

@@ -11,10 +11,10 @@ import pytest
 from undivided.model.errors import DamageError, UndividedError
 from undivided.testing.stores import CutShort
 from undivided.testing.vaults import contents, contents_one_by_one, protect
-from undivided.vault.entry import Head, encode_entry, name_of
-from undivided.vault.links import index_entries
-from undivided.vault.pack import TRAILER
-from undivided.vault.seal import Sealer
+from undivided.vault.crypto.aead import Sealer
+from undivided.vault.format.log_entry import Head, encode_entry, name_of
+from undivided.vault.format.pack import TRAILER
+from undivided.vault.log.heads import index_entries
 from undivided.vault.stores.memory import MemoryStore
 from undivided.vault.vault import Vault
 

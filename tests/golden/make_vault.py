@@ -17,14 +17,14 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from undivided.model.columns import Ragged
 from undivided.model.entries import Entries, Entry, Kind, Layout
 from undivided.testing.vaults import pieces
-from undivided.vault import recipients
-from undivided.vault.divide import cutter
-from undivided.vault.keyfile import encode_key
-from undivided.vault.prune import plan_prune
-from undivided.vault.pruning import execute
-from undivided.vault.seal import derive
+from undivided.vault.crypto import recipients
+from undivided.vault.crypto.aead import derive
+from undivided.vault.crypto.key_file import encode_key
+from undivided.vault.prune.execute import execute
+from undivided.vault.prune.plan import plan_prune
 from undivided.vault.stores.directory import DirectoryStore
 from undivided.vault.vault import LogEntry, Segment, Vault
+from undivided.vault.write.chunker import cutter
 
 HERE = Path(__file__).parent
 PASSPHRASE = "golden passphrase: ½"

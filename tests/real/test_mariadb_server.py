@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from undivided.drivers.mariadb import MariaDBDriver
-from undivided.drivers.mariadb.running import serving
+from undivided.drivers.mariadb.processes import serving
 from undivided.model.entries import Entry, Kind
 from undivided.model.errors import DamageError, SourceError, UndividedError
 from undivided.testing.capturing import capture

@@ -163,7 +163,7 @@ def test_the_guardian_lets_commits_go_when_the_holder_is_killed(server: TestServ
 
 _HOLDER = """
 import sys, time
-from undivided.capture.guard import Guardian
+from undivided.capture.watchdog_client import Guardian
 from undivided.drivers.postgresql import PostgreSQLDriver
 from undivided.model.service import Component
 from undivided.testing.memory import MemorySink

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from undivided.drivers.machine import MACHINE, this_machine
+from undivided.host.machine_id import MACHINE, this_machine
 from undivided.model.errors import UsageError
 from undivided.model.point import Coherence, ComponentPoint, Position
 from undivided.model.service import Component

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from undivided.host.detach import detached
 from undivided.model.errors import UndividedError, UsageError
 from undivided.model.point import RecoveryPoint
-from undivided.recovery.detached import detached
 from undivided.recovery.mount import mount
 from undivided.testing.history import History
 
@@ -78,9 +78,9 @@ def mounted(
 
 
 def _serve(history: History, point: RecoveryPoint, at: Path, ready: Callable[[], None]) -> None:
-    from undivided.recovery.browse import PointTree
     from undivided.recovery.mount import serve
-    from undivided.recovery.source import VaultSource
+    from undivided.recovery.point_tree import PointTree
+    from undivided.recovery.vault_source import VaultSource
 
     reader = history.vault.reader()
     sources = {name: VaultSource(reader, part) for name, part in point.components.items()}

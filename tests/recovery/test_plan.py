@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
+from undivided.config.service_file import parse_definition
 from undivided.model.errors import UsageError
-from undivided.model.parse import parse_definition
 from undivided.model.point import Coherence, ComponentPoint, Position, RecoveryPoint
 from undivided.model.service import Service
-from undivided.recovery.places import endpoints
 from undivided.recovery.plan import Action, Mode, Plan, make_plan
 from undivided.recovery.staging import First, Record, Staging
+from undivided.recovery.targets import endpoints
 
 POINT = "20260101T000000-aaaaaa"
 

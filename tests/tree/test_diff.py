@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from undivided.host.rooted import Beneath
 from undivided.model.columns import Ragged
-from undivided.tree.beneath import Beneath
 from undivided.tree.diff import TICK_NS, coarse_clock_ns, difference, locate
-from undivided.tree.memory import recall_walk, remember_walk
 from undivided.tree.walk import Walk, walk
+from undivided.tree.walk_cache import recall_walk, remember_walk
 
 
 def look(root: Path) -> Walk:

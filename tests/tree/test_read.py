@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from undivided.host.rooted import Beneath
 from undivided.model.errors import SourceError
-from undivided.model.pieces import Batch, one_by_one
+from undivided.model.streams import Batch, one_by_one
 from undivided.testing.trees import ODD_NAME, make_tree
 from undivided.tree import read
-from undivided.tree.beneath import Beneath
 from undivided.tree.read import Reading, data_extents, opened
 from undivided.tree.walk import walk
 

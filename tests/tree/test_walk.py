@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from undivided.host.rooted import Beneath
 from undivided.model.entries import Kind
 from undivided.testing.trees import ODD_NAME, describe_tree, make_tree
-from undivided.tree.beneath import Beneath
 from undivided.tree.patterns import Patterns
 from undivided.tree.walk import Walk, walk
 
@@ -99,7 +99,7 @@ def test_an_unreadable_directory_is_told_not_taken_for_empty(tmp_path: Path) -> 
     (tree / "closed").chmod(0)
     program = (
         "import os, sys\n"
-        "from undivided.tree.beneath import Beneath\n"
+        "from undivided.host.rooted import Beneath\n"
         "from undivided.tree.walk import walk\n"
         "root = Beneath(sys.argv[1])\n"
         "if os.geteuid() == 0: os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from undivided.host.rooted import Beneath
 from undivided.model.entries import Entries, Entry, Kind
 from undivided.model.errors import DamageError, UndividedError
-from undivided.model.pieces import one_by_one
+from undivided.model.streams import one_by_one
 from undivided.testing.trees import differences, make_tree
-from undivided.tree import openfiles
-from undivided.tree.beneath import Beneath
+from undivided.tree import handle_cache as openfiles
 from undivided.tree.read import Reading
 from undivided.tree.walk import walk
 from undivided.tree.write import TreeWriter, write_tree

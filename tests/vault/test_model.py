@@ -27,16 +27,18 @@ from undivided.model.columns import Ragged
 from undivided.model.entries import Entries, Entry
 from undivided.model.errors import DamageError
 from undivided.testing.interleaving import HOUR_NS, Scheduler, Stepped
-from undivided.vault import keys, known, reserve
-from undivided.vault import log as logs
-from undivided.vault.entry import LogEntry, decode_entry
-from undivided.vault.errors import FencedError, OvertakenError
-from undivided.vault.keys import WriterKeys
-from undivided.vault.known import index_links, known_index
-from undivided.vault.log import PRUNE, Log
-from undivided.vault.pack import OpenPack
-from undivided.vault.prune import plan_prune
-from undivided.vault.pruning import Pruning, execute
+from undivided.vault import ballast as reserve
+from undivided.vault.crypto import keys
+from undivided.vault.crypto.keys import WriterKeys
+from undivided.vault.format.log_entry import LogEntry, decode_entry
+from undivided.vault.format.pack import OpenPack
+from undivided.vault.index.index import load as known
+from undivided.vault.index.load import index_links, known_index
+from undivided.vault.log.log import log as logs
+from undivided.vault.log.errors import FencedError, OvertakenError
+from undivided.vault.log.log import PRUNE, Log
+from undivided.vault.prune.execute import Pruning, execute
+from undivided.vault.prune.plan import plan_prune
 from undivided.vault.stores.base import Store, StoreError
 from undivided.vault.stores.memory import MemoryStore
 from undivided.vault.vault import Segment, Vault, Writer

@@ -31,10 +31,10 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from ..drivers.base import Guard, Session
-from ..model.crashpoints import crashpoint
+from ..host.crashpoints import crashpoint
 from ..model.errors import SourceError, UndividedError
 from ..model.point import Coherence, Position
-from .guard import Guardian
+from .watchdog_client import Guardian
 
 MILLISECOND = 1e-3
 UNHURRIED = 3600.0

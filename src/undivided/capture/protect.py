@@ -21,22 +21,22 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..drivers.base import Driver, Session, TreeDriver
-from ..drivers.machine import MACHINE, this_machine
 from ..drivers.registry import driver_for
-from ..model.crashpoints import crashpoint
+from ..host.crashpoints import crashpoint
+from ..host.lockfile import alone
+from ..host.machine_id import MACHINE, this_machine
 from ..model.entries import Entries, merge
 from ..model.errors import DamageError, SourceError, UndividedError
 from ..model.point import ComponentPoint, RecoveryPoint
 from ..model.service import Component, Service
 from ..snapshotters.registry import snapshotter_for
-from ..tree.alone import alone
-from ..vault.errors import FencedError, OvertakenError
+from ..vault.log.errors import FencedError, OvertakenError
 from ..vault.stores.base import StoreError
 from ..vault.vault import Segment, Vault, Writer
 from .cut import Cut, cut
-from .heal import NEW_HISTORY, SEEN, lost_history, note_of, without_state, wounds
+from .damage import NEW_HISTORY, SEEN, lost_history, note_of, without_state, wounds
 from .sink import Abandoned, ComponentSink, Progress
-from .state import Remembered, lay_down, make_private, recall, settle
+from .source_cache import Remembered, lay_down, make_private, recall, settle
 
 T = TypeVar("T")
 OF_THE_VAULT = (StoreError, DamageError, FencedError)

@@ -18,7 +18,7 @@ import numpy as np
 from ..model.columns import Ragged
 from ..model.entries import Entries, Entry, Kind, Layout, merge
 from ..model.errors import SourceError, UndividedError
-from ..model.pieces import Batch, Buffer, Piece, Stream
+from ..model.streams import Batch, Buffer, Piece, Stream
 
 Progress = Callable[[str, int, int | None], None]
 

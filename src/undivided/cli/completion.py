@@ -6,10 +6,10 @@ import os
 from pathlib import Path
 from typing import Literal
 
+from ..host.paths import make_directory, save
 from ..model.errors import UsageError
 from .options import COMMON, Common
 from .output import emit
-from .places import make_directory, save
 
 Shell = Literal["bash", "zsh", "fish"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..model.times import iso_utc
-from .compare import Change, compare, live_tree
+from ..operations.compare import Change, compare, live_tree
 from .options import COMMON, Common
 from .output import emit, text
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ..model.entries import Entries
     from ..model.point import ComponentPoint, RecoveryPoint
     from ..model.service import Component
-    from ..vault.reader import Reader
+    from ..vault.read.reader import Reader
 
 _SIGNS = {"added": "+", "removed": "-", "changed": "M"}
 
@@ -81,7 +81,7 @@ def _with_now(
 
 
 def _entries(reader: Reader, part: ComponentPoint | None) -> Entries:
-    from ..recovery.source import VaultSource
+    from ..recovery.vault_source import VaultSource
 
     if part is None:
         from ..model.entries import Entries

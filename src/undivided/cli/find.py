@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from ..model.times import iso_utc, local
+from ..operations.file_versions import Version, versions, within
+from ..operations.workspace import Context
 from ..tree.patterns import Patterns
-from .context import Context
-from .history import Version, versions, within
 from .options import COMMON, Common
 from .output import emit, size, table, text
 

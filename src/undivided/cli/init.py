@@ -10,14 +10,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..config.main_file import NEAR, write_config
+from ..host.paths import make_directory, save_new
 from ..model.errors import UndividedError, UsageError
-from .config import NEAR, write_config
-from .context import Context
+from ..operations.passphrase import new_passphrase
+from ..operations.vault_secret import given_key, secret
+from ..operations.workspace import Context
 from .options import COMMON, Common
 from .output import emit
-from .passphrase import new_passphrase
-from .places import make_directory, save_new
-from .secret import given_key, secret
 
 if TYPE_CHECKING:
     from ..vault.stores.base import Store

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..model.crashpoints import crashpoint
+from ..host.crashpoints import crashpoint
+from ..host.paths import save, save_new
 from ..model.errors import UsageError
 from ..model.times import iso_utc, local
 from .options import COMMON, Common
 from .output import emit, plural, table
-from .places import save, save_new
 
 
 def list_keys(*, common: Common = COMMON) -> int:
@@ -42,7 +42,7 @@ def new(file: Path, /, *, common: Common = COMMON) -> int:
     """
     from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-    from ..vault.keyfile import encode_key
+    from ..vault.crypto.key_file import encode_key
 
     if not save_new(file, encode_key(X25519PrivateKey.generate()).encode()):
         raise UsageError("there is a file of that name", doing=f"write {file}", hint="Choose another name.")
@@ -69,7 +69,7 @@ def add(*, key_file: Path | None = None, label: str = "", common: Common = COMMO
     label:
         What to call it in lists.
     """
-    from .secret import new_secret
+    from ..operations.vault_secret import new_secret
 
     vault = common.open().vault
     secret, kind = new_secret(key_file)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from .context import Context
+from ..operations.workspace import Context
 
 
 @Parameter(name="*")

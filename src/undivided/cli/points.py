@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..model.times import local
+from ..operations.protect import point_record
 from .options import COMMON, Common
 from .output import emit, size, table
-from .protection import point_record
 
 if TYPE_CHECKING:
     from ..model.point import RecoveryPoint

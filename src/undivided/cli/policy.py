@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+from ..config.amounts import keep_rules, seconds
 from ..model.durations import format_duration
 from ..model.errors import UsageError
 from ..model.service import Policy, Service
+from ..operations.retention import Decision, decide, story, suspicion_records
 from ..policy.simulate import Steady, steady_state, usual_pace
-from .amounts import keep_rules, seconds
 from .options import COMMON, Common
 from .output import emit, table
-from .retention import Decision, decide, story, suspicion_records
 
 
 def simulate(

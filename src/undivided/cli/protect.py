@@ -1,9 +1,9 @@
-"""`undivided protect`, as the command line shows it. What it does is in protection.py."""
+"""`undivided protect`, as the command line shows it. What it does is in operations/protect.py."""
 
 from __future__ import annotations
 
+from ..operations.protect import protect_service
 from .options import COMMON, Common
-from .protection import protect_service
 
 
 def protect(service: str, /, *, common: Common = COMMON) -> int:

@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from ..config.amounts import seconds
+from ..config.amounts import size as parse_size
 from ..model.durations import format_duration
 from ..model.errors import UndividedError
-from ..policy.suspicion import Suspicion, suspended
-from .amounts import seconds
-from .amounts import size as parse_size
-from .asked import asked_for
-from .context import Context
+from ..operations.forget_by_name import asked_for
+from ..operations.retention import Decision, decide, doubts, story, suspicion_records
+from ..operations.workspace import Context
+from ..policy.anomalies import Suspicion, suspended
 from .options import COMMON, Common
 from .output import emit, plural, size
-from .retention import Decision, decide, doubts, story, suspicion_records
 
 if TYPE_CHECKING:
-    from ..vault.prune import PrunePlan
+    from ..vault.prune.plan import PrunePlan
 
 _NANO = 1e-9
 
@@ -100,14 +100,14 @@ def _told(error: UndividedError) -> int:
 
 
 def _plan(context: Context, forget: Sequence[str], grace: float, budget: int) -> PrunePlan:
-    from ..vault.prune import plan_prune
+    from ..vault.prune.plan import plan_prune
 
     context.ask_passphrase()
     return plan_prune(context.vault, forget, grace=grace, budget=budget)
 
 
 def _carry_out(context: Context, plan: PrunePlan) -> None:
-    from ..vault.pruning import execute
+    from ..vault.prune.execute import execute
 
     execute(context.vault, plan)
     context.catalog.follow(context.vault)

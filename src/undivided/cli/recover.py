@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from ..config.service_file import parse_target
+from ..host.numpy_threads import no_algebra
 from ..model.durations import format_duration
 from ..model.errors import SourceError, UsageError
-from ..model.parse import parse_target
 from ..model.times import iso_utc, local
-from .algebra import no_algebra
-from .context import Context
+from ..operations.protect import take_point
+from ..operations.workspace import Context
 from .options import COMMON, Common
 from .output import emit
 from .progress import progress
-from .protection import take_point
 
 if TYPE_CHECKING:
     from ..model.point import RecoveryPoint

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from ..model.errors import DamageError
-from .context import Context
+from ..operations.workspace import Context
 from .options import COMMON, Common
 from .output import emit, plural, text
 from .progress import progress
 
 if TYPE_CHECKING:
-    from ..vault.mending import Repaired
-    from ..vault.repair import RepairPlan
+    from ..vault.repair.execute import Repaired
+    from ..vault.repair.plan import RepairPlan
     from ..vault.stores.base import Store
 
 _FLAG = Parameter(negative=())
@@ -47,7 +47,7 @@ def repair(
     dry_run:
         Print the plan and stop.
     """
-    from ..vault.overhaul import Overhaul
+    from ..vault.repair.run import Overhaul
 
     context = common.open()
     began = time.monotonic()

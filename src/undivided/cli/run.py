@@ -65,11 +65,11 @@ def _interruptible() -> None:
 
 
 def _dispatch(arguments: Sequence[str]) -> int:
-    from . import quick
+    from . import fast_path as quick
 
     protection = quick.read(arguments)
     if protection:
-        from .protection import protect_service
+        from ..operations.protect import protect_service
 
         return protect_service(protection.service, protection.config, json=protection.json)
     from .app import dispatch

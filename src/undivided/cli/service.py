@@ -10,14 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ..config.parse_cache import keep, service_record
+from ..config.service_file import parse_service
+from ..host.paths import make_directory, refused, save
 from ..model.durations import format_duration
 from ..model.errors import UsageError
-from ..model.parse import parse_service
 from ..model.service import Service
 from .options import COMMON, Common
 from .output import emit, plural, table
-from .parsed import keep, service_record
-from .places import make_directory, refused, save
 
 
 def apply(*files: Path, common: Common = COMMON) -> int:
@@ -155,7 +155,7 @@ def schema(*, common: Common = COMMON) -> int:
 
     Example: undivided service schema > service.schema.json
     """
-    from ..model.schema import service_schema
+    from ..config.json_schema import service_schema
 
     del common
     json_format.dump(service_schema(), sys.stdout, indent=2)

@@ -11,11 +11,11 @@ from ..model.errors import ObjectiveError, UndividedError
 from ..model.point import RecoveryPoint
 from ..model.service import Service
 from ..model.times import iso_utc, local
+from ..operations.verification_age import NEVER, proven_line, vault_record
+from ..operations.workspace import Context
 from ..policy.objectives import Verdict, verdict
-from .context import Context
 from .options import COMMON, Common
 from .output import emit, table
-from .proven import NEVER, proven_line, vault_record
 
 
 def status(service: str | None = None, /, *, common: Common = COMMON) -> int:

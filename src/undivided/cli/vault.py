@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ..config.main_file import NEAR
 from ..model.times import iso_utc, local
-from .config import NEAR
+from ..operations.verification_age import NEVER, proven_line, vault_record
 from .options import COMMON, Common
 from .output import emit, plural, size
-from .proven import NEVER, proven_line, vault_record
 
 
 def info(*, common: Common = COMMON) -> int:
@@ -62,7 +62,7 @@ def kit(*, label: str = "recovery kit", common: Common = COMMON) -> int:
     label:
         What to call its key in lists.
     """
-    from .kit import make_kit
+    from ..operations.recovery_kit import make_kit
 
     context = common.open()
     text, id = make_kit(context.vault, context.config.vaults[NEAR], label)

@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from ..catalog.catalog import PREFIX
+from ..config.amounts import seconds
 from ..model.errors import DamageError, UndividedError, UsageError
-from ..vault.report import Scope
-from .amounts import seconds
-from .context import Context
+from ..operations.verification_age import proven_line, proven_record
+from ..operations.workspace import Context
+from ..vault.verify.report import Scope
 from .options import COMMON, Common
 from .output import emit, plural, size, text
 from .progress import progress
-from .proven import proven_line, proven_record
 
 if TYPE_CHECKING:
-    from ..vault.report import Report
     from ..vault.vault import Vault
+    from ..vault.verify.report import Report
 
 
 def verify(

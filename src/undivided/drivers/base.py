@@ -23,10 +23,10 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from ..model.entries import Entries, Entry, Layout
-from ..model.pieces import Buffer, Piece
 from ..model.point import Coherence, ComponentPoint, Position
 from ..model.service import Component
-from ..tree.snapshotter import Snapshotter
+from ..model.streams import Buffer, Piece
+from ..snapshotters.base import Snapshotter
 
 
 class Sink(Protocol):

@@ -12,7 +12,7 @@ from ..model.service import Component
 from .base import Driver
 
 DRIVERS = {
-    "files": "undivided.drivers.files:FilesDriver",
+    "files": "undivided.drivers.files.driver:FilesDriver",
     "mariadb": "undivided.drivers.mariadb:MariaDBDriver",
     "postgresql": "undivided.drivers.postgresql:PostgreSQLDriver",
     "redis": "undivided.drivers.redis:RedisDriver",
@@ -21,7 +21,7 @@ DRIVERS = {
 
 
 def driver_class(kind: str) -> type[Driver]:
-    """The driver of a kind that model/kinds.py knows."""
+    """The driver of a kind that config/component_options.py knows."""
     module, name = DRIVERS[kind].split(":")
     found: type[Driver] = getattr(import_module(module), name)
     return found

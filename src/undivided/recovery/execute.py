@@ -23,20 +23,20 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..drivers.registry import driver_for
-from ..model.crashpoints import crashpoint
+from ..host.crashpoints import crashpoint
+from ..host.lockfile import alone
 from ..model.errors import UndividedError
 from ..model.point import RecoveryPoint
-from ..tree.alone import alone
-from ..vault.reader import Reader
+from ..vault.read.reader import Reader
 from ..vault.vault import Vault
 from . import checks
-from .failure import doing, naming
+from .errors import doing, naming
 from .placement import Placement
-from .places import occupied
 from .plan import Action, Mode, Plan
 from .result import Recovered, Result
-from .source import Abandoned, VaultSource
 from .staging import First, Record, Stage
+from .targets import occupied
+from .vault_source import Abandoned, VaultSource
 
 Progress = Callable[[str, int, int | None], None]
 _READY_SECONDS = 120.0

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..drivers.machine import MACHINE, this_machine
 from ..drivers.registry import driver_for
+from ..host.machine_id import MACHINE, this_machine
 from ..model.errors import SourceError, UsageError
 from ..model.point import ComponentPoint
 from ..model.service import Component

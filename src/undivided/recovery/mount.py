@@ -15,12 +15,12 @@ from ctypes.util import find_library
 from pathlib import Path
 from typing import Any
 
+from ..host.detach import detached
 from ..model.errors import UndividedError, UsageError
 from ..model.point import RecoveryPoint
 from ..vault.vault import Vault
-from .browse import PointTree
-from .detached import detached
-from .source import VaultSource
+from .point_tree import PointTree
+from .vault_source import VaultSource
 
 _FOREVER = 86400
 _BLOCK = 4096

@@ -14,8 +14,8 @@ from pathlib import Path
 from ..model.errors import UsageError
 from ..model.point import ComponentPoint, RecoveryPoint
 from ..model.service import Component, Service
-from .places import enclosing, here, occupied, place_of
 from .staging import First, Record, Stage, Staging, leftovers
+from .targets import enclosing, here, occupied, place_of
 
 
 @dataclass(frozen=True, slots=True)

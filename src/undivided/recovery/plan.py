@@ -25,11 +25,11 @@ from ..model.errors import UsageError
 from ..model.point import RecoveryPoint
 from ..model.service import Component, Service
 from . import checks
-from .failure import naming
+from .errors import naming
 from .identity import elsewhere, refuse_stranger
 from .placement import Placement, beneath, components_of, placements
-from .places import inside_protected, refuse_collisions, refuse_occupied, short_of_space
 from .staging import First, Stage
+from .targets import inside_protected, refuse_collisions, refuse_occupied, short_of_space
 
 
 class Mode(enum.StrEnum):
@@ -134,7 +134,7 @@ def make_plan(
     protect_first: bool = True,
 ) -> Plan:
     """The plan to recover `point` of `service`: exactly one of to (a directory), target (component →
-    changed options, as model/parse.py's `parse_target` gives them) and in_place. start: also start and
+    changed options, as config/service_file.py's `parse_target` gives them) and in_place. start: also start and
     check what is built at a target; in place that always happens. protect_first: take a point of the live
     service before it is touched in place.
 

@@ -29,9 +29,9 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from ..host.rooted import syncfs
 from ..model.errors import UndividedError
-from ..tree.beneath import syncfs
-from .failure import doing
+from .errors import doing
 
 PREFIX = ".undivided-"
 _RECORD = "recovery.json"

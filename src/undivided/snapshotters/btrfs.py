@@ -21,7 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ..model.errors import SourceError
-from ..tree.snapshotter import Snapshot
+from .base import Snapshot
 from .reflink import ReflinkSnapshotter
 
 PREFIX = ".undivided-snapshot-"

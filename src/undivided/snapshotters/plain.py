@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from ..model.errors import SourceError
-from ..tree.snapshotter import Snapshot
+from .base import Snapshot
 
 _PIECE = 16 << 20
 

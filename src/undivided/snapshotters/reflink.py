@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 
 from ..model.errors import SourceError
-from ..tree.snapshotter import Snapshot
+from .base import Snapshot
 
 _FICLONE = 0x40049409
 

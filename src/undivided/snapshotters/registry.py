@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ..tree.mounts import beneath
-from ..tree.snapshotter import Snapshotter
+from ..host.mounts import beneath
+from .base import Snapshotter
 from .btrfs import BtrfsSnapshotter
 from .plain import PlainSnapshotter
 from .reflink import ReflinkSnapshotter, can_reflink

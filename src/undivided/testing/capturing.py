@@ -5,9 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from undivided.drivers.base import Driver
-from undivided.model.point import ComponentPoint
-
+from ..drivers.base import Driver
+from ..model.point import ComponentPoint
 from .memory import MemorySink, NoGuard
 
 PAUSE = 5.0

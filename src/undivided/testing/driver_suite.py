@@ -17,12 +17,11 @@ from pathlib import Path
 
 import pytest
 
-from undivided.drivers.base import Driver
-from undivided.drivers.registry import driver_for
-from undivided.model.errors import SourceError
-from undivided.model.point import ComponentPoint
-from undivided.model.service import Component
-
+from ..drivers.base import Driver
+from ..drivers.registry import driver_for
+from ..model.errors import SourceError
+from ..model.point import ComponentPoint
+from ..model.service import Component
 from .capturing import capture
 from .instances import Instance
 from .memory import MemorySink, MemorySource, NoGuard

@@ -14,21 +14,20 @@ from collections.abc import Callable
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from undivided.model.errors import UndividedError
-from undivided.vault.entry import decode_entry
-from undivided.vault.index import StoredPack
-from undivided.vault.inspection import Inspector, stored_pack
-from undivided.vault.known import index_links, known_index, read_index_segment
-from undivided.vault.links import Chain, history_of
-from undivided.vault.log import Log
-from undivided.vault.prune import plan_prune
-from undivided.vault.pruning import execute
-from undivided.vault.reader import Reader
-from undivided.vault.reserve import NAME as RESERVE
-from undivided.vault.sealed import digest_of
-from undivided.vault.stores.memory import MemoryStore
-from undivided.vault.vault import Vault
-
+from ..model.errors import UndividedError
+from ..vault.ballast import NAME as RESERVE
+from ..vault.crypto.envelope import digest_of
+from ..vault.format.log_entry import decode_entry
+from ..vault.index.index import StoredPack
+from ..vault.index.load import index_links, known_index, read_index_segment
+from ..vault.log.heads import Chain, history_of
+from ..vault.log.log import Log
+from ..vault.prune.execute import execute
+from ..vault.prune.plan import plan_prune
+from ..vault.read.reader import Reader
+from ..vault.stores.memory import MemoryStore
+from ..vault.vault import Vault
+from ..vault.verify.pack_check import Inspector, stored_pack
 from .vaults import TIMELINE, contents, protect
 
 PASSPHRASE = "correct horse"  # noqa: S105  of a vault in memory

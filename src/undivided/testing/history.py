@@ -6,15 +6,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from undivided.model.columns import Ragged
-from undivided.model.entries import Entries, Entry, Layout
-from undivided.model.pieces import Piece
-from undivided.model.point import Coherence, ComponentPoint, Position, RecoveryPoint
-from undivided.tree.beneath import Beneath
-from undivided.tree.read import Reading
-from undivided.tree.walk import walk
-from undivided.vault.stores.memory import MemoryStore
-from undivided.vault.vault import Segment, Vault
+from ..host.rooted import Beneath
+from ..model.columns import Ragged
+from ..model.entries import Entries, Entry, Layout
+from ..model.point import Coherence, ComponentPoint, Position, RecoveryPoint
+from ..model.streams import Piece
+from ..tree.read import Reading
+from ..tree.walk import walk
+from ..vault.stores.memory import MemoryStore
+from ..vault.vault import Segment, Vault
 
 
 class History:

@@ -18,9 +18,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
-from undivided.drivers.redis.resp import Connection, Server
-from undivided.model.service import Component
-
+from ..drivers.redis.resp import Connection, Server
+from ..model.service import Component
 from . import mariadb, postgresql
 from .redis import RedisServer
 from .sqlite import make

@@ -19,7 +19,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from undivided.vault.stores.base import Buffer, Store, StoreError
+from ..vault.stores.base import Buffer, Store, StoreError
 
 HOUR_NS = 3600 * 10**9
 

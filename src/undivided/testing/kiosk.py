@@ -14,14 +14,13 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
-from undivided.cli.config import read_config
-from undivided.model.parse import parse_definition
-from undivided.model.point import RecoveryPoint
-from undivided.recovery.execute import execute
-from undivided.recovery.plan import make_plan
-from undivided.vault.stores.directory import DirectoryStore
-from undivided.vault.vault import Vault
-
+from ..config.main_file import read_config
+from ..config.service_file import parse_definition
+from ..model.point import RecoveryPoint
+from ..recovery.execute import execute
+from ..recovery.plan import make_plan
+from ..vault.stores.directory import DirectoryStore
+from ..vault.vault import Vault
 from .program import PASSPHRASE, Program
 
 _PATIENCE = 20.0

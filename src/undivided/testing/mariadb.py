@@ -20,12 +20,11 @@ from typing import Any
 
 import pymysql
 
-from undivided.drivers.mariadb import MariaDBDriver
-from undivided.drivers.mariadb.programs import Owner
-from undivided.drivers.mariadb.running import serving
-from undivided.model.point import ComponentPoint
-from undivided.model.service import Component
-
+from ..drivers.mariadb import MariaDBDriver
+from ..drivers.mariadb.processes import serving
+from ..drivers.mariadb.programs import Owner
+from ..model.point import ComponentPoint
+from ..model.service import Component
 from .memory import MemorySink, MemorySource
 
 _PATIENCE = 60.0

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from undivided.model.entries import Entries, Entry, Layout
-from undivided.model.errors import SourceError
-from undivided.model.pieces import Buffer, Piece, one_by_one
-from undivided.model.point import ComponentPoint
+from ..model.entries import Entries, Entry, Layout
+from ..model.errors import SourceError
+from ..model.point import ComponentPoint
+from ..model.streams import Buffer, Piece, one_by_one
 
 
 class MemorySink:
@@ -103,7 +103,7 @@ class MemorySource:
     def extract(
         self, into: Path, prefix: bytes = b"", *, select: Callable[[bytes], bool] | None = None
     ) -> None:
-        from undivided.tree.write import write_tree
+        from ..tree.write import write_tree
 
         entries, data = self.sink.entries, self.sink.data
         write_tree(into, entries, prefix=prefix, select=select, content=lambda row: [data[entries.path[row]]])

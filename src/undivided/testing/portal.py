@@ -16,12 +16,12 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
-from undivided.capture.protect import protect
-from undivided.model.parse import parse_definition
-from undivided.model.point import RecoveryPoint
-from undivided.model.service import Service
-from undivided.vault.stores.directory import DirectoryStore
-from undivided.vault.vault import Vault
+from ..capture.protect import protect
+from ..config.service_file import parse_definition
+from ..model.point import RecoveryPoint
+from ..model.service import Service
+from ..vault.stores.directory import DirectoryStore
+from ..vault.vault import Vault
 
 PASSPHRASE = "correct horse battery staple"  # noqa: S105  of vaults made by tests
 

@@ -19,11 +19,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from undivided.drivers.postgresql import PostgreSQLDriver
-from undivided.drivers.postgresql.programs import Owner, last_words, launch, stop_running, wait_ready
-from undivided.model.point import ComponentPoint
-from undivided.model.service import Component
-
+from ..drivers.postgresql import PostgreSQLDriver
+from ..drivers.postgresql.programs import Owner, last_words, launch, stop_running, wait_ready
+from ..model.point import ComponentPoint
+from ..model.service import Component
 from .memory import MemorySink, MemorySource
 
 

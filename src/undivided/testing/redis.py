@@ -13,9 +13,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from undivided.drivers.redis.resp import Connection, RefusedError, Reply, Server
-from undivided.model.errors import SourceError
-from undivided.model.service import Component
+from ..drivers.redis.resp import Connection, RefusedError, Reply, Server
+from ..model.errors import SourceError
+from ..model.service import Component
 
 _PATIENCE = 30.0
 

@@ -16,9 +16,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from undivided.drivers.base import Guard, Sink
-from undivided.model.errors import SourceError
-from undivided.model.point import Coherence, Position
+from ..drivers.base import Guard, Sink
+from ..model.errors import SourceError
+from ..model.point import Coherence, Position
 
 _WRITE = """
 import os, sys

@@ -8,17 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from undivided.capture.protect import protect
-from undivided.drivers.registry import driver_for
-from undivided.model.parse import parse_definition
-from undivided.model.point import RecoveryPoint
-from undivided.model.service import Service
-from undivided.recovery.execute import execute
-from undivided.recovery.plan import Plan, make_plan
-from undivided.recovery.result import Result
-from undivided.vault.stores.directory import DirectoryStore
-from undivided.vault.vault import Vault
-
+from ..capture.protect import protect
+from ..config.service_file import parse_definition
+from ..drivers.registry import driver_for
+from ..model.point import RecoveryPoint
+from ..model.service import Service
+from ..recovery.execute import execute
+from ..recovery.plan import Plan, make_plan
+from ..recovery.result import Result
+from ..vault.stores.directory import DirectoryStore
+from ..vault.vault import Vault
 from . import mariadb, postgresql, redis
 
 _PASSPHRASE = "a passphrase"  # noqa: S105  of vaults made by tests

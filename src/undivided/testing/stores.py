@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
-from undivided.vault.stores.base import Buffer, Store, StoreError, TransientError
+from ..vault.stores.base import Buffer, Store, StoreError, TransientError
 
 T = TypeVar("T")
 

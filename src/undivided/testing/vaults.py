@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from undivided.model.columns import Ragged
-from undivided.model.entries import Entries, Entry, Layout
-from undivided.vault.links import latest_chain
-from undivided.vault.seal import TAG_BYTES
-from undivided.vault.segment import StoredPack
-from undivided.vault.table import Table
-from undivided.vault.vault import LogEntry, Segment, Vault, Writer
+from ..model.columns import Ragged
+from ..model.entries import Entries, Entry, Layout
+from ..vault.crypto.aead import TAG_BYTES
+from ..vault.format.index_segment import StoredPack
+from ..vault.format.pack_header import Table
+from ..vault.log.heads import latest_chain
+from ..vault.vault import LogEntry, Segment, Vault, Writer
 
 Files = Mapping[bytes, bytes]
 TIMELINE = "0123456789abcdef"

@@ -19,8 +19,8 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from ..host.names import shown
 from ..model.entries import Entries, decode_xattrs
-from .paths import shown
 
 _NOT_OURS = (errno.EPERM, errno.EACCES)
 _NOT_HERE = (errno.EPERM, errno.EACCES, errno.EOPNOTSUPP, errno.EINVAL)

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from functools import partial
 from types import TracebackType
 
+from ..host.names import ROOT, shown
+from ..host.rooted import Beneath
 from ..model.errors import SourceError
-from .beneath import Beneath
-from .paths import ROOT, shown
 
 GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO)
 """What opening a path says when it is not there any more, or something else is."""

@@ -22,13 +22,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..host.names import parent_of
+from ..host.rooted import Beneath
 from ..model.columns import Ragged
 from ..model.entries import Entries, Entry, Kind, encode_extents, encode_xattrs, kind_of
-from ..model.pieces import Piece, Stream
-from .beneath import Beneath
+from ..model.streams import Piece, Stream
 from .opener import GONE, Neighbours, Opener, unreadable
-from .paths import parent_of
-from .small import Looks, SmallFiles
+from .small_files import Looks, SmallFiles
 from .walk import Walk, link_number
 
 WHOLE = 1 << 20

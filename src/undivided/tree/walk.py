@@ -20,10 +20,10 @@ from operator import attrgetter
 
 import numpy as np
 
+from ..host.names import ROOT, ancestors_of
+from ..host.rooted import Beneath
 from ..model.columns import Array, Ragged
 from ..model.entries import Entries, Kind, kind_of
-from .beneath import Beneath
-from .paths import ROOT, ancestors_of
 from .patterns import Patterns
 
 _KINDS = np.zeros(16, np.uint8)

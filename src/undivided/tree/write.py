@@ -1,7 +1,7 @@
 """Trees written back beneath a root, never outside it.
 
-Every path is opened beneath the root without following links (tree/beneath.py), files are created where
-nothing was, and the whole outline is checked before the first of them (tree/outline.py). A file that arrives
+Every path is opened beneath the root without following links (host/rooted.py), files are created where
+nothing was, and the whole outline is checked before the first of them (tree/validation.py). A file that arrives
 in one piece costs four calls: open, write, times, close; owner and mode only where creating it did not set
 them. Directories get their mode and times last, deepest first, since filling a directory changes its time and
 its mode may forbid filling it. Nothing counts as written until the filesystem has flushed it.
@@ -19,15 +19,15 @@ from pathlib import Path
 
 import numpy as np
 
+from ..host.names import ROOT, parent_of, shown
+from ..host.rooted import Beneath, begin_flushing, syncfs
 from ..model.columns import Array
 from ..model.entries import Entries, Kind
 from ..model.errors import DamageError, UndividedError
 from .attributes import Attributes, Birth, Notes
-from .beneath import Beneath, begin_flushing, syncfs
-from .folders import Folders
-from .openfiles import OpenFiles
-from .outline import extents_of, lengths, outline
-from .paths import ROOT, parent_of, shown
+from .directory_cache import Folders
+from .handle_cache import OpenFiles
+from .validation import extents_of, lengths, outline
 
 Buffer = bytes | bytearray | memoryview
 

@@ -20,26 +20,28 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..model.errors import UsageError, WrongKeyError
-from . import condemned, keyring, recipients
-from .authority import Authority, must_be_signed
-from .config import CONFIG, FORMAT, VaultConfig, read_config
-from .contents import ContentKeys
-from .entry import Head, LogEntry
-from .keyring import Ask, Keyring
-from .keys import WriterKeys, new_keys
-from .log import Clock, Log
-from .readme import README
-from .recipients import Secret
-from .reserve import restore_reserve
+from .ballast import restore_reserve
+from .crypto import recipients
+from .crypto.keys import WriterKeys, new_keys
+from .crypto.recipients import Secret
+from .crypto.signing import Authority, must_be_signed
+from .format.log_entry import Head, LogEntry
+from .format.readme import README
+from .format.timeline_segment import Segment
+from .format.vault_json import CONFIG, FORMAT, VaultConfig, read_config
+from .index import damage_marks as condemned
+from .log import keyring
+from .log.keyring import Ask, Keyring
+from .log.log import Clock, Log
+from .read.histories import ContentKeys
 from .stores.base import ExistsError, Store, uncached
-from .timeline import Segment
-from .writer import Writer
+from .write.writer import Writer
 
 if TYPE_CHECKING:
     # Who protects neither reads nor verifies: a command's start is no time to load what only those need.
-    from .reader import Reader
-    from .report import Proven, Report, Scope
-    from .verify import Progress
+    from .read.reader import Reader
+    from .verify.report import Proven, Report, Scope
+    from .verify.run import Progress
 
 __all__ = ["Head", "LogEntry", "Segment", "Vault", "Writer"]
 
@@ -138,7 +140,7 @@ class Vault:
     def reader(self) -> Reader:
         """Opens content. The passphrase is asked for at the first access, once per vault: WrongKeyError when
         it is wrong, UsageError when there is none to ask."""
-        from .reader import Reader
+        from .read.reader import Reader
 
         return Reader(self.store, self.keys, self._log, self._unlock)
 
@@ -165,21 +167,21 @@ class Vault:
         """Checks that everything the log commits to is there and opens, and what `scope` says beyond that:
         see verify.py. read_data: the scope of every stored byte. Without a passphrase names and data stay
         sealed, and the report says so. progress: (done, total) in stored bytes."""
-        from .report import Scope
-        from .verify import Verification
+        from .verify.report import Scope
+        from .verify.run import Verification
 
         scope = scope or Scope(read_data=read_data)
         return Verification(uncached(self.store), self.keys, self._log, self._unlock).run(scope, progress)
 
     def proven(self) -> tuple[int, Proven] | None:
         """UTC ns of the newest verification of data, and how much was verified how long ago as of then."""
-        from .verified import last_proven
+        from .verify.record import last_proven
 
         return last_proven(self._log)
 
     def condemn(self, packs: Sequence[str], timelines: Sequence[str] = ()) -> LogEntry | None:
         """Records that these (Report.packs and .timelines) are damaged, so that the next protection stores
-        anew what it still has: see condemned.py. None when all of it is known."""
+        anew what it still has: see vault/index/damage_marks.py. None when all of it is known."""
         return condemned.condemn(self._log, packs, timelines)
 
     def wounded(self, since: int = 0) -> bool:
@@ -203,7 +205,7 @@ class Vault:
         return self._ring.add(self._log, secret, kind or usual, label)
 
     def remove_recipient(self, recipient: str) -> None:
-        """Takes one away: see keyring.py. Raises UsageError for an unknown or the last one."""
+        """Takes one away: see vault/log/keyring.py. Raises UsageError for an unknown or the last one."""
         self._ring.remove(self._log, recipient)
 
     def holders(self) -> list[dict[str, Any]]:
@@ -215,7 +217,7 @@ class Vault:
         return [{"id": id, "kind": kind, "label": label} for id, (kind, label) in holders.items()]
 
     def rotate(self) -> WriterKeys:
-        """New keys from now on: see keyring.py. Open the vault anew with what it returns."""
+        """New keys from now on: see vault/log/keyring.py. Open the vault anew with what it returns."""
         return self._ring.rotate(self._log)
 
     def info(self) -> dict[str, Any]:

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
+from ...config.secrets import secret
 from ...model.errors import SourceError, UndividedError
 from ...model.service import Component
-from ..secrets import secret
 
 PATIENCE = 10.0
 """Seconds to wait for a server that says nothing: to a greeting, and between a statement and its answer."""

@@ -19,8 +19,8 @@ from typing import Any
 
 from ...model.errors import UndividedError, UsageError
 from ...model.service import Component
-from .facts import SETTINGS
 from .programs import program
+from .server_facts import SETTINGS
 
 NAME = "my.cnf"
 LOG = "mariadbd.log"

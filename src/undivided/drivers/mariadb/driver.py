@@ -15,13 +15,13 @@ from ...model.errors import SourceError, UndividedError
 from ...model.point import ComponentPoint
 from ...model.service import Component
 from ..base import Description, Found, Health, Session, Source
-from ..install import exchange
-from ..running import start_by_options, stop_by_options
+from ..support.service_control import start_by_options, stop_by_options
+from ..support.swap import exchange
 from .client import Connection, Login, ServerError
 from .configuration import LOG, datadir_in, server_command
-from .facts import ask
+from .processes import found, launch, serving, terminate
 from .restore import restore
-from .running import found, launch, serving, terminate
+from .server_facts import ask
 from .session import MariaDBSession
 
 _START = 300.0

@@ -23,9 +23,9 @@ from ...model.errors import SourceError
 from ...model.service import Component
 from ..base import Sink
 from .client import Login
-from .facts import Facts
-from .patience import LIMIT, Patience
+from .lock_wait import LIMIT, Patience
 from .programs import Child, program
+from .server_facts import Facts
 from .xbstream import Piece, pieces
 
 PREFIX = b"data"

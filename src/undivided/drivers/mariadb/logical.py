@@ -1,6 +1,6 @@
 """The way without a binary log: a dump whose snapshot is opened inside the hold.
 
-The dump is started in `prepare` and comes as far as its snapshot, where the gate (gate.py) keeps it. `mark`
+The dump is started in `prepare` and comes as far as its snapshot, where the gate (proxy.py) keeps it. `mark`
 lets the snapshot be opened while every commit waits; the dump is read after the release and shows the instant
 of the mark all the same. What InnoDB does not keep (MyISAM, Aria, MEMORY tables) is in no snapshot: it is
 read afterwards, and the point says so, by name.
@@ -19,9 +19,9 @@ from ...model.point import Position
 from ...model.service import Component
 from ..base import Sink
 from .client import Connection, Login
-from .facts import Facts
-from .gate import Gate
 from .programs import Child, program
+from .proxy import Gate
+from .server_facts import Facts
 
 WAY = "dump"
 PATH = b"dump.sql"

@@ -16,8 +16,8 @@ from ...model.service import Component
 from ..base import Sink
 from .binlog import BinaryLog, Chain, number
 from .client import Connection, Login
-from .facts import Facts, readable
 from .image import PREFIX, take_image
+from .server_facts import Facts, readable
 
 WAY = "log"
 LONG_CHAIN = 1 << 30

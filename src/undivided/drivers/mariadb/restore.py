@@ -24,7 +24,7 @@ from ...model.service import Component
 from ..base import Source
 from . import binlog, image, logical, physical
 from .configuration import write_configuration
-from .private import PrivateServer, output
+from .private_server import PrivateServer, output
 from .programs import Child, Owner, program
 
 _SCRATCH = ".undivided-restore"

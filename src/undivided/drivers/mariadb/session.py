@@ -14,12 +14,12 @@ from ...model.point import Coherence, ComponentPoint, Position
 from ...model.service import Component
 from ..base import Guard, Sink
 from .client import Connection, Login
-from .facts import ask
 from .hold import Hold
 from .logical import WAY as LOGICAL
 from .logical import Logical
 from .physical import WAY as PHYSICAL
 from .physical import Physical
+from .server_facts import ask
 
 
 class Way(Protocol):

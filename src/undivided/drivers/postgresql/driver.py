@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from ...host.mounts import beneath
 from ...model.errors import SourceError, UndividedError
 from ...model.point import ComponentPoint
 from ...model.service import Component
-from ...tree.mounts import beneath
 from ..base import Description, Found, Health, Source
-from ..install import exchange
-from ..running import start_by_options, stop_by_options
+from ..support.service_control import start_by_options, stop_by_options
+from ..support.swap import exchange
 from . import programs
 from .restore import link_tablespaces, restore_cluster
 from .server import Server, facts, line, psycopg2, size, system_identifier

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from ...config.secrets import secret
 from ...model.errors import SourceError, UndividedError
 from ...model.service import Component
-from ..secrets import secret
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection, cursor

@@ -24,7 +24,6 @@ from ...model.point import Coherence, ComponentPoint, Position
 from ..base import Guard, Sink
 from . import slot
 from .configuration import Configuration, read_configuration
-from .hold import Withholding
 from .image import take_image
 from .server import (
     Facts,
@@ -38,6 +37,7 @@ from .server import (
     tablespace_places,
     translated,
 )
+from .sync_hold import Withholding
 from .wal import GoneError, Log
 
 if TYPE_CHECKING:

@@ -2,8 +2,8 @@
 
 driver.py    the driver: who runs, what it says, start and stop
 session.py   a part in a cut: pause, offset, stream up to the offset
-psync.py     a replica that keeps bytes instead of keys
-forked.py    the image forked inside the pause, where replication is not permitted
+replication.py     a replica that keeps bytes instead of keys
+bgsave.py    the image forked inside the pause, where replication is not permitted
 rebuild.py   from image and stream back to a directory that a server starts on
 resp.py      the wire protocol
 """

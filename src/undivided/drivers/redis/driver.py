@@ -17,16 +17,16 @@ from pathlib import Path
 
 import psutil
 
+from ...config.secrets import secret
+from ...host.mounts import beneath
 from ...model.errors import SourceError, UndividedError
 from ...model.point import ComponentPoint
 from ...model.service import Component
-from ...tree.mounts import beneath
 from ..base import Description, Found, Health, Source
-from ..install import exchange
-from ..running import start_by_options, stop_by_options
-from ..secrets import secret
-from .rebuild import DEFAULT_PORT, configuration, quoted, rebuild
+from ..support.service_control import start_by_options, stop_by_options
+from ..support.swap import exchange
 from .resp import AbsentError, Connection, RefusedError, Server, info
+from .restore import DEFAULT_PORT, configuration, quoted, rebuild
 from .session import RedisSession
 
 _PROGRAMS = ("redis-server", "valkey-server")

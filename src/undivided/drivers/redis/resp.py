@@ -4,7 +4,7 @@ A command goes out as an array of byte strings, a reply comes back as one of fiv
 names. One `Connection` is one conversation in order, so a command whose reply was never read can still be
 undone by a later one: the server executes both, in that order, however late it gets to them.
 
-The protocol is forty lines, and replication (psync.py) needs the raw bytes that client libraries hide.
+The protocol is forty lines, and replication (replication.py) needs the raw bytes that client libraries hide.
 Source: the Redis serialization protocol specification, version 2.
 """
 

@@ -23,8 +23,8 @@ from ...model.entries import Entries, Entry, Kind, Layout
 from ...model.errors import SourceError
 from ...model.point import Coherence, ComponentPoint, Position
 from ..base import Guard, Sink
-from .forked import ForkedImage
-from .psync import Replica
+from .bgsave import ForkedImage
+from .replication import Replica
 from .resp import Connection, RefusedError, Server, info
 
 IMAGE = b"data/dump.rdb"

@@ -18,15 +18,15 @@ from pathlib import Path
 
 import psutil
 
+from ...host.mounts import beneath
 from ...model.errors import SourceError, UndividedError
 from ...model.point import ComponentPoint
 from ...model.service import Component
-from ...tree.mounts import beneath
 from ..base import Description, Found, Health, Source
-from ..install import exchange, sync_directory
-from ..running import start_by_options, stop_by_options
+from ..support.service_control import start_by_options, stop_by_options
+from ..support.swap import exchange, sync_directory
 from .image import MAGIC, reader
-from .rebuild import rebuild
+from .restore import rebuild
 from .session import SQLiteSession
 
 _BESIDE = ("-wal", "-journal", "-shm")

@@ -16,7 +16,7 @@ from ...model.errors import SourceError
 from ...model.point import Coherence, ComponentPoint, Position
 from ..base import Guard, Sink
 from .image import reader
-from .journal import JournalCapture
+from .rollback_journal import JournalCapture
 from .wal import WalCapture
 
 

@@ -1,0 +1,155 @@
+"""YAML as values that know where they were written, so that every complaint can name its place.
+
+PyYAML's composer gives nodes with marks; here they become `Node`s: plain values, each with line and column.
+The same nodes are made from plain values without places, so that a definition read back from a recovery point
+goes through the very same parser.
+
+Invariant: a document is small. Aliases that expand without end are refused by counting, not by trust.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..model.errors import UsageError
+
+NODES = 10_000
+"""More than this is no service file."""
+DEPTH = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """value: str, int, float, bool, None, a list of Nodes, or a dict of key → (Node of the key, Node).
+    line, column: from 1; 0 when it was never in a file."""
+
+    value: Any
+    line: int = 0
+    column: int = 0
+
+    def plain(self) -> Any:
+        """The value as written, without places."""
+        if isinstance(self.value, dict):
+            return {key: value.plain() for key, (_, value) in self.value.items()}
+        if isinstance(self.value, list):
+            return [item.plain() for item in self.value]
+        return self.value
+
+
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """One thing wrong with a file. what: lower-case cause. hint: a sentence, or nothing."""
+
+    line: int
+    column: int
+    what: str
+    hint: str = ""
+
+
+class FileError(UsageError):
+    """Everything that is wrong with a file, at once."""
+
+    def __init__(self, source: str, complaints: list[Complaint]) -> None:
+        self.source = source
+        self.complaints = tuple(sorted(complaints, key=lambda c: (c.line, c.column)))
+        count = "1 mistake" if len(complaints) == 1 else f"{len(complaints)} mistakes"
+        super().__init__("\n".join([count, *map(self._line, self.complaints)]), doing=f"read {source}")
+
+    def _line(self, complaint: Complaint) -> str:
+        place = f"{self.source}:{complaint.line}:{complaint.column}" if complaint.line else self.source
+        hint = f"\n    HINT: {complaint.hint}" if complaint.hint else ""
+        return f"  {place}: {complaint.what}{hint}"
+
+
+class Complaints:
+    """Collects what is wrong with one file; `settle` raises it all."""
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self.found: list[Complaint] = []
+
+    def add(self, node: Node, what: str, hint: str = "") -> None:
+        self.found.append(Complaint(node.line, node.column, what, hint))
+
+    def settle(self) -> None:
+        if self.found:
+            raise FileError(self.source, self.found)
+
+
+def from_plain(value: Any) -> Node:
+    """Nodes without places."""
+    if isinstance(value, Mapping):
+        return Node({str(k): (Node(str(k)), from_plain(v)) for k, v in value.items()})
+    if isinstance(value, list | tuple):
+        return Node([from_plain(item) for item in value])
+    return Node(value)
+
+
+def from_yaml(text: str, complaints: Complaints) -> Node:
+    """The one document of a YAML text. Raises FileError when it is no YAML; notes duplicate keys."""
+    import yaml
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)
+    try:
+        root = loader.get_single_node()
+        if root is None:
+            hint = "Was its writing cut short? Restore it, or write it anew."
+            complaints.add(Node(None, 1, 1), "the file is empty", hint)
+            complaints.settle()
+        return _Converter(loader, complaints).convert(root, 0)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = Node(None, mark.line + 1, mark.column + 1) if mark else Node(None, 1, 1)
+        complaints.add(place, f"not YAML: {error.problem or error.context}", _syntax_hint(str(error.problem)))
+    except (yaml.YAMLError, ValueError) as error:
+        complaints.add(Node(None, 1, 1), f"not YAML: {str(error).splitlines()[0]}")
+    finally:
+        loader.dispose()
+    complaints.settle()
+    raise AssertionError("settle raises what was just noted")
+
+
+class _Converter:
+    def __init__(self, loader: Any, complaints: Complaints) -> None:
+        self.loader = loader
+        self.complaints = complaints
+        self.count = 0
+
+    def convert(self, node: Any, depth: int) -> Node:
+        line, column = node.start_mark.line + 1, node.start_mark.column + 1
+        self.count += 1
+        if self.count > NODES or depth > DEPTH:
+            self.complaints.add(Node(None, line, column), "the file is too large or nested too deep")
+            self.complaints.settle()
+        if node.id == "scalar":
+            return Node(self._scalar(node), line, column)
+        if node.id == "sequence":
+            return Node([self.convert(item, depth + 1) for item in node.value], line, column)
+        members: dict[str, tuple[Node, Node]] = {}
+        for key_node, value_node in node.value:
+            key = self.convert(key_node, depth + 1)
+            name = key_node.value if key_node.id == "scalar" else "?"
+            if name in members:
+                first = members[name][0].line
+                what = f"duplicate key {name!r}, first given on line {first}"
+                self.complaints.add(key, what, "Keep one of them.")
+            members[name] = (key, self.convert(value_node, depth + 1))
+        return Node(members, line, column)
+
+    def _scalar(self, node: Any) -> Any:
+        """Only JSON's own scalars: a date or an octal number is the text that was written."""
+        kind = node.tag.rpartition(":")[2]
+        if kind not in ("int", "float", "bool", "null"):
+            return node.value
+        value = self.loader.construct_object(node)
+        if kind == "int" and node.value != str(value):
+            return node.value
+        return value
+
+
+def _syntax_hint(problem: str) -> str:
+    if "tab" in problem or "\\t" in problem:
+        return "Indent with spaces; YAML allows no tabs."
+    return "Look for a missing colon, quote or bracket here or just before."

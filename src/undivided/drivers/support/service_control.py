@@ -1,0 +1,74 @@
+"""Starting and stopping an application as the service file says: by its systemd unit, or by a command.
+
+Shared by all drivers. A driver that knows its application's own way of starting asks here first and does it
+itself when nothing was said. Commands are argument lists, run without a shell, and must return once the
+application has been told; whether it answers is the driver's health check.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from collections.abc import Sequence
+
+from ...model.errors import UndividedError
+from ...model.service import Component
+
+TIMEOUT = 120.0
+"""Seconds a start or stop command may take."""
+
+
+def start_by_options(component: Component, *, timeout: float = TIMEOUT) -> bool:
+    """Starts by the options `unit` or `start`. False when neither is there. Raises UndividedError."""
+    return _by_options(component, "start", timeout)
+
+
+def stop_by_options(component: Component, *, timeout: float = TIMEOUT) -> bool:
+    """Stops by the options `unit` or `stop`. False when neither is there. Raises UndividedError."""
+    return _by_options(component, "stop", timeout)
+
+
+def run_command(argv: Sequence[str], *, doing: str, timeout: float = TIMEOUT) -> None:
+    """Runs a command to its end, apart from our terminal and signals. Raises UndividedError with the end of
+    what it said when it cannot be started, fails, or takes too long."""
+    # Not a pipe: a daemon left running would keep it open, and we would wait for its end.
+    with tempfile.TemporaryFile() as output:
+        try:
+            code = subprocess.run(
+                list(argv),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                timeout=timeout,
+                check=False,
+            ).returncode
+        except OSError as error:
+            cause = f"{argv[0]}: {(error.strerror or str(error)).lower()}"
+            raise UndividedError(cause, doing=doing, hint="Check the command in the service file.") from error
+        except subprocess.TimeoutExpired as error:
+            raise UndividedError(
+                f"{argv[0]} did not return within {timeout:g} s",
+                doing=doing,
+                hint="The command must return once the application has been told.",
+            ) from error
+        if code != 0:
+            raise UndividedError(f"{argv[0]} exited with {code}{_last_words(output.fileno())}", doing=doing)
+
+
+def _by_options(component: Component, verb: str, timeout: float) -> bool:
+    unit, command = component.get("unit"), component.get(verb)
+    if unit is not None:
+        command = ["systemctl", verb, unit]
+    if not command:
+        return False
+    run_command(command, doing=f"{verb} {component.name}", timeout=timeout)
+    return True
+
+
+def _last_words(fd: int) -> str:
+    with open(fd, "rb", closefd=False) as file:
+        size = file.seek(0, 2)
+        file.seek(max(0, size - 2000))
+        lines = file.read().decode("utf-8", "replace").strip().splitlines()
+    return f": {' / '.join(lines[-3:])}" if lines else ""

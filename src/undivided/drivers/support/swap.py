@@ -1,0 +1,158 @@
+"""Putting what was built in the place of what is there, so that a crash at any moment can be repeated to the
+end.
+
+Beside each other on one filesystem this is two renames: what is there goes aside, what was built comes in.
+Whatever of the two has happened when we die, the next call sees it and does the rest. Nothing is deleted:
+what was there stays, under a name that ends in `aside`.
+
+A mount point cannot be renamed. There the children are exchanged instead, and the name of the directory that
+holds the incoming ones says how far it came:
+
+    .undivided-new<aside>      children of the place are still going out, into .undivided-old<aside>
+    .undivided-moving<aside>   all are out; the new ones are coming in
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from ...host.crashpoints import crashpoint
+from ...model.errors import UndividedError
+
+_STAYS = "lost+found"
+
+
+def exchange(built: Path, place: Path, aside: str) -> Path | None:
+    """Moves `built` (a directory or a file) to `place`; returns where what was there is now, None if nothing
+    was.
+
+    aside: unique to this exchange. Idempotent: once `built` is gone and `place` is there, it only answers.
+    Across filesystems `built` is copied first. Raises UndividedError when the place was filled again
+    meanwhile, or the filesystem refuses.
+    """
+    try:
+        if place.is_mount() or any(os.path.lexists(place / name) for name in _inside(aside)):
+            return _exchange_children(built, place, aside)
+        return _exchange_whole(built, place, aside)
+    except OSError as error:
+        raise UndividedError(
+            f"{error.filename or place}: {(error.strerror or str(error)).lower()}",
+            doing=f"put {built} in place of {place}",
+            hint="What was there is untouched or has moved aside; repeat the recovery.",
+        ) from error
+
+
+def sync_directory(path: Path) -> None:
+    """Makes names in a directory durable."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _inside(aside: str) -> tuple[str, str, str]:
+    """Names at a mount point: what was there, what is to come, what is coming in."""
+    return f".undivided-old{aside}", f".undivided-new{aside}", f".undivided-moving{aside}"
+
+
+def _exchange_whole(built: Path, place: Path, aside: str) -> Path | None:
+    old, new = place.with_name(place.name + aside), place.with_name(f".undivided-new{aside}-{place.name}")
+    _bring(built, new)
+    if os.path.lexists(new):
+        if os.path.lexists(place):
+            if os.path.lexists(old):
+                raise UndividedError(
+                    f"{place} was filled again after {old} had been moved aside",
+                    doing=f"put {built} in place of {place}",
+                    hint="Something still runs there: stop it, remove what it made, and repeat the recovery.",
+                )
+            try:
+                os.rename(place, old)
+            except OSError as error:
+                if error.errno != errno.EBUSY:
+                    raise
+                return _exchange_children(new, place, aside)  # a bind mount, which looks like a directory
+            sync_directory(place.parent)
+        crashpoint("recover.aside")
+        os.rename(new, place)
+        sync_directory(place.parent)
+    elif not os.path.lexists(place):
+        raise UndividedError(f"there is nothing at {built}", doing=f"put {built} in place of {place}")
+    return old if os.path.lexists(old) else None
+
+
+def _exchange_children(built: Path, place: Path, aside: str) -> Path | None:
+    old, new, moving = (place / name for name in _inside(aside))
+    if not moving.exists():
+        _bring(built, new)
+        if new.exists():
+            old.mkdir(mode=0o700, exist_ok=True)
+            _move_children(place, old, leave={*_inside(aside), _STAYS, _staging(built, place)})
+            os.rename(new, moving)
+            sync_directory(place)
+            crashpoint("recover.aside")
+    if moving.exists():
+        _move_children(moving, place, leave={_STAYS})
+        found = os.stat(moving)
+        os.chown(place, found.st_uid, found.st_gid)
+        shutil.copystat(moving, place)
+        shutil.rmtree(moving)
+        sync_directory(place)
+    return old if old.exists() else None
+
+
+def _staging(built: Path, place: Path) -> str:
+    """The child of the place in which the build was made, if it was: it remembers how far a recovery came."""
+    return built.relative_to(place).parts[0] if built.is_relative_to(place) else ""
+
+
+def _move_children(source: Path, target: Path, leave: set[str]) -> None:
+    for child in os.listdir(source):
+        if child not in leave:
+            os.rename(source / child, target / child)
+    sync_directory(target)
+    sync_directory(source)
+
+
+def _bring(built: Path, new: Path) -> None:
+    """Moves `built` to the name `new` on the filesystem of the place. Nothing to do when that was done
+    before."""
+    if not os.path.lexists(built):
+        return
+    if not os.path.lexists(new):
+        try:
+            os.rename(built, new)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            _copy(built, new)
+        sync_directory(new.parent)
+    _remove(built)
+    sync_directory(built.parent)
+
+
+def _copy(built: Path, new: Path) -> None:
+    partial = new.with_name(new.name + ".partial")
+    _remove(partial)
+    done = subprocess.run(
+        ["cp", "-a", "--reflink=auto", "--sparse=auto", "--", str(built), str(partial)],
+        capture_output=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        said = done.stderr.decode("utf-8", "replace").strip()
+        raise UndividedError(f"it could not be copied: {said}", doing=f"bring {built} to {new.parent}")
+    os.sync()
+    os.rename(partial, new)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

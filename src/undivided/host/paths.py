@@ -1,0 +1,136 @@
+"""Where configuration, state and the near vault live, and how files there are written.
+
+    --config, UNDIVIDED_CONFIG   DIR                DIR/state            DIR/vault
+    root                         /etc/undivided     /var/lib/undivided   /var/backups/undivided
+    anyone else                  $XDG_CONFIG_HOME   $XDG_STATE_HOME      $XDG_DATA_HOME
+
+A file here is old or new, never half of either: written aside, synced, then renamed or linked into place.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from ..model.errors import UndividedError
+from .crashpoints import crashpoint
+
+_HINTS = {
+    errno.EACCES: "Run it as the user whose configuration this is, or as root.",
+    errno.EPERM: "Run it as the user whose configuration this is, or as root.",
+    errno.ENOSPC: "Free some space there, then run it again.",
+    errno.EDQUOT: "The quota is used up. Raise it or free some space, then run it again.",
+    errno.EROFS: "The filesystem is mounted read-only.",
+    errno.EIO: "The disk reports errors: look at the kernel log.",
+}
+
+
+class Places(NamedTuple):
+    config: Path
+    state: Path
+    vault: Path
+    """Where `init` puts the near vault when it is not told."""
+
+
+def places(config: Path | None) -> Places:
+    """config: what --config said."""
+    told = config or os.environ.get("UNDIVIDED_CONFIG")
+    if told:
+        base = Path(told).absolute()
+        return Places(base, base / "state", base / "vault")
+    if os.geteuid() == 0:
+        return Places(Path("/etc/undivided"), Path("/var/lib/undivided"), Path("/var/backups/undivided"))
+    return Places(
+        _xdg("XDG_CONFIG_HOME", ".config") / "undivided",
+        _xdg("XDG_STATE_HOME", ".local/state") / "undivided",
+        _xdg("XDG_DATA_HOME", ".local/share") / "undivided" / "vault",
+    )
+
+
+def _xdg(variable: str, fallback: str) -> Path:
+    told = os.environ.get(variable, "")
+    return Path(told) if told.startswith("/") else Path.home() / fallback
+
+
+def refused(error: OSError | UnicodeDecodeError, doing: str) -> UndividedError:
+    """What the operating system did not do for us, or a file that is not what it should be."""
+    if isinstance(error, UnicodeDecodeError):
+        return UndividedError("it is not text", doing=doing, hint="It was damaged, or is another file.")
+    cause = (error.strerror or str(error)).lower()
+    return UndividedError(cause, doing=doing, hint=_HINTS.get(error.errno or 0, ""))
+
+
+def make_directory(path: Path) -> bool:
+    """A directory for us alone. Returns whether it had to be made."""
+    try:
+        path.mkdir(mode=0o700, parents=True)
+    except FileExistsError:
+        if path.is_dir():
+            return False
+        raise UndividedError(
+            "there is a file of that name", doing=f"make directory {path}", hint="Move it away."
+        ) from None
+    except OSError as error:
+        raise refused(error, f"make directory {path}") from error
+    return True
+
+
+def save(path: Path, data: bytes, mode: int = 0o600) -> None:
+    """Writes or replaces the file, durably."""
+    with _translated(path):
+        aside = _write_aside(path, data, mode)
+        crashpoint("save.written")
+        aside.replace(path)
+        crashpoint("save.replaced")
+        _sync_directory(path.parent)
+
+
+def save_new(path: Path, data: bytes, mode: int = 0o600) -> bool:
+    """Writes the file, durably, unless one is there, which is then left alone: returns False."""
+    with _translated(path):
+        aside = _write_aside(path, data, mode)
+        crashpoint("save.written")
+        try:
+            os.link(aside, path)
+        except FileExistsError:
+            return False
+        finally:
+            aside.unlink()
+        crashpoint("save.replaced")
+        _sync_directory(path.parent)
+        return True
+
+
+def _write_aside(path: Path, data: bytes, mode: int) -> Path:
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    aside.unlink(missing_ok=True)
+    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    with open(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(descriptor)
+    return aside
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class _translated:
+    """What the operating system refuses becomes an error that names the file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, OSError):
+            raise refused(error, f"write {self.path}") from error

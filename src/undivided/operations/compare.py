@@ -1,0 +1,74 @@
+"""Two trees of entries compared as columns: what `diff` shows."""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+import numpy as np
+
+from ..host.paths import refused
+from ..host.rooted import Beneath
+from ..model.columns import Array, Ragged
+from ..model.entries import Entries
+from ..model.service import Component
+from ..tree.diff import locate
+from ..tree.patterns import Patterns
+from ..tree.walk import walk
+
+_SEEN = ("kind", "mode", "uid", "gid", "size", "mtime_ns", "rdev")
+"""What a walk tells without opening a file. A file's size and time change with its content."""
+_STORED = ("target", "xattrs", "extents", "content")
+
+
+class Change(NamedTuple):
+    """kind: added, removed, changed. before, after: sizes in bytes, None where it is not."""
+
+    kind: str
+    path: bytes
+    before: int | None
+    after: int | None
+
+
+def compare(before: Entries, after: Entries, *, live: bool = False) -> list[Change]:
+    """What changed, by path. live: `after` is a walk, which tells attributes but no content."""
+    at = locate(before.path, after.path)
+    old, new = at[at >= 0], np.flatnonzero(at >= 0)
+    same = np.ones(len(new), np.bool_)
+    for name in _SEEN:
+        same &= getattr(before, name)[old] == getattr(after, name)[new]
+    for name in () if live else _STORED:
+        same &= _alike(getattr(before, name), old, getattr(after, name), new)
+    stays = np.zeros(len(before), np.bool_)
+    stays[old] = True
+    changes = [
+        Change("changed", after.path[n], int(before.size[o]), int(after.size[n]))
+        for o, n in zip(old[~same].tolist(), new[~same].tolist(), strict=True)
+    ]
+    changes += [
+        Change("added", after.path[n], None, int(after.size[n])) for n in np.flatnonzero(at < 0).tolist()
+    ]
+    changes += [
+        Change("removed", before.path[o], int(before.size[o]), None) for o in np.flatnonzero(~stays).tolist()
+    ]
+    return sorted(changes, key=lambda change: change.path)
+
+
+def _alike(before: Ragged, old: Array, after: Ragged, new: Array) -> Array:
+    left, right = before.take(old), after.take(new)
+    if left.same(right):
+        return np.ones(len(old), np.bool_)
+    return np.fromiter((a == b for a, b in zip(left, right, strict=True)), np.bool_, len(old))
+
+
+def live_tree(component: Component) -> Entries:
+    """A files component as it is now, chosen by the same patterns as when it is protected."""
+    path = str(component.options["path"])
+    patterns = Patterns(component.get("include", ()), component.get("exclude", ()))
+    try:
+        with Beneath(os.fsencode(path)) as root:
+            return walk(
+                root, patterns=patterns, one_filesystem=component.get("one_filesystem", False)
+            ).entries
+    except OSError as error:
+        raise refused(error, f"look at {path}") from error

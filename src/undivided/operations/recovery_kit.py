@@ -1,0 +1,65 @@
+"""The recovery kit: one printed page with which a stranger can recover, on a machine that knows nothing.
+
+It holds a key made for it alone, so that a lost page can be told from others and taken away, and so that it
+still opens the vault after the keys were rotated.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from ..model.times import iso_utc
+
+if TYPE_CHECKING:
+    from ..vault.vault import Vault
+
+_PAGE = """\
+UNDIVIDED RECOVERY KIT
+
+Whoever holds this page can read everything in the vault. Keep it where the
+protected machines are not, and where nobody looks.
+
+    vault      {vault}
+    lies in    {url}
+    made       {made}
+    key        {id}  ({label})
+
+To recover on a machine that knows nothing:
+
+ 1. Install Undivided, and make the vault reachable: attach its disk or share,
+    or give access to its bucket.
+ 2. Type this page, or only the five lines of the key, into a file kit.txt
+    that nobody else can read. A line with a typing error is named.
+ 3. In a shell:
+
+    export UNDIVIDED_KEY_FILE="$PWD/kit.txt"
+    undivided init --vault "{url}"
+    undivided points
+    undivided recover SERVICE --at latest --to /a/new/directory
+
+    Use the place where the vault lies now, if it was moved. `undivided
+    recover --help` says how to bring a service back to life in its old or
+    in a new place.
+ 4. Set a passphrase of your own: undivided vault key add
+
+{key}
+If this page was lost or seen by somebody, on any machine with a passphrase:
+
+    undivided vault key remove {id}
+    undivided vault key rotate
+
+Then print a new one: undivided vault kit > kit.txt
+"""
+
+
+def make_kit(vault: Vault, url: str, label: str) -> tuple[str, str]:
+    """The page, secret, and the id of its key, which opens the vault from now on."""
+    from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+    from ..vault.crypto.key_file import encode_key
+
+    private = X25519PrivateKey.generate()
+    id = vault.add_recipient(private, label)
+    made, key = iso_utc(time.time_ns()), encode_key(private)
+    return _PAGE.format(vault=vault.id, url=url, made=made, id=id, label=label, key=key), id

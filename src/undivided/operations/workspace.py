@@ -1,0 +1,281 @@
+"""What a command works with: the configuration, the applied services, the vault, the catalog.
+
+Opened lazily: a command that only reads a service file never touches the vault. The vault is opened with
+the writer keys kept beside the configuration, so neither protecting nor listing needs the passphrase; only
+reading content back asks for it.
+
+    DIR/config.yaml            vaults: {near: URL}, and where state is kept when not in the usual place
+    DIR/keys/near.key          writer keys of the near vault, 0600
+    DIR/services/NAME.yaml     services as they were applied
+    DIR/parsed/NAME.json       what the files above say, see config/parse_cache.py
+    STATE/catalog.db           the catalog; STATE also holds what capture remembers of the last scan
+    STATE/cache/               copies of what a distant vault is asked for often, see vault/stores/cache.py
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..config.main_file import NEAR, Config, read_config
+from ..config.parse_cache import keep, kept, service_from
+from ..host.paths import places, refused
+from ..model.errors import DamageError, NoVaultError, UndividedError, UsageError, WrongKeyError
+
+if TYPE_CHECKING:
+    from ..catalog.catalog import Catalog
+    from ..model.point import RecoveryPoint
+    from ..model.service import Service
+    from ..vault.crypto.keys import WriterKeys
+    from ..vault.crypto.recipients import Secret
+    from ..vault.format.log_entry import Head
+    from ..vault.stores.base import Store
+    from ..vault.vault import Vault
+
+
+class Context:
+    """One configuration directory, as seen by one run. config: what --config said."""
+
+    def __init__(self, config: Path | None) -> None:
+        where = places(config)
+        self.directory = where.config
+        self.services_directory = where.config / "services"
+        self.usual_vault = where.vault
+        self._usual_state = where.state
+
+    @cached_property
+    def state(self) -> Path:
+        """Raises NoVaultError before `init`."""
+        return self.config.state or self._usual_state
+
+    @cached_property
+    def config(self) -> Config:
+        path = self.config_file
+        try:
+            text = path.read_text()
+        except FileNotFoundError:
+            raise NoVaultError(
+                f"there is no configuration in {self.directory}",
+                hint="Run `undivided init`, or say where it is with --config DIR or UNDIVIDED_CONFIG.",
+            ) from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise refused(error, f"read {path}") from error
+        known = kept(self.parsed_file("config"), text)
+        return Config.of(known) if known else read_config(text, str(path))
+
+    def keep_config(self) -> None:
+        """Keeps the configuration as parsed, for the runs to come."""
+        keep(self.parsed_file("config"), self.config_file.read_text(), self.config.as_record())
+
+    def parsed_file(self, name: str) -> Path:
+        return self.directory / "parsed" / f"{name}.json"
+
+    @property
+    def config_file(self) -> Path:
+        return self.directory / "config.yaml"
+
+    def key_file(self, vault: str = NEAR) -> Path:
+        return self.directory / "keys" / f"{vault}.key"
+
+    @cached_property
+    def vault(self) -> Vault:
+        """The near vault, opened for writing and for its log, and checked against the last head seen."""
+        keys = self._keys
+        if self._catalog.vault not in ("", keys.vault):
+            raise UsageError(
+                "it follows another vault",
+                doing=f"use the catalog {self.catalog_file}",
+                hint="Run `undivided catalog rebuild`.",
+            )
+        return self._open_vault(self._catalog.head)
+
+    def _open_vault(self, head: tuple[int, str]) -> Vault:
+        from ..vault.stores.registry import open_store
+        from ..vault.vault import Head, Vault
+
+        store = open_store(self.config.vaults[NEAR], self.state / "cache")
+        return Vault.open(store, keys=self._keys, passphrase=self.ask, head=Head(*head))
+
+    @cached_property
+    def _secret(self) -> Secret:
+        from .vault_secret import secret
+
+        return secret()
+
+    def ask(self) -> Secret:
+        """The passphrase, or what stands in for it; asked for at most once."""
+        return self._secret
+
+    def ask_passphrase(self) -> None:
+        """Asks for it now, if somebody is there to ask: later a progress bar would cover the prompt."""
+        if sys.stdin.isatty() and sys.stderr.isatty():
+            _ = self._secret
+
+    def unlock_early(self) -> None:
+        """Begins to unlock the vault, beside what else there is to do before content is read: stretching a
+        passphrase takes a core and nothing else. Not where somebody may have to type it. What goes wrong is
+        told when the keys are needed."""
+        vault = self.vault
+
+        def unlock() -> None:
+            with suppress(UndividedError):
+                vault.unlock()
+
+        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+            threading.Thread(target=unlock).start()
+
+    def keys_of_vault(self) -> WriterKeys:
+        """The writer keys as the vault holds them, which takes a secret, whatever this machine has."""
+        from ..vault.stores.registry import open_store
+        from ..vault.vault import Head, Vault
+
+        number, digest = self._catalog.head
+        head = Head(number, digest) if number else None
+        opened = Vault.open(open_store(self.config.vaults[NEAR]), passphrase=lambda: self._secret, head=head)
+        if self._catalog.vault not in ("", opened.id):
+            raise UsageError(
+                f"another vault is there than before: {opened.id}",
+                doing="fetch the keys",
+                hint="Is the right disk mounted? `undivided catalog rebuild` takes it as it is.",
+            )
+        return opened.keys
+
+    @cached_property
+    def _keys(self) -> WriterKeys:
+        from ..vault.crypto.keys import WriterKeys
+
+        try:
+            return WriterKeys.decode(self.key_file().read_bytes())
+        except FileNotFoundError:
+            _ = self.config
+            raise NoVaultError(
+                f"the keys of the near vault are missing: {self.key_file()}",
+                hint="Run `undivided init`: it finishes what was begun, and asks for the passphrase.",
+            ) from None
+        except WrongKeyError as error:
+            raise WrongKeyError(
+                error.cause,
+                doing=f"read {self.key_file()}",
+                hint="`undivided vault key renew` gets the keys again by the passphrase.",
+            ) from None
+        except OSError as error:
+            raise refused(error, f"read {self.key_file()}") from error
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        """The catalog, level with the vault's log as it was opened."""
+        self._catalog.follow(self.vault, refresh=False)
+        return self._catalog
+
+    @cached_property
+    def _catalog(self) -> Catalog:
+        from ..catalog.catalog import Catalog, discard
+        from ..host.paths import make_directory
+
+        make_directory(self.state)
+        try:
+            return Catalog.open(self.catalog_file)
+        except DamageError as error:
+            # Nobody shall miss a point for a broken cache.
+            sys.stderr.write(f"undivided: {error.doing}: {error.cause}; it is made anew from the vault\n")
+            discard(self.catalog_file)
+            return Catalog.open(self.catalog_file)
+
+    def known_points(self) -> list[str]:
+        """Ids of the points this client has seen, whatever the vault says now."""
+        return [point.id for point in self._catalog.points()]
+
+    def vault_as_it_is(self) -> Vault:
+        """The near vault as far as it opens, without asking whether its log still holds what this client
+        saw."""
+        from ..vault.repair.open_damaged import open_leniently
+
+        return open_leniently(self.store, self._keys, self.ask)
+
+    @cached_property
+    def store(self) -> Store:
+        """Where the near vault lies, past every cache."""
+        from ..vault.stores.registry import open_store
+
+        return open_store(self.config.vaults[NEAR])
+
+    @property
+    def seen(self) -> Head:
+        """The head of the vault's log as this client saw it last."""
+        from ..vault.format.log_entry import Head
+
+        return Head(*self._catalog.head)
+
+    @property
+    def writer_keys(self) -> WriterKeys:
+        """Those of the near vault. Raises NoVaultError, WrongKeyError."""
+        return self._keys
+
+    def rebuild_catalog(self) -> Catalog:
+        """A new catalog from the vault's whole log. The old one, broken or not, is not asked for anything."""
+        from ..catalog.catalog import rebuild
+        from ..host.paths import make_directory
+
+        make_directory(self.state)
+        return rebuild(self.catalog_file, self.vault_as_it_is())
+
+    @property
+    def catalog_file(self) -> Path:
+        return self.state / "catalog.db"
+
+    def services(self) -> list[str]:
+        """Names of the services applied here."""
+        return sorted(path.stem for path in self._service_files())
+
+    def _service_files(self) -> Iterator[Path]:
+        return (p for p in self.services_directory.glob("*.yaml") if not p.name.startswith("."))
+
+    def service_file(self, name: str) -> Path:
+        return self.services_directory / f"{name}.yaml"
+
+    def service(self, name: str) -> Service:
+        """The service as applied. Raises UsageError when none of that name is."""
+        if "/" in name or name.startswith("."):
+            raise self._unknown(name)
+        path = self.service_file(name)
+        try:
+            text = path.read_text()
+        except FileNotFoundError:
+            raise self._unknown(name) from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise refused(error, f"read {path}") from error
+        known = kept(self.parsed_file(f"service-{name}"), text)
+        if known:
+            return service_from(known)
+        from ..config.service_file import parse_service
+
+        return parse_service(text, str(path), exists=None)
+
+    def service_at(self, point: RecoveryPoint) -> Service:
+        """The service as it was when the point was taken."""
+        from ..config.service_file import parse_definition
+
+        return parse_definition(point.definition, f"the definition in point {point.id}")
+
+    def known_service(self, name: str) -> None:
+        """Raises UsageError for a name that is neither applied here nor has points in the vault."""
+        if name not in self.services() and name not in self.catalog.services():
+            raise self._unknown(name)
+
+    def _unknown(self, name: str) -> UsageError:
+        from difflib import get_close_matches
+
+        known = self.services()
+        close = get_close_matches(name, known, 1, 0.6)
+        if close:
+            hint = f"Did you mean {close[0]!r}?"
+        elif known:
+            hint = f"Applied here: {', '.join(known)}."
+        else:
+            hint = "Describe it in a file and run `undivided service apply FILE`."
+        return UsageError(f"there is no service {name!r}", hint=hint)

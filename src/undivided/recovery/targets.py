@@ -1,0 +1,201 @@
+"""Places: where components live, and what must not be written over.
+
+Recovery over live data happens only when it was asked for by name. So every other target has to be a place
+where nothing is: no file, no directory with something in it, no server that answers. What is really there
+is looked at, not what the service file says: an original that is lost takes no place.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..config.component_options import KINDS
+from ..drivers.registry import driver_for
+from ..model.errors import SourceError, UsageError
+from ..model.point import ComponentPoint
+from ..model.service import Component
+from .errors import doing
+from .staging import PREFIX
+
+_ANSWER_SECONDS = 1.0
+_HERE = ("localhost", "127.0.0.1", "::1")
+
+
+def place_of(component: Component, part: ComponentPoint) -> Path:
+    """What is exchanged when the component is recovered in place: a directory, or the file of a SQLite
+    database. Links to it are resolved, so that the data moves and not the link."""
+    path = component.get("path")
+    if path is None:
+        try:
+            path = driver_for(component).directory()
+        except SourceError as error:
+            path = part.state.get("directory")
+            if path is None:
+                raise UsageError(
+                    f"where {component.name} keeps its data is not known: {error.cause}",
+                    hint=f"Give {component.name} a `path` in the service file or in the target.",
+                ) from error
+    with doing(f"look where {component.name} lives"):
+        return Path(os.path.realpath(path))
+
+
+def here(component: Component) -> None:
+    """Raises UsageError when the component lives on another host, or its server answers at the address of
+    one: nothing is recovered to the wrong host."""
+    if component.host not in (*_HERE, socket.gethostname(), socket.getfqdn()):
+        raise UsageError(
+            f"{component.name} lives on {component.host}, and this is {socket.gethostname()}",
+            hint=f"Recover on {component.host}, or give {component.name} a target with `host: localhost`.",
+        )
+
+    address = component.get("address")
+    if address is not None and component.get("socket") is None and not _ours(str(address)):
+        raise UsageError(
+            f"{component.name} answers at {address}, which is not an address of this host",
+            hint="Recover on the host where it runs, or give it another `address` in a target.",
+        )
+
+
+def _ours(address: str) -> bool:
+    """Whether this host has the address: only then it can be bound to."""
+    try:
+        for family, _, _, _, name in socket.getaddrinfo(address, 0, type=socket.SOCK_STREAM):
+            with socket.socket(family) as probe:
+                probe.bind(name)
+    except OSError:
+        return False
+    return True
+
+
+def occupied(place: Path) -> bool:
+    """Whether something is there: a file of any kind, or a directory that is not empty. What a filesystem
+    brings along, and the staging of a recovery, is nothing."""
+    with doing(f"look at {place}"):
+        if not os.path.lexists(place):
+            return False
+        if not place.is_dir():
+            return True
+        names = os.listdir(place)
+        if place.is_mount():
+            names = [name for name in names if name != "lost+found" and not name.startswith(PREFIX)]
+        return bool(names)
+
+
+def endpoints(component: Component, part: ComponentPoint) -> list[tuple[str, str | tuple[str, int]]]:
+    """The addresses a server of this component, recovered from `part`, answers on: (how to call it, what to
+    connect to)."""
+    found: list[tuple[str, str | tuple[str, int]]] = []
+    port, path = _port(component, part.state.get("settings", {})), component.get("socket")
+    if port:
+        address = str(component.get("address", "127.0.0.1"))
+        found.append((f"port {port} of {address}", (address, port)))
+    if path is not None:
+        # A PostgreSQL socket option names the directory; the port names the file in it.
+        file = f"{path}/.s.PGSQL.{port}" if component.kind == "postgresql" else str(path)
+        found.append((f"the socket {file}", file))
+    return found
+
+
+def _port(component: Component, settings: Mapping[str, Any]) -> int:
+    """The TCP port it will have; 0 for none. settings: the original's. The usual port of a kind is what a
+    component has that names none; what the drivers make of that is described in docs/drivers."""
+    port = int(component.get("port", 0))
+    if component.kind == "mariadb" and settings.get("skip_networking") == "ON":
+        return 0
+    if component.kind not in ("mariadb", "redis") or port != KINDS[component.kind]["port"].default:
+        return port
+    path = component.get("socket")
+    if component.kind == "redis" and path is not None and path != settings.get("unixsocket"):
+        return 0
+    return int(settings.get("port", port)) if component.kind == "mariadb" or path else port
+
+
+def answers(endpoint: str | tuple[str, int]) -> bool:
+    """Whether something listens there now."""
+    try:
+        if isinstance(endpoint, tuple):
+            socket.create_connection(endpoint, _ANSWER_SECONDS).close()
+        else:
+            with socket.socket(socket.AF_UNIX) as client:
+                client.settimeout(_ANSWER_SECONDS)
+                client.connect(endpoint)
+    except OSError:
+        return False
+    return True
+
+
+def refuse_collisions(each: Sequence[tuple[Component, ComponentPoint, Path]]) -> None:
+    """Raises UsageError when two components would be in each other's way."""
+    taken: dict[object, str] = {}
+    for component, part, place in each:
+        for says, key in [(str(place), place), *endpoints(component, part)]:
+            other = taken.setdefault(key, component.name)
+            if other != component.name:
+                raise UsageError(
+                    f"{other} and {component.name} would both be at {says}",
+                    hint=f"Give {component.name} another place.",
+                )
+
+
+def refuse_occupied(
+    component: Component, part: ComponentPoint, place: Path, original: Path | None, *, endpoints_too: bool
+) -> None:
+    """Raises UsageError unless nothing is at the component's target. original: where it was protected.
+    endpoints_too: neither may anything answer where its server would."""
+    if occupied(place):
+        if place == original:
+            raise UsageError(
+                f"{place} is where {component.name} lives now",
+                hint=f"Give {component.name} another path in the target, or recover with --in-place, which "
+                "moves aside what is there.",
+            )
+        raise UsageError(
+            f"{place} {'is not empty' if place.is_dir() else 'is there already'}",
+            hint=f"Recover {component.name} to an empty directory or one that is not there.",
+        )
+    for says, endpoint in endpoints(component, part) if endpoints_too else ():
+        if answers(endpoint):
+            raise UsageError(
+                f"something answers on {says}, which {component.name} would get",
+                hint=f"Give {component.name} another one in the target, or stop what answers there.",
+            )
+
+
+def inside_protected(places: Mapping[str, Path], originals: Sequence[Component]) -> list[str]:
+    """Warnings for targets in a tree which is itself protected: the next points would carry them too."""
+    trees = [Path(os.path.realpath(c.options["path"])) for c in originals if c.kind == "files"]
+    return [
+        f"{place} lies in {tree}, which is protected: the next points will carry {name} twice"
+        for name, place in places.items()
+        for tree in trees
+        if tree in place.parents and tree.is_dir()
+    ]
+
+
+def short_of_space(builds: Sequence[tuple[Path, int]]) -> list[str]:
+    """Warnings for filesystems with less room than the builds there may need. builds: (directory, bytes)."""
+    needed: dict[int, tuple[Path, int]] = {}
+    for directory, size in builds:
+        existing = next(parent for parent in directory.parents if parent.is_dir())
+        with doing(f"look at {existing}"):
+            device = existing.stat().st_dev
+        _, before = needed.get(device, (existing, 0))
+        needed[device] = (existing, before + size)
+    warnings = []
+    for existing, size in needed.values():
+        with doing(f"ask for the free space of {existing}"):
+            found = os.statvfs(existing)
+        free = found.f_bavail * found.f_frsize
+        if free < size:
+            warnings.append(f"{existing} has {free:,} bytes free, and the builds there may need {size:,}")
+    return warnings
+
+
+def enclosing(place: Path, others: Sequence[Path]) -> Path:
+    """The outermost of `others` that holds `place`; `place` itself when none does."""
+    holders = [other for other in others if other in place.parents]
+    return min(holders, key=lambda path: len(path.parts), default=place)

@@ -1,0 +1,48 @@
+"""Directories kept open while their files are made.
+
+What lies side by side in a tree lies side by side in the vault, mostly. So whoever writes a tree makes one
+file after another in the same directory, and resolving its path from the root for each of them would be most
+of the work. Every thread keeps the few directories that it used last.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+
+from ..host.rooted import HERE, Beneath
+
+_MOST = 64
+"""Per thread: the directories above the one that is filled, and a few neighbours."""
+
+
+class Folders:
+    """Descriptors (O_PATH) for calls that take a directory and a single name. Thread-safe."""
+
+    def __init__(self, root: Beneath) -> None:
+        self._root = root
+        self._own = threading.local()
+        self._lock = threading.Lock()
+        self._kept: list[dict[bytes, int]] = []
+
+    def fd(self, path: bytes) -> int:
+        """Good until this thread asks for the next. Raises OSError as Beneath.open does."""
+        open_ = getattr(self._own, "open", None)
+        if open_ is None:
+            open_ = self._own.open = {}
+            with self._lock:
+                self._kept.append(open_)
+        found = open_.get(path)
+        if found is not None:
+            return int(found)
+        if len(open_) >= _MOST:
+            os.close(open_.pop(next(iter(open_))))
+        fd = open_[path] = self._root.open(path, HERE)
+        return fd
+
+    def close(self) -> None:
+        """When no thread uses any of them."""
+        with self._lock:
+            for open_ in self._kept:
+                while open_:
+                    os.close(open_.popitem()[1])

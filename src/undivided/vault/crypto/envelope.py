@@ -1,0 +1,53 @@
+"""Sealed objects: how index and timeline segments lie in the store.
+
+    magic 4 | session 16 | counter u64 | length u16 | sealed content key (that many bytes) | sealed column
+    block
+
+Integers are big-endian; everything before the block is its associated data. Like a pack, an object is named
+by the SHA-256 of its bytes, so what is stored can be checked without any key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+
+from .aead import TAG_BYTES, Buffer, Opener, Sealer, damaged
+
+_HEADER = struct.Struct(">4s16sQH")
+
+
+def seal_object(
+    magic: bytes, sealer: Sealer, session: bytes, block: bytes, sealed_key: bytes = b""
+) -> Buffer:
+    """The stored bytes."""
+    counter = sealer.count()
+    header = _HEADER.pack(magic, session, counter, len(sealed_key)) + sealed_key
+    out = bytearray(len(header) + len(block) + TAG_BYTES)
+    out[: len(header)] = header
+    sealer.seal_into(counter, block, header, memoryview(out)[len(header) :])
+    return out
+
+
+class SealedObject:
+    """Stored bytes, taken apart but not yet opened. Raises DamageError naming `what`."""
+
+    def __init__(self, magic: bytes, data: bytes, what: str) -> None:
+        if len(data) < _HEADER.size:
+            raise damaged(what, "it is too short")
+        found, self.session, self._counter, length = _HEADER.unpack_from(data)
+        if found != magic:
+            raise damaged(what, "it is another kind of object")
+        end = _HEADER.size + length
+        self.sealed_key = data[_HEADER.size : end]
+        self._header, self._block = data[:end], memoryview(data)[end:]
+        self._what = what
+
+    def open(self, key: bytes, vault: bytes, purpose: str) -> memoryview:
+        """The column block, authenticated."""
+        opener = Opener(key, vault, self.session, purpose)
+        return memoryview(opener.open(self._counter, self._block, self._header, self._what))
+
+
+def digest_of(data: Buffer) -> str:
+    return hashlib.sha256(data).hexdigest()

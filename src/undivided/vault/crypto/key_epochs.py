@@ -1,0 +1,199 @@
+"""Epochs: the vault's keys from one rotation to the next.
+
+An epoch has a private key of its own, hence an authority (signing.py), and a structure key. Its record lies
+in vault.json for the first one, in epochs/<begun>.<name> for the others, and holds, sealed to its public key,
+everything older: the writer keys of all epochs, and the private keys of those before. So whoever can open the
+newest can open all, and who can open an old one can open nothing newer.
+
+A new epoch begins with log entry `begun`, of kind "epoch", signed by the authority of the epoch before.
+Before it is there, the record means nothing; a rotation that was killed leaves such a record and nothing
+else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from ..stores.base import MissingError, Store
+from .aead import damaged
+from .keys import KEY_BYTES, SEALED_KEY_BYTES, PrivateKeys, WriterKeys, seal_to, unseal
+
+KIND = "epoch"
+FOLDER = "epochs/"
+_CHECKSUM_BYTES = 8
+_WRITER_KEYS, _PRIVATE_KEYS, _PRIVATE_KEY = "writer keys", "private keys", "private key"
+
+
+class Opened(NamedTuple):
+    """What the private key of an epoch opens."""
+
+    keys: WriterKeys
+    private: PrivateKeys
+    record: EpochRecord
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """An epoch as stored. recipients: id → public key (hex) of everyone who could open it when it began.
+    writer_keys, private_keys: sealed."""
+
+    begun: int
+    public: bytes
+    authority: bytes
+    recipients: Mapping[str, str]
+    writer_keys: bytes
+    private_keys: bytes
+
+    @staticmethod
+    def seal(keys: WriterKeys, older: PrivateKeys, recipients: Mapping[str, str]) -> EpochRecord:
+        """The record of the newest epoch of `keys`. older: the private keys of those before."""
+        epoch, vault = keys.epochs[-1], keys.vault_bytes
+        raw = b"".join(key.private_bytes_raw() for key in older)
+        return EpochRecord(
+            epoch.begun,
+            epoch.public,
+            epoch.authority,
+            dict(recipients),
+            seal_to(epoch.public, keys.encode(), _WRITER_KEYS, vault),
+            seal_to(epoch.public, raw, _PRIVATE_KEYS, vault),
+        )
+
+    def open(self, private: X25519PrivateKey, vault: bytes) -> Opened:
+        """Raises DamageError unless everything fits together."""
+        what = self.object
+        if private.public_key().public_bytes_raw() != self.public:
+            raise damaged(what, "its public key is not the one that was sealed to the recipient")
+        keys = WriterKeys.decode(unseal(private, self.writer_keys, _WRITER_KEYS, vault, what))
+        raw = unseal(private, self.private_keys, _PRIVATE_KEYS, vault, what)
+        older = [raw[i : i + KEY_BYTES] for i in range(0, len(raw), KEY_BYTES)]
+        own = keys.epochs[-1]
+        if (own.begun, own.public, own.authority) != (self.begun, self.public, self.authority):
+            raise damaged(what, "the writer keys in it are of another epoch")
+        if keys.vault_bytes != vault or len(older) != len(keys.epochs) - 1:
+            raise damaged(what, "the keys in it are of another vault")
+        return Opened(keys, (*map(X25519PrivateKey.from_private_bytes, older), private), self)
+
+    @property
+    def name(self) -> str:
+        return name_of(self.public)
+
+    @property
+    def object(self) -> str:
+        """Where it lies."""
+        return object_of(self.begun, self.name) if self.begun else "vault.json"
+
+    def binding(self, vault: bytes) -> bytes:
+        """SHA-256 over all of it: what a recipient's voucher and the log entry vouch for."""
+        text = json.dumps([vault.hex(), self.begun, self.record()], sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).digest()
+
+    def record(self) -> dict[str, Any]:
+        """For JSON; `begun` is in the object's name."""
+        return {
+            "public": self.public.hex(),
+            "authority": self.authority.hex(),
+            "recipients": self.recipients,
+            "writer_keys": self.writer_keys.hex(),
+            "private_keys": self.private_keys.hex(),
+        }
+
+    @staticmethod
+    def of(begun: int, record: Mapping[str, Any]) -> EpochRecord:
+        """From what `record` gave. Raises ValueError, KeyError or TypeError when it is none."""
+        recipients = {
+            str(id): bytes.fromhex(public).hex() for id, public in dict(record["recipients"]).items()
+        }
+        public, authority, *sealed = (
+            bytes.fromhex(record[name]) for name in ("public", "authority", "writer_keys", "private_keys")
+        )
+        if (len(public), len(authority)) != (KEY_BYTES, KEY_BYTES):
+            raise ValueError("a key of another length")
+        return EpochRecord(begun, public, authority, recipients, *sealed)
+
+
+def name_of(public: bytes) -> str:
+    """An epoch's name, from its public key: 16 hex digits."""
+    return hashlib.sha256(public).hexdigest()[:16]
+
+
+def object_of(begun: int, name: str) -> str:
+    """Where the record of a later epoch lies."""
+    return f"{FOLDER}{begun:010d}.{name}"
+
+
+def store_record(store: Store, record: EpochRecord) -> None:
+    store.create(record.object, [json.dumps(record.record(), indent=1).encode() + b"\n"])
+
+
+def stored_records(store: Store) -> Iterator[tuple[int, str]]:
+    """(begun, name) of every record but the first epoch's, in order. Some may never have come into force."""
+    for object, _size in store.list(FOLDER):
+        begun, _, name = object.removeprefix(FOLDER).partition(".")
+        if begun.isdecimal():
+            yield int(begun), name
+
+
+def read_record(store: Store, begun: int, name: str) -> EpochRecord:
+    """Raises DamageError when it is not there, or none, or another."""
+    what = object_of(begun, name)
+    try:
+        return decode_record(what, store.read(what))
+    except MissingError as error:
+        raise damaged(what, "it is missing") from error
+
+
+def decode_record(what: str, data: bytes) -> EpochRecord:
+    """The record that lies in the object `what`. Raises DamageError."""
+    begun, _, name = what.removeprefix(FOLDER).partition(".")
+    try:
+        record = EpochRecord.of(int(begun), json.loads(data))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise damaged(what, "it is no record of an epoch") from error
+    if record.name != name:
+        raise damaged(what, "it is of another epoch")
+    return record
+
+
+# ── an epoch's private key, sealed to a recipient ───────────────────────────────────────────────────────────
+
+
+def sealed_name(recipient: str, epoch: str) -> str:
+    return f"keys/{recipient}.{epoch}"
+
+
+def store_sealed(store: Store, recipient: str, public: str, private: X25519PrivateKey, vault: bytes) -> None:
+    """For a recipient whose public key (hex) is this."""
+    name = name_of(private.public_key().public_bytes_raw())
+    sealed = seal_to(bytes.fromhex(public), private.private_bytes_raw(), _PRIVATE_KEY, vault + name.encode())
+    store.create(sealed_name(recipient, name), [sealed, _checksum(sealed)])
+
+
+def read_sealed(
+    store: Store, recipient: str, own: X25519PrivateKey, epoch: str, vault: bytes
+) -> X25519PrivateKey | None:
+    """An epoch's private key; None when it was not sealed to this recipient. Raises DamageError."""
+    what = sealed_name(recipient, epoch)
+    try:
+        data = store.read(what)
+    except MissingError:
+        return None
+    if not is_whole(data):
+        raise damaged(what, "its checksum is wrong")
+    raw = unseal(own, data[:SEALED_KEY_BYTES], _PRIVATE_KEY, vault + epoch.encode(), what)
+    return X25519PrivateKey.from_private_bytes(raw)
+
+
+def is_whole(data: bytes) -> bool:
+    """Whether this can be a sealed private key: nobody but its recipient can see more than its checksum."""
+    sealed, checksum = data[:SEALED_KEY_BYTES], data[SEALED_KEY_BYTES:]
+    return len(sealed) == SEALED_KEY_BYTES and checksum == _checksum(sealed)
+
+
+def _checksum(sealed: bytes) -> bytes:
+    return hashlib.sha256(sealed).digest()[:_CHECKSUM_BYTES]

@@ -1,0 +1,84 @@
+"""The vault's authority: the signature without which nothing is destroyed.
+
+Writer keys are symmetric, so whatever one source can append to the log, a thief of its keys can. That must
+not reach to destruction, nor to who may open the vault. So entries of these kinds are signed with an Ed25519
+key that is derived from the vault's private key, and everyone who decodes such an entry checks it: writers
+have the public half.
+
+    key       = Ed25519(HKDF-SHA256(private key, no salt, info = "undivided/1 authority"))
+    signature = over "undivided/1 signed entry" + canonical JSON of the list
+                [kind, vault, number, previous digest, time_ns, body without "signature", links]
+
+Number and predecessor are signed too: a signature is good for one place in one log.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from .aead import PREFIX, derive
+
+SIGNATURE = "signature"
+_ALWAYS = ("prune", "epoch", "repair", "key")
+
+
+class Signed(NamedTuple):
+    """What a signature covers. vault, previous: hex."""
+
+    kind: str
+    vault: str
+    number: int
+    previous: str
+    time_ns: int
+    body: Mapping[str, Any]
+    links: Mapping[str, Any]
+
+    def message(self) -> bytes:
+        unsigned = {key: value for key, value in self.body.items() if key != SIGNATURE}
+        # By way of JSON once: what is signed is what a reader gets, for whom every key of an object is text.
+        stored = json.loads(json.dumps(self._replace(body=unsigned)))
+        return PREFIX + b"signed entry" + json.dumps(stored, sort_keys=True, separators=(",", ":")).encode()
+
+
+class Authority:
+    """The signing half; who has the vault's private key can make one. public: 32 bytes."""
+
+    def __init__(self, private: X25519PrivateKey) -> None:
+        seed = derive(private.private_bytes_raw(), b"", "authority")
+        self._key = Ed25519PrivateKey.from_private_bytes(seed)
+        self.public = self._key.public_key().public_bytes_raw()
+
+    def sign(self, entry: Signed) -> str:
+        """The signature, in hex: body["signature"] of the entry."""
+        return self._key.sign(entry.message()).hex()
+
+
+def with_signature(authority: Authority | None, entry: Signed) -> Mapping[str, Any]:
+    """The body as it is to be stored: signed where that is called for."""
+    if not must_be_signed(entry.kind, entry.body):
+        return entry.body
+    if authority is None:
+        # An entry that nobody could read must never get into the log.
+        raise AssertionError(f"a {entry.kind!r} entry needs the vault's authority")
+    return {**entry.body, SIGNATURE: authority.sign(entry)}
+
+
+def must_be_signed(kind: str, body: Mapping[str, Any]) -> bool:
+    """Whether an entry of this kind with this body counts only when the authority signed it."""
+    return kind in _ALWAYS or (kind == "pin" and body.get("pinned") is not True)
+
+
+def check(public: bytes, entry: Signed) -> bool:
+    """Whether body["signature"] is the authority's, for exactly this entry."""
+    try:
+        signature = bytes.fromhex(entry.body[SIGNATURE])
+        Ed25519PublicKey.from_public_bytes(public).verify(signature, entry.message())
+    except (InvalidSignature, KeyError, ValueError, TypeError):
+        return False
+    return True

@@ -1,0 +1,88 @@
+"""Frames: the unit of compression and encryption, up to about 1 MiB of plain data.
+
+One large chunk, or many small ones that lie next to each other, make a frame. It is compressed when that
+saves something, else kept as it is, and then sealed (vault/crypto/aead.py, purpose "frame", key: the session's content
+key).
+
+The compression is zstd's double-fast strategy with small tables and a short match length: smaller than level
+2's result in little more than level 1's time (docs/decisions/chunks-and-compression.md).
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import zstandard
+
+from ..crypto.aead import TAG_BYTES, Buffer, Opener, damaged
+
+PURPOSE = "frame"
+TARGET = 1 << 20
+"""Small chunks are gathered until their frame has this many plain bytes."""
+LARGEST = 4 << 20
+"""No frame holds more plain bytes: a reader refuses to allocate more."""
+RAW, ZSTD = 0, 1
+_WORTH = 0.97  # a frame that shrinks by less is stored raw: reading it back is then only decryption
+_PARAMETERS: dict[str, Any] = {
+    "strategy": zstandard.STRATEGY_DFAST, "window_log": 22, "hash_log": 16, "chain_log": 15, "min_match": 5,
+}  # fmt: skip
+_own = threading.local()
+
+
+def compress(plain: memoryview) -> tuple[int, Buffer]:
+    """(codec, bytes): a view of `plain` itself when compressing does not pay."""
+    compressor = getattr(_own, "compressor", None)
+    if compressor is None:
+        parameters = zstandard.ZstdCompressionParameters(**_PARAMETERS)
+        compressor = _own.compressor = zstandard.ZstdCompressor(compression_params=parameters)
+    packed: bytes = compressor.compress(plain)
+    return (ZSTD, packed) if len(packed) < len(plain) * _WORTH else (RAW, plain)
+
+
+class FrameDecoder:
+    """Opens frames into buffers that are used again and again. One per thread."""
+
+    def __init__(self) -> None:
+        self._sealed = bytearray(LARGEST + TAG_BYTES)
+        self._plain = bytearray(LARGEST)
+        self._decompressor = zstandard.ZstdDecompressor()
+
+    def decode(
+        self,
+        opener: Opener,
+        header: bytes,
+        counter: int,
+        codec: int,
+        sealed: memoryview,
+        size: int,
+        what: str,
+    ) -> memoryview:
+        """The plain bytes, valid until the next call. Raises DamageError naming `what`."""
+        if size > LARGEST or len(sealed) > len(self._sealed) or len(sealed) < TAG_BYTES:
+            raise damaged(what, "a frame has an impossible size")
+        if codec == RAW and len(sealed) - TAG_BYTES != size:
+            raise damaged(what, "a frame has another size than its record")
+        opened = memoryview(self._plain if codec == RAW else self._sealed)[: len(sealed) - TAG_BYTES]
+        opener.open_into(counter, sealed, header, opened, what)
+        if codec == RAW:
+            return opened
+        plain = memoryview(self._plain)[:size]
+        try:
+            with self._decompressor.stream_reader(opened) as stream:
+                whole = _fill(stream, plain) == size and not stream.read(1)
+        except zstandard.ZstdError as error:
+            raise damaged(what, f"a frame does not decompress ({error})") from error
+        if codec != ZSTD or not whole:
+            raise damaged(what, "a frame has another size or codec than its record")
+        return plain
+
+
+def _fill(stream: Any, into: memoryview) -> int:
+    done = 0
+    while done < len(into):
+        got = stream.readinto(into[done:])
+        if not got:
+            break
+        done += got
+    return done

@@ -1,0 +1,299 @@
+"""Index segments: where chunks lie, as it is stored. Sorted when written, so that nobody sorts when opening.
+
+Per pack:   pack u1×32 its name   size u8   frames u4 how many it has
+Per frame:  stored u4, plain u4, codec u1, counter u8, session u2 as in the footers, pack after pack
+Per chunk:  prefix u8 the first 8 bytes of its id as a big-endian number, rest u1×24 the others,
+            frame u4 in this segment, place u4 its offset in the frame, length u4
+
+Chunks are sorted by prefix, and of equals the newest comes first. The columns are not compressed: ids do not
+shrink, and so a decrypted segment is searched where it lies, without a copy. That takes 44 bytes a chunk and
+19 a frame.
+
+A segment ends at about two million chunks: an object of some 90 MB that is fetched, checked and merged in one
+piece. Whatever has more is several segments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from ...model.columns import Array, decode, encode
+from ...model.entries import CHUNK_ID_BYTES
+from ...model.errors import DamageError
+from ..crypto.aead import Buffer, Sealer, damaged
+from ..crypto.envelope import SealedObject, seal_object
+from ..crypto.keys import WriterKeys
+from .pack_header import FRAME_TYPES, SessionKeys, Table, typed
+
+MAGIC = b"UDI1"
+PURPOSE = "index"
+MOST_CHUNKS = 1 << 21
+"""A segment is ended before it has more, unless a single pack has."""
+MOST_SESSIONS = 60_000
+"""Their numbers are u2."""
+PREFIX_BYTES = 8
+REST_BYTES = CHUNK_ID_BYTES - PREFIX_BYTES
+_LARGEST_PACK = 1 << 32
+_AT_ONCE = 1 << 16  # the check of a large segment leaves no large holes in the memory
+
+_PACKS = {"pack": "u1", "size": "u8", "frames": "u4"}
+_CHUNKS = {"prefix": "u8", "rest": "u1", "frame": "u4", "place": "u4", "length": "u4"}
+
+
+def name_of(digest: str) -> str:
+    return f"index/{digest}"
+
+
+def prefixes(ids: Array) -> Array:
+    """ids: u1[n,32]. Their first 8 bytes as numbers in the order of the bytes, u8[n]."""
+    prefix: Array = np.ascontiguousarray(ids[:, :PREFIX_BYTES]).view(">u8").ravel().astype("<u8")
+    return prefix
+
+
+class SortedIds(NamedTuple):
+    """n ids, sorted by prefix: u8[n] and, as words of the other 24 bytes, u8[n,3]."""
+
+    prefix: Array
+    rest: Array
+
+    def sorted(self) -> SortedIds:
+        order = np.argsort(self.prefix, kind="stable")
+        return SortedIds(self.prefix[order], self.rest[order])
+
+    def find(self, prefix: Array, words: Array, wanted: Array) -> tuple[Array, Array]:
+        """prefix: u8[m], words: u8[m,4] all bytes of the ids; wanted: which of them to look for. Those found,
+        and where the first of equals is."""
+        row = np.searchsorted(self.prefix, prefix[wanted])
+        found: list[Array] = []
+        rows: list[Array] = []
+        while len(wanted):
+            inside = row < len(self.prefix)
+            if not inside.all():
+                wanted, row = wanted[inside], row[inside]
+            like = self.prefix[row] == prefix[wanted]
+            wanted, row = wanted[like], row[like]
+            same = (self.rest[row] == words[wanted, 1:]).all(axis=1)
+            found.append(wanted[same])
+            rows.append(row[same])
+            wanted, row = wanted[~same], row[~same] + 1
+        return (np.concatenate(found), np.concatenate(rows)) if found else (wanted, wanted)
+
+
+@dataclass(frozen=True)
+class StoredPack:
+    """A pack in the store. name: hex digest; size: of the object; table.session looks into `sessions`."""
+
+    name: str
+    size: int
+    table: Table
+    sessions: SessionKeys
+
+
+@dataclass(frozen=True)
+class Segment:
+    """p packs, f frames and n chunks in columns as above; pack and rest are flat. `session` looks into
+    `sessions`."""
+
+    pack: Array
+    size: Array
+    frames: Array
+    stored: Array
+    plain: Array
+    codec: Array
+    counter: Array
+    session: Array
+    prefix: Array
+    rest: Array
+    frame: Array
+    place: Array
+    length: Array
+    sessions: SessionKeys
+
+    def __len__(self) -> int:
+        """Chunks."""
+        return len(self.prefix)
+
+    @staticmethod
+    def of(packs: Sequence[StoredPack]) -> Segment:
+        """At most MOST_SESSIONS sessions; see `segments_of` for any number of packs."""
+        numbers: dict[tuple[bytes, bytes], int] = {}
+        tables = []
+        for pack in packs:
+            own = np.array([numbers.setdefault(s, len(numbers)) for s in pack.sessions], "<u2")
+            tables.append(replace(pack.table, session=own[pack.table.session]))
+        table = Table.concat(tables)
+        ids = table.id.reshape(-1, CHUNK_ID_BYTES)
+        prefix = prefixes(ids)
+        order = np.argsort(prefix, kind="stable")
+        return Segment(
+            pack=np.frombuffer(bytearray(b"".join(bytes.fromhex(p.name) for p in packs)), "u1"),
+            size=np.array([p.size for p in packs], "<u8"),
+            frames=np.array([len(p.table.stored) for p in packs], "<u4"),
+            **{name: getattr(table, name) for name in FRAME_TYPES},
+            prefix=prefix[order],
+            rest=ids[order, PREFIX_BYTES:].ravel(),
+            frame=table.frame_of_chunk()[order],
+            place=table.place_of_chunk()[order],
+            length=table.length[order],
+            sessions=list(numbers),
+        )
+
+    @staticmethod
+    def joined(parts: Sequence[Segment]) -> Segment:
+        """The newest first; a pack listed by several is taken once. Their chunks are runs that are sorted
+        already: a stable sort merges them."""
+        parts = list(_without_repetition(parts))
+        if len(parts) == 1:
+            return parts[0]
+        numbers: dict[tuple[bytes, bytes], int] = {}
+        session, frame, first = [], [], 0
+        for part in parts:
+            own = np.array([numbers.setdefault((s, k), len(numbers)) for s, k in part.sessions], "<u2")
+            session.append(own[part.session])
+            frame.append(part.frame + np.uint32(first))
+            first += len(part.stored)
+        order = np.argsort(np.concatenate([p.prefix for p in parts]), kind="stable")
+        rest = np.concatenate([p.rest for p in parts]).reshape(-1, REST_BYTES)
+
+        def end_to_end(name: str) -> Array:
+            return np.concatenate([getattr(p, name) for p in parts])
+
+        return Segment(
+            **{name: end_to_end(name) for name in (*_PACKS, "stored", "plain", "codec", "counter")},
+            session=np.concatenate(session),
+            prefix=end_to_end("prefix")[order],
+            rest=rest[order].ravel(),
+            frame=np.concatenate(frame)[order],
+            place=end_to_end("place")[order],
+            length=end_to_end("length")[order],
+            sessions=list(numbers),
+        )
+
+    def only(self, chosen: Array) -> Segment:
+        """Without the packs where `chosen` (bool per pack) is false."""
+        if chosen.all():
+            return self
+        frames = np.repeat(chosen, self.frames)
+        chunks = frames[self.frame]
+        renumbered = (np.cumsum(frames) - 1).astype(np.uint32)
+        used, session = np.unique(self.session[frames], return_inverse=True)
+        return Segment(
+            pack=self.pack.reshape(-1, 32)[chosen].ravel(),
+            size=self.size[chosen],
+            frames=self.frames[chosen],
+            **{name: getattr(self, name)[frames] for name in ("stored", "plain", "codec", "counter")},
+            session=session.astype("<u2"),
+            prefix=self.prefix[chunks],
+            rest=self.rest.reshape(-1, REST_BYTES)[chunks].ravel(),
+            frame=renumbered[self.frame[chunks]],
+            place=self.place[chunks],
+            length=self.length[chunks],
+            sessions=[self.sessions[i] for i in used.tolist()],
+        )
+
+    def encode(self) -> bytes:
+        columns = {name: getattr(self, name) for name in (*_PACKS, *FRAME_TYPES, *_CHUNKS)}
+        header = {"sessions": [[s.hex(), k.hex()] for s, k in self.sessions]}
+        return encode(columns, header, level=None)
+
+    def seal(self, sealer: Sealer, session: bytes) -> Buffer:
+        return seal_object(MAGIC, sealer, session, self.encode())
+
+    @staticmethod
+    def open(keys: WriterKeys, data: bytes, what: str) -> Segment:
+        """Raises DamageError naming `what`."""
+        sealed = SealedObject(MAGIC, data, what)
+        block = sealed.open(keys.structure_of(sealed.session, what), keys.vault_bytes, PURPOSE)
+        try:
+            columns, header = decode(block)
+            sessions = [(bytes.fromhex(s), bytes.fromhex(k)) for s, k in header["sessions"]]
+            segment = Segment(**typed(columns, {**_PACKS, **FRAME_TYPES, **_CHUNKS}), sessions=sessions)
+            segment._check()
+        except (DamageError, ValueError, KeyError, TypeError) as error:
+            raise damaged(what, f"its columns are wrong ({error.args[0]})") from error
+        return segment
+
+    def _check(self) -> None:
+        """Raises ValueError. Whether a chunk is where its row says is seen when it is read, by its id."""
+        packs, frames, chunks = len(self.size), len(self.stored), len(self)
+        if len(self.pack) != packs * 32 or len(self.frames) != packs:
+            raise ValueError("the pack columns differ in length")
+        if int(self.frames.sum(dtype=np.int64)) != frames:
+            raise ValueError("the frames do not fit the packs")
+        if packs and int(self.size.max()) >= _LARGEST_PACK:
+            raise ValueError("a pack is too large")
+        if {len(self.plain), len(self.codec), len(self.counter), len(self.session)} != {frames}:
+            raise ValueError("the frame columns differ in length")
+        if frames and int(self.session.max()) >= len(self.sessions):
+            raise ValueError("a frame is of no known session")
+        lengths = {len(self.frame), len(self.place), len(self.length), len(self.rest) / REST_BYTES}
+        if lengths != {chunks}:
+            raise ValueError("the chunk columns differ in length")
+        if chunks and int(self.frame.max()) >= frames:
+            raise ValueError("a chunk is in no frame")
+        for start in range(0, chunks, _AT_ONCE):
+            part = self.prefix[start : start + _AT_ONCE + 1]
+            if not (part[:-1] <= part[1:]).all():
+                raise ValueError("the chunks are not sorted")
+
+    def names(self) -> list[str]:
+        """The packs, as hex digests."""
+        raw = self.pack.tobytes()
+        return [raw[i : i + 32].hex() for i in range(0, len(raw), 32)]
+
+    def packs(self) -> Iterator[StoredPack]:
+        """Each pack as its own footer has it."""
+        order = np.argsort((self.frame.astype(np.uint64) << np.uint64(32)) | self.place)
+        per_frame = np.bincount(self.frame, minlength=len(self.stored)).astype("<u4")
+        ends = np.cumsum(self.frames, dtype=np.int64)
+        chunk = 0
+        for name, size, end, count in zip(
+            self.names(), self.size.tolist(), ends.tolist(), self.frames.tolist(), strict=True
+        ):
+            frames = slice(end - count, end)
+            chunks = per_frame[frames]
+            rows = order[chunk : chunk + int(chunks.sum(dtype=np.int64))]
+            chunk += len(rows)
+            used, session = np.unique(self.session[frames], return_inverse=True)
+            table = Table(
+                **{n: getattr(self, n)[frames] for n in ("stored", "plain", "codec", "counter")},
+                session=session.astype("<u2"),
+                chunks=chunks,
+                id=self.ids(rows).ravel(),
+                length=self.length[rows],
+            )
+            yield StoredPack(name, size, table, [self.sessions[i] for i in used.tolist()])
+
+    def ids(self, rows: Array | slice) -> Array:
+        """u1[n,32]"""
+        prefix = self.prefix[rows].astype(">u8").view(np.uint8).reshape(-1, PREFIX_BYTES)
+        return np.concatenate([prefix, self.rest.reshape(-1, REST_BYTES)[rows]], axis=1)
+
+
+def _without_repetition(segments: Iterable[Segment]) -> Iterator[Segment]:
+    """The segments without packs that an earlier one lists already: a commit that was overtaken while it
+    merged may list what the other merged too."""
+    seen: set[str] = set()
+    for segment in segments:
+        names = segment.names()
+        yield segment.only(np.array([name not in seen for name in names], np.bool_))
+        seen.update(names)
+
+
+def segments_of(packs: Iterable[StoredPack]) -> Iterator[Segment]:
+    """Any number of packs in as many segments as it takes."""
+    gathered: list[StoredPack] = []
+    chunks = sessions = 0
+    for pack in packs:
+        more = len(pack.table.length)
+        if gathered and (chunks + more > MOST_CHUNKS or sessions + len(pack.sessions) > MOST_SESSIONS):
+            yield Segment.of(gathered)
+            gathered, chunks, sessions = [], 0, 0
+        gathered.append(pack)
+        chunks, sessions = chunks + more, sessions + len(pack.sessions)
+    if gathered:
+        yield Segment.of(gathered)

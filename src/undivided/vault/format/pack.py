@@ -1,0 +1,158 @@
+"""Packs: frames one after another, then a footer that says what they are, then a trailer to find the footer
+by.
+
+    frame … frame | footer, sealed | "UDP1" | session 16 | counter u64 | length of the sealed footer u32
+
+The footer is a column block (pack_header.py) sealed for purpose "footer", with the trailer as associated data. Its
+header carries the sealed content keys of the frames' sessions, so a pack alone can be read by who has the
+keys. There is one session when a writer made the pack, and it is the trailer's; a pack that frames of others
+were moved into has theirs. A pack is named by the SHA-256 of all its bytes. About 32 MiB; the frames are
+sealed right into a buffer that is used again for later packs: fresh megabytes from the allocator cost more
+than the cipher.
+"""
+
+from __future__ import annotations
+
+import mmap
+import struct
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...model.columns import decode, encode
+from ...model.errors import DamageError
+from ..crypto.aead import DAMAGE_HINT, TAG_BYTES, Opener, Sealer, damaged
+from ..crypto.keys import WriterKeys
+from ..stores.base import MissingError, Store, StoreError
+from .pack_header import SessionKeys, Table
+
+MAGIC = b"UDP1"
+PURPOSE = "footer"
+TRAILER = struct.Struct(">4s16sQI")
+CAPACITY = 32 << 20
+"""Frames fill a pack up to here; the footer comes on top."""
+
+
+class GoneError(DamageError):
+    """The pack is not there: lost, or given up by a prune since the index that names it was read."""
+
+
+def name_of(digest: str) -> str:
+    """The object of the pack whose bytes have this SHA-256 (hex)."""
+    return f"packs/{digest[:2]}/{digest}"
+
+
+def read_part(store: Store, digest: str, start: int, length: int) -> bytes:
+    """Bytes of a pack that must be there. Raises DamageError naming the pack when they are not: GoneError
+    when there is no such pack at all."""
+    what = name_of(digest)
+    try:
+        return store.read(what, start, length)
+    except MissingError as error:
+        raise GoneError(f"{what} is missing", hint=DAMAGE_HINT) from error
+    except StoreError as error:
+        raise damaged(what, f"it cannot be read ({error.cause})") from error
+
+
+class OpenPack:
+    """A pack being filled. Not thread-safe: the packer's lock guards all but the bytes of reserved places."""
+
+    def __init__(self, buffer: mmap.mmap) -> None:
+        self.buffer = buffer
+        self.used = 0
+        self.pending = 0
+        self.closed = False
+        self._stored, self._plain, self._chunks = array("I"), array("I"), array("I")
+        self._codec, self._counter, self._session = bytearray(), array("Q"), array("H")
+        self._ids: list[bytes] = []
+        self._lengths = array("I")
+
+    def fits(self, size: int) -> bool:
+        return self.used + size + TAG_BYTES <= len(self.buffer)
+
+    def reserve(
+        self,
+        size: int,
+        plain: int,
+        codec: int,
+        counter: int,
+        ids: bytes,
+        lengths: Sequence[int],
+        session: int = 0,
+    ) -> memoryview:
+        """The place for a frame of `size` bytes before sealing."""
+        start, self.used = self.used, self.used + size + TAG_BYTES
+        self.pending += 1
+        self._stored.append(size + TAG_BYTES)
+        self._plain.append(plain)
+        self._codec.append(codec)
+        self._counter.append(counter)
+        self._session.append(session)
+        self._chunks.append(len(lengths))
+        self._ids.append(ids)
+        self._lengths.extend(lengths)
+        return memoryview(self.buffer)[start : self.used]
+
+    def table(self) -> Table:
+        return Table(
+            stored=np.array(self._stored, "<u4"),
+            plain=np.array(self._plain, "<u4"),
+            codec=np.frombuffer(bytes(self._codec), "u1"),
+            counter=np.array(self._counter, "<u8"),
+            session=np.array(self._session, "<u2"),
+            chunks=np.array(self._chunks, "<u4"),
+            id=np.frombuffer(b"".join(self._ids), "u1"),
+            length=np.array(self._lengths, "<u4"),
+        )
+
+
+def seal_footer(sealer: Sealer, session: bytes, table: Table, sessions: SessionKeys) -> bytes:
+    """Footer and trailer. session: who makes the pack; sessions: what the frames are sealed under."""
+    block = encode(table.columns(), {"sessions": [[s.hex(), k.hex()] for s, k in sessions]})
+    counter = sealer.count()
+    trailer = TRAILER.pack(MAGIC, session, counter, len(block) + TAG_BYTES)
+    return sealer.seal(counter, block, trailer) + trailer
+
+
+@dataclass(frozen=True)
+class Footer:
+    """What a pack says of itself. session: who made it; sessions: what its frames are sealed under."""
+
+    session: bytes
+    sessions: SessionKeys
+    table: Table
+
+
+def read_footer(store: Store, keys: WriterKeys, digest: str, size: int) -> Footer:
+    """The footer of a pack of this size in the store, without reading its frames. Raises DamageError."""
+    if size < TRAILER.size:
+        raise damaged(name_of(digest), "it is too short")
+    *_, length = TRAILER.unpack(read_part(store, digest, size - TRAILER.size, TRAILER.size))
+    whole = min(size, TRAILER.size + int(length))
+    return open_footer(keys, read_part(store, digest, size - whole, whole), name_of(digest), size)
+
+
+def open_footer(keys: WriterKeys, pack: bytes | memoryview, what: str, size: int | None = None) -> Footer:
+    """The footer of a pack in memory; size: of the whole, when this is only its end. Raises DamageError
+    naming `what`."""
+    view = memoryview(pack)
+    trailer = bytes(view[-TRAILER.size :])
+    if len(trailer) < TRAILER.size:
+        raise damaged(what, "it is too short")
+    magic, session, counter, length = TRAILER.unpack(trailer)
+    frames = (len(view) if size is None else size) - TRAILER.size - length
+    if magic != MAGIC or frames < 0:
+        raise damaged(what, "it does not end as a pack")
+    sealed = view[max(0, len(view) - TRAILER.size - length) : -TRAILER.size]
+    opener = Opener(keys.structure_of(session, what), keys.vault_bytes, session, PURPOSE)
+    try:
+        columns, header = decode(bytes(opener.open(counter, sealed, trailer, what)))
+        sessions = [(bytes.fromhex(s), bytes.fromhex(k)) for s, k in header["sessions"]]
+        table = Table.of(columns, len(sessions))
+    except (DamageError, ValueError, KeyError, TypeError) as error:
+        raise damaged(what, f"its footer is wrong ({error.args[0]})") from error
+    if int(table.stored.sum(dtype=np.int64)) != frames:
+        raise damaged(what, "its frames do not fill it")
+    return Footer(session, sessions, table)

@@ -1,0 +1,101 @@
+"""The table of frames and chunks that is a pack's footer.
+
+Per frame, in the order in which they lie in the pack without gaps:
+    stored u4   bytes in the pack, tag included        plain u4    bytes after decompression
+    codec u1    0 raw, 1 zstd                          counter u8  the nonce
+    session u2  under whose key it is sealed: a place  chunks u4   how many chunks it holds
+                in a list that goes with the table
+Per chunk, in the order in which they lie in the frame without gaps:
+    id u1×32    keyed BLAKE3 of the plain bytes        length u4
+
+An index segment holds the same facts, its chunks sorted for lookup (index_segment.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from ...model.columns import Array, Column
+from ...model.entries import CHUNK_ID_BYTES
+
+SessionKeys = Sequence[tuple[bytes, bytes]]
+"""What the column `session` looks into: (session, its sealed content key)."""
+
+FRAME_TYPES = {"stored": "u4", "plain": "u4", "codec": "u1", "counter": "u8", "session": "u2"}
+_TYPES = {**FRAME_TYPES, "chunks": "u4", "id": "u1", "length": "u4"}
+
+
+def typed(columns: Mapping[str, Column], types: Mapping[str, str]) -> dict[str, Array]:
+    """The columns named in `types`. Raises ValueError when one is missing or of another type."""
+    missing = types.keys() - columns.keys()
+    if missing:
+        raise ValueError(f"no column {min(missing)}")
+    found: dict[str, Array] = {}
+    for name, kind in types.items():
+        column = columns[name]
+        if not isinstance(column, np.ndarray) or column.dtype != np.dtype("<" + kind):
+            raise ValueError(f"column {name} has another type")
+        found[name] = column
+    return found
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns as above; id has 32 bytes per chunk, flat."""
+
+    stored: Array
+    plain: Array
+    codec: Array
+    counter: Array
+    session: Array
+    chunks: Array
+    id: Array
+    length: Array
+
+    def columns(self) -> dict[str, Column]:
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+    @staticmethod
+    def of(columns: Mapping[str, Column], sessions: int) -> Table:
+        """sessions: how many go with it. Raises ValueError when the columns do not fit together: they were
+        authenticated, yet who wrote them may have been wrong."""
+        table = Table(**typed(columns, _TYPES))
+        frames, count = len(table.stored), len(table.length)
+        each = (table.plain, table.codec, table.counter, table.session, table.chunks)
+        if {len(column) for column in each} != {frames}:
+            raise ValueError("the frame columns differ in length")
+        if frames and int(table.session.max()) >= sessions:
+            raise ValueError("a frame is of no known session")
+        if len(table.id) != count * CHUNK_ID_BYTES or int(table.chunks.sum(dtype=np.int64)) != count:
+            raise ValueError("the chunk columns do not fit the frames")
+        if not np.array_equal(table.frame_sums(), table.plain):
+            raise ValueError("the chunks of a frame do not fill it")
+        return table
+
+    def frame_sums(self) -> Array:
+        """The plain size of each frame as its chunks have it."""
+        ends = np.cumsum(self.length, dtype=np.int64)
+        at = np.cumsum(self.chunks, dtype=np.int64)
+        until = np.concatenate([np.zeros(1, np.int64), ends])[at]
+        return np.diff(until, prepend=0)
+
+    def frame_of_chunk(self) -> Array:
+        """For each chunk the frame it lies in."""
+        return np.repeat(np.arange(len(self.chunks), dtype=np.uint32), self.chunks)
+
+    def place_of_chunk(self) -> Array:
+        """For each chunk its offset in its frame."""
+        ends = np.cumsum(self.length, dtype=np.int64)
+        bases = np.cumsum(self.plain, dtype=np.int64) - self.plain
+        return (ends - self.length - np.repeat(bases, self.chunks)).astype(np.uint32)
+
+    @staticmethod
+    def concat(parts: Sequence[Table]) -> Table:
+        joined = {
+            name: np.concatenate([np.zeros(0, "<" + kind), *(getattr(p, name) for p in parts)])
+            for name, kind in _TYPES.items()
+        }
+        return Table(**joined)

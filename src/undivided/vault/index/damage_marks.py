@@ -1,0 +1,54 @@
+"""What was found damaged, said in the log, so that the next protection knows what to store anew.
+
+    packs       their chunks no longer count as stored (link `bad`): who reads them again stores them again
+    timelines   a segment of theirs is lost, and with it every state after it: who would go on from the last
+                point begins a new timeline instead
+
+Both end when a repair brings the very object back (an entry "repair", with the link `healed` for packs).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..format.log_entry import LogEntry
+from ..log.heads import index_entries
+from ..log.log import Log
+from .load import index_links
+
+DAMAGE, REPAIR = "damage", "repair"
+
+
+def condemn(log: Log, packs: Sequence[str], timelines: Sequence[str] = ()) -> LogEntry | None:
+    """Says so of those of which it is not said already; None when there are none. packs: hex digests;
+    timelines: ids. What a prune left could be read by then, whatever was said of it before."""
+    pruned = int(log.last.links["pruned"]) if log.last else 0
+    bad, lost = index_links(log).bad, torn(log, pruned)
+    packs = [name for name in packs if name not in bad]
+    timelines = [timeline for timeline in timelines if timeline not in lost]
+    if not packs and not timelines:
+        return None
+    body = {"packs": packs, "timelines": timelines}
+    return log.append(DAMAGE, lambda _: (body, {"bad": packs}))
+
+
+def wounded(log: Log, since: int) -> bool:
+    """Whether packs were condemned after entry `since`, or an index made anew that may lack some."""
+    found = index_entries(log, since)
+    return any(entry.links.get("bad") or entry.body.get("rebuilt") for entry in found)
+
+
+def torn(log: Log, since: int = 0) -> frozenset[str]:
+    """The timelines that were condemned after entry `since` and not repaired after that."""
+    found: set[str] = set()
+    for entry in log.entries(since):
+        learn_torn(found, entry)
+    return frozenset(found)
+
+
+def learn_torn(found: set[str], entry: LogEntry) -> None:
+    """What the next entry of the log says about it, into the set of those that are torn."""
+    if entry.kind == DAMAGE:
+        found.update(entry.body["timelines"])
+    elif entry.kind == REPAIR:
+        found.difference_update(entry.body["timelines"])

@@ -1,0 +1,101 @@
+"""What the log says of the index, and the index that it makes: each chunk in its newest usable place.
+
+The entries that changed it are walked from the newest (vault/log/heads.py). Segments are fetched, checked and opened a
+few at a time side by side: opening a large vault is mostly hashing and decrypting.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from ...host.parallel import in_order
+from ...model.errors import DamageError
+from ..crypto.aead import damaged
+from ..crypto.envelope import digest_of
+from ..crypto.keys import WriterKeys
+from ..format import pack as packs
+from ..log.heads import index_entries
+from ..log.log import Log
+from ..stores.base import MissingError, Store, parallel
+from . import index as indexes
+from .index import Index
+
+_READERS = max(2, min(4, os.cpu_count() or 2))
+"""Each holds a segment twice while it opens it."""
+
+
+@dataclass(frozen=True)
+class IndexLinks:
+    """What the whole walk says of the index. segments: names, newest first. bad: packs found damaged and not
+    healed since; doomed: packs that a maintenance gave up, wherever in the walk. Packs are hex digests."""
+
+    segments: Sequence[str]
+    bad: frozenset[str]
+    doomed: frozenset[str]
+
+
+def index_links(log: Log) -> IndexLinks:
+    segments: list[str] = []
+    bad: set[str] = set()
+    healed: set[str] = set()
+    doomed: set[str] = set()
+    for entry in index_entries(log):
+        bad.update(name for name in entry.links.get("bad", ()) if name not in healed)
+        healed.update(entry.links.get("healed", ()))
+        doomed.update(entry.links.get("doomed", ()))
+        segments += entry.links.get("index", ())
+    return IndexLinks(segments, frozenset(bad), frozenset(doomed))
+
+
+def known_index(
+    store: Store,
+    keys: WriterKeys,
+    log: Log,
+    present: Mapping[str, int] | None = None,
+    before: Index | None = None,
+) -> Index:
+    """All committed chunks but those in doomed packs. For writers, present: object → size of the packs that
+    are there; others, and those found damaged, are left out. For readers the damaged ones are the last
+    choice. before: an index of an earlier state, whose segments need not be read again."""
+    opened = dict(zip(before.names, before.segments, strict=True)) if before else {}
+    while True:
+        linked = index_links(log)
+        missing = [name for name in linked.segments if name not in opened]
+        try:
+            opened |= zip(missing, read_index_segments(store, keys, missing), strict=True)
+            break
+        except DamageError:
+            # A segment may be gone because a prune has put another in its place.
+            log.refresh()
+            if index_links(log).segments == linked.segments:
+                raise
+    segments = [opened[name] for name in linked.segments]
+    if present is None:
+        return Index(segments, linked.doomed, linked.bad, linked.segments)
+    lost = {
+        name
+        for segment in segments
+        for name, size in zip(segment.names(), segment.size.tolist(), strict=True)
+        if present.get(packs.name_of(name)) != size
+    }
+    return Index(segments, unusable=linked.doomed | linked.bad | lost, names=linked.segments)
+
+
+def read_index_segments(store: Store, keys: WriterKeys, names: Sequence[str]) -> Iterator[indexes.Segment]:
+    """In order, a few at a time side by side. Raises DamageError as for one."""
+    at_once = _READERS if parallel(store) > 1 else 1
+    yield from in_order(lambda name: read_index_segment(store, keys, name), names, threads=at_once)
+
+
+def read_index_segment(store: Store, keys: WriterKeys, name: str) -> indexes.Segment:
+    """Raises DamageError when it is missing or not what was stored."""
+    what = indexes.name_of(name)
+    try:
+        data = store.read(what)
+    except MissingError as error:
+        raise damaged(what, "it is missing") from error
+    if digest_of(data) != name:
+        raise damaged(what, "its SHA-256 is not its name")
+    return indexes.Segment.open(keys, data, what)

@@ -1,0 +1,62 @@
+"""Index segments are merged as they are made, so that their number stays logarithmic.
+
+A service marked every few seconds commits a small segment each time, and whoever opens the index would read
+them all. So a commit takes the segments before it into its own as long as they are not much larger: like the
+digits of a counter, each chunk is rewritten a logarithmic number of times. What was taken in stays in the
+store and is linked to no more.
+
+Segments that are large enough stay as they are: merging never makes one of more than MOST_CHUNKS chunks, so
+its memory is bounded, and of any two neighbours that were not merged for that reason the sum is larger. An
+entry that says more than where chunks lie (packs damaged, healed or doomed) is never passed over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from ..crypto.keys import WriterKeys
+from ..format.index_segment import MOST_CHUNKS, MOST_SESSIONS, Segment, StoredPack, segments_of
+from ..log.heads import index_entries
+from ..log.log import Log
+from ..stores.base import Store
+from .load import read_index_segment
+
+_SAYS_MORE = ("bad", "healed", "doomed", "covers")
+
+
+@dataclass(frozen=True)
+class Merged:
+    """Segments, each made when it is asked for, and the link that leads past what they took in. It holds as
+    long as `seen` is still the newest entry that changed the index; else the plain link does no harm."""
+
+    segments: Iterable[Segment]
+    seen: int
+    before: int
+
+    def link(self, newest: int) -> int:
+        return self.before if newest == self.seen else newest
+
+
+def merged(store: Store, keys: WriterKeys, log: Log, packs: Sequence[StoredPack]) -> Merged:
+    """New packs with the newest segments before them, if they are few enough for one. Raises DamageError when
+    one of those is not what was stored."""
+    last = log.last
+    seen = before = int(last.links["data"]) if last else 0
+    weight, sessions = sum(len(p.table.length) for p in packs), sum(len(p.sessions) for p in packs)
+    if weight > MOST_CHUNKS or sessions > MOST_SESSIONS:
+        return Merged(segments_of(packs), seen, before)
+    parts = [Segment.of(packs)]
+    sessions = len(parts[0].sessions)
+    for entry in index_entries(log):
+        names = entry.links.get("index", ())
+        if len(names) != 1 or any(entry.links.get(link) for link in _SAYS_MORE):
+            break
+        older = read_index_segment(store, keys, names[0])
+        most = min(2 * weight, MOST_CHUNKS - weight)
+        if len(older) > most or sessions + len(older.sessions) > MOST_SESSIONS:
+            break
+        parts.append(older)
+        weight, sessions = weight + len(older), sessions + len(older.sessions)
+        before = int(entry.links["before"])
+    return Merged([Segment.joined(parts)], seen, before)

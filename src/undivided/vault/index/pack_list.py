@@ -1,0 +1,82 @@
+"""The packs that there must be, as the index says, and those that there are, as the store says: as columns.
+
+A vault of a petabyte has tens of millions of packs. Their names are 32 bytes each here, sorted, and a listing
+is compared with them as it comes.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Collection, Iterator
+
+import numpy as np
+
+from ...model.columns import Array
+from ..format import pack as packs
+from ..stores.base import Store
+from .index import Index
+
+_LISTED = 1 << 16
+_DIGEST = re.compile("[0-9a-f]{64}")
+_NAME = "S32"  # compares as bytes do: all are of this length, so padding does not matter
+
+
+def pack_names(index: Index) -> Array:
+    """u1[p,32] of all packs, by their numbers."""
+    parts = [np.zeros((0, 32), np.uint8), *(s.pack.reshape(-1, 32) for s in index.segments)]
+    return np.concatenate(parts)
+
+
+def needed_packs(index: Index, doomed: frozenset[str]) -> tuple[Array, Array]:
+    """Names u1[p,32], sorted, and sizes i8[p] of the packs that must be there."""
+    names = pack_names(index)
+    _, first = np.unique(names.view(_NAME).ravel(), return_index=True)
+    kept = first[~among(names[first], doomed)]
+    return np.ascontiguousarray(names[kept]), index.sizes[kept].astype(np.int64)
+
+
+def among(names: Array, chosen: Collection[str]) -> Array:
+    """bool per name: whether it is one of the chosen (hex digests)."""
+    raw = np.frombuffer(b"".join(map(bytes.fromhex, chosen)), _NAME)
+    return np.isin(np.ascontiguousarray(names).view(_NAME).ravel(), raw)
+
+
+def stored_sizes(store: Store, names: Array) -> Array:
+    """The size of each pack as the store lists it, -1 for one that is missing. names: u1[p,32], sorted."""
+    sizes = np.full(len(names), -1, np.int64)
+    wanted = names.view(_NAME).ravel()
+    if not len(wanted):
+        return sizes
+    listing = listed_packs(store)
+    while batch := list(itertools.islice(listing, _LISTED)):
+        listed = np.frombuffer(b"".join(digest for digest, _ in batch), _NAME)
+        place = np.minimum(np.searchsorted(wanted, listed), len(wanted) - 1)
+        hit = wanted[place] == listed
+        sizes[place[hit]] = np.array([size for _, size in batch], np.int64)[hit]
+    return sizes
+
+
+def listed_packs(store: Store) -> Iterator[tuple[bytes, int]]:
+    """(digest, size) of every object that is called as packs are."""
+    for name, size in store.list("packs/"):
+        digest = name.rpartition("/")[2]
+        if _DIGEST.fullmatch(digest) and packs.name_of(digest) == name:
+            yield bytes.fromhex(digest), size
+
+
+def ids_in(index: Index, number: int) -> Array:
+    """The chunks of one pack as the index has them: u1[32n]."""
+    for segment in index.segments:
+        if number < len(segment.size):
+            ends = np.cumsum(segment.frames, dtype=np.int64)
+            first = int(ends[number] - segment.frames[number])
+            rows = np.flatnonzero((segment.frame >= first) & (segment.frame < ends[number]))
+            return segment.ids(rows).ravel()
+        number -= len(segment.size)
+    return np.zeros(0, np.uint8)
+
+
+def numbers_of(index: Index, name: str) -> Array:
+    """The numbers that a pack has in the index: one, or more where segments repeat it."""
+    return np.flatnonzero(among(pack_names(index), [name]))

@@ -1,0 +1,141 @@
+"""Following the links between log entries: to a timeline's history, and to everything the index knows.
+
+See log.py for what the links are. Whoever walks them reads the entries it needs and no others.
+
+A prune entry names every timeline there is, and compacts them: from then on a timeline's history up to there
+is the steps that the newest such entry lists (its `base`), whatever the links of older entries say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+
+from ...model.errors import DamageError
+from ..format.log_entry import LogEntry
+from ..format.timeline_segment import chained
+from .errors import ForgottenError
+from .log import PRUNE, Log
+
+
+@dataclass(frozen=True)
+class Chain:
+    """A timeline as of some commit. sequence: the entry that last changed it, 0 when never; segment: what
+    that entry added; previous: the entry that changed it before; base: the newest prune that compacted it, 0
+    when none did."""
+
+    sequence: int = 0
+    digest: str = ""
+    segment: str = ""
+    previous: int = 0
+    base: int = 0
+
+    @property
+    def compacted(self) -> bool:
+        """Whether `segment` is a step that a prune vouches for by its name, not one that the digest is
+        chained over."""
+        return self.base > self.sequence
+
+    def next(self, timeline: str, sequence: int, segment: str, block: bytes | memoryview) -> Chain:
+        """After one more segment."""
+        return Chain(sequence, chained(timeline, self.digest, block), segment, self.sequence, self.base)
+
+    def record(self) -> dict[str, int | str]:
+        return asdict(self)
+
+
+def latest_chain(log: Log, timeline: str, at: int | None = None) -> Chain | None:
+    """The timeline as of entry `at` (the head by default): from the newest entry at or before it that names
+    it. None when it was not there yet, or dropped by a prune.
+    """
+    for number in range(log.head.number if at is None else at, 0, -1):
+        entry = log.entry(number)
+        record = entry.links.get("chains", {}).get(timeline)
+        if record is not None:
+            return Chain(**record)
+        if entry.kind == PRUNE:
+            return None
+    return None
+
+
+def history_of(log: Log, timeline: str, at: int | None = None) -> list[tuple[LogEntry, Chain]]:
+    """The entries that changed a timeline up to `at`, oldest first, as far as they are kept: each with the
+    segment that leads from the one before to it. Raises DamageError on a broken link, ForgottenError when the
+    state at `at` was forgotten.
+    """
+    asked = latest_chain(log, timeline, at)
+    if asked is None or not asked.sequence:
+        return []
+    pruned = next(prune_entries(log), None)
+    base = pruned.number if pruned and timeline in pruned.links["chains"] else 0
+    if pruned and not base and asked.sequence <= pruned.number:
+        raise ForgottenError(timeline, asked.sequence)
+    found: list[tuple[LogEntry, Chain]] = []
+    chain = asked
+    while chain.sequence > base:
+        entry = log.entry(chain.sequence)
+        own = Chain(**entry.links.get("chains", {}).get(timeline, {}))
+        if own.sequence != entry.number or own.digest != chain.digest or own.previous >= entry.number:
+            raise _broken(entry.number, timeline)
+        found.append((entry, own))
+        if not own.previous:
+            break
+        before = log.entry(own.previous).links.get("chains", {}).get(timeline)
+        if before is None:
+            raise DamageError(f"log entry {own.previous} does not name timeline {timeline}")
+        chain = Chain(**before)
+    if base and chain.sequence <= base:
+        found += _steps(log, timeline, base, chain.sequence)[::-1]
+    return found[::-1]
+
+
+def _steps(log: Log, timeline: str, base: int, until: int) -> list[tuple[LogEntry, Chain]]:
+    """The compacted steps up to the kept sequence `until`, oldest first."""
+    steps = log.entry(base).body.get("timelines", {}).get(timeline)
+    if steps is None:
+        raise _broken(base, timeline)
+    found: list[tuple[LogEntry, Chain]] = []
+    for sequence, segment in steps:
+        if sequence > until:
+            break
+        entry = log.entry(sequence)
+        own = Chain(**entry.links.get("chains", {}).get(timeline, {}))
+        if own.sequence != sequence:
+            raise _broken(sequence, timeline)
+        previous = found[-1][0].number if found else 0
+        found.append((entry, replace(own, segment=segment, previous=previous, base=base)))
+    if not found or found[-1][0].number != until:
+        raise ForgottenError(timeline, until)
+    return found
+
+
+def _broken(number: int, timeline: str) -> DamageError:
+    return DamageError(
+        f"log entry {number} does not continue the history of timeline {timeline}",
+        hint="The log was tampered with. Compare with a copy before trusting it.",
+    )
+
+
+def prune_entries(log: Log, after: int = 0) -> Iterator[LogEntry]:
+    """The prune entries after entry `after`, newest first."""
+    last = log.last
+    number = int(last.links["pruned"]) if last else 0
+    while number > after:
+        entry = log.entry(number)
+        yield entry
+        number = int(entry.body["earlier"])
+
+
+def index_entries(log: Log, after: int = 0) -> Iterator[LogEntry]:
+    """The entries after entry `after` that changed what chunks are known, newest first, down to where an
+    index segment says that it covers everything before."""
+    last = log.last
+    number = int(last.links["data"]) if last else 0
+    while number > after:
+        entry = log.entry(number)
+        yield entry
+        after = max(after, int(entry.links.get("covers", 0)))
+        before = int(entry.links["before"])
+        if before >= number:
+            raise DamageError(f"log entry {number} links forward", hint="The log was tampered with.")
+        number = before

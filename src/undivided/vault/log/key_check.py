@@ -1,0 +1,57 @@
+"""Custody: whether what opens the vault is whole, looked at without opening it.
+
+A recovery kit lies in a safe for years, and the object that it opens lies in the store. Nobody would notice
+that the latter rots before the day when it is needed. So all these objects carry a checksum, or their digest
+stands in the log, and a verification without any secret reads them all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ...model.errors import DamageError
+from ..crypto import key_epochs as epochs
+from ..crypto import recipients
+from ..crypto.keys import Epoch, WriterKeys
+from ..stores.base import Store
+from .log import Log
+
+
+def look(store: Store, keys: WriterKeys, log: Log) -> Iterator[tuple[str, str]]:
+    """(object, what is wrong with it or "") of everything that opens the vault with these keys."""
+    newest = epochs.name_of(keys.public)
+    names = [name for name, _ in store.list(recipients.FOLDER)]
+    for name in names:
+        yield name, "" if is_whole(name, store.read(name)) else f"{name} is damaged: its checksum is wrong"
+        sealed = f"{name}.{newest}"
+        if "." not in name and sealed not in names:
+            yield sealed, f"{sealed} is missing: {name} does not open the vault"
+    for epoch in keys.epochs[1:]:
+        name = epochs.object_of(epoch.begun, epochs.name_of(epoch.public))
+        try:
+            _compare(store, keys, log, epoch)
+        except DamageError as error:
+            yield name, error.cause
+        else:
+            yield name, ""
+
+
+def is_whole(name: str, data: bytes) -> bool:
+    """Whether these bytes can be the object of keys/ or epochs/ with this name."""
+    try:
+        if name.startswith(epochs.FOLDER):
+            epochs.decode_record(name, data)
+        elif "." in name:
+            return epochs.is_whole(data)
+        else:
+            recipients.decode_recipient(name, data)
+    except DamageError:
+        return False
+    return True
+
+
+def _compare(store: Store, keys: WriterKeys, log: Log, epoch: Epoch) -> None:
+    """Raises DamageError unless the epoch's record is the one that the log names."""
+    record = epochs.read_record(store, epoch.begun, epochs.name_of(epoch.public))
+    if log.entry(epoch.begun).body.get("binding") != record.binding(keys.vault_bytes).hex():
+        raise DamageError(f"{record.object} is damaged: it is not the one that the log names")

@@ -1,0 +1,247 @@
+"""The keyring: opening the vault's keys, and changing who can open them.
+
+Opening with a secret begins at a recipient: its voucher proves the epoch in which it was added. From there on
+each later epoch is proven by its log entry, which the authority of the one before has signed. So neither the
+store nor a stolen source can pass off keys of its own as the vault's.
+
+Every change is one signed log entry. A change that is killed half-way has happened or has not:
+
+    add      log entry ▸ the vault's private key, sealed to the recipient ▸ keys/<id>: now it opens
+    remove   log entry ▸ what was sealed to it goes: now it does not open ▸ keys/<id> goes
+    rotate   the new private key, sealed to each recipient ▸ epochs/<begun>.<name> ▸ log entry: now it counts
+
+Who gets the new keys is what the log says (`roster`), never what the store lists: a recipient that was
+removed and put back by somebody gets nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from ...host.crashpoints import crashpoint
+from ...model.errors import DamageError, UndividedError, UsageError, WrongKeyError
+from ..crypto import key_epochs as epochs
+from ..crypto import recipients
+from ..crypto.aead import damaged
+from ..crypto.key_epochs import EpochRecord, Opened
+from ..crypto.keys import PrivateKeys, WriterKeys, new_epoch
+from ..crypto.recipients import Recipient, Secret
+from ..crypto.signing import Authority
+from ..format.log_entry import LogEntry, decode_entry
+from ..format.log_entry import name_of as log_name
+from ..format.vault_json import VaultConfig
+from ..stores.base import MissingError, Store
+from .log import KEY, Log
+
+Ask = Callable[[], Secret]
+
+
+class Keyring:
+    """Thread-safe. ask: how to get a secret, called at most once with success; None when nobody can say."""
+
+    def __init__(self, store: Store, config: VaultConfig, ask: Ask | None) -> None:
+        self._store, self._config, self._ask = store, config, ask
+        self._vault = config.vault_bytes
+        self._opened: Opened | None = None
+        self._lock = threading.Lock()
+
+    def unlock(self) -> PrivateKeys:
+        """Raises WrongKeyError when the secret opens nothing, UsageError when there is none, DamageError."""
+        return self._open().private
+
+    def writer_keys(self) -> WriterKeys:
+        """As the vault holds them. Raises as `unlock` does."""
+        return self._open().keys
+
+    def authority(self) -> Authority:
+        """The authority in force. Raises as `unlock` does."""
+        return Authority(self.unlock()[-1])
+
+    # ── opening ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _open(self) -> Opened:
+        with self._lock:
+            if self._opened is None:
+                self._opened = self._opened_by(self._secret())
+            return self._opened
+
+    def _secret(self) -> Secret:
+        if self._ask is None:
+            raise UsageError(
+                "the passphrase is needed to read content, and there is none to ask",
+                doing=f"unlock {self._store.url}",
+                hint="Set UNDIVIDED_PASSPHRASE_FILE, UNDIVIDED_PASSPHRASE_COMMAND or UNDIVIDED_KEY_FILE.",
+            )
+        return self._ask()
+
+    def _opened_by(self, secret: Secret) -> Opened:
+        broken: DamageError | None = None
+        for recipient in recipients.stored_recipients(self._store):
+            try:
+                if isinstance(recipient, DamageError):
+                    raise recipient
+                anchor = self._record_named(recipient.epoch)
+            except DamageError as error:
+                broken = error
+                continue
+            own = recipients.unwrap(recipient, secret, anchor.binding(self._vault))
+            if own:
+                return self._newest(recipient.id, own, anchor)
+        raise broken or WrongKeyError(
+            "the passphrase or key does not open this vault",
+            doing=f"unlock {self._store.url}",
+            hint="Is it of another vault? `undivided vault key list` names those that open this one.",
+        )
+
+    def _record_named(self, name: str) -> EpochRecord:
+        if name == self._config.first.name:
+            return self._config.first
+        for begun, found in epochs.stored_records(self._store):
+            if found == name:
+                return epochs.read_record(self._store, begun, name)
+        raise damaged(f"{epochs.FOLDER}*.{name}", "it is missing")
+
+    def _newest(self, id: str, own: X25519PrivateKey, anchor: EpochRecord) -> Opened:
+        """What is in force now, beginning at an epoch that is proven."""
+        opened = self._unsealed(id, own, anchor)
+        for begun, name in epochs.stored_records(self._store):
+            if begun > anchor.begun and (binding := self._binding(opened.keys, begun, name)):
+                record = epochs.read_record(self._store, begun, name)
+                if record.binding(self._vault).hex() != binding:
+                    raise damaged(record.object, "it is not the one that the log names")
+                opened = self._unsealed(id, own, record)
+        return opened
+
+    def _binding(self, keys: WriterKeys, begun: int, name: str) -> str | None:
+        """What the log says of this epoch; None when it never came into force."""
+        try:
+            entry = decode_entry(keys, begun, self._store.read(log_name(begun)))
+        except MissingError:
+            return None
+        if entry.kind != epochs.KIND or entry.body.get("name") != name:
+            return None
+        return str(entry.body.get("binding"))
+
+    def _unsealed(self, id: str, own: X25519PrivateKey, record: EpochRecord) -> Opened:
+        private = epochs.read_sealed(self._store, id, own, record.name, self._vault)
+        if private is None:
+            raise WrongKeyError(
+                "the passphrase or key was removed",
+                doing=f"unlock {self._store.url}",
+                hint="Use another passphrase or key; `undivided vault key list` names them.",
+            )
+        return record.open(private, self._vault)
+
+    # ── who can open it ─────────────────────────────────────────────────────────────────────────────────────
+
+    def listed(self) -> list[Recipient]:
+        """Those in the store that can be read. What they say of themselves is not proven."""
+        return [r for r in recipients.stored_recipients(self._store) if not isinstance(r, DamageError)]
+
+    def roster(self, log: Log, last: LogEntry | None) -> dict[str, str]:
+        """id → public key (hex) of everyone who shall open the vault, as the log says at `last`."""
+        record = self._open().record
+        if last is None or last.links["keys"] <= record.begun:
+            return dict(record.recipients)
+        entry = log.entry(last.links["keys"])
+        if entry.kind != KEY:
+            raise damaged(log_name(last.number), "it does not lead to the newest change of keys")
+        return dict(entry.body["recipients"])
+
+    def add(self, log: Log, secret: Secret, kind: str, label: str) -> str:
+        """Returns the new recipient's id. Raises UsageError for an empty passphrase."""
+        opened, id, own = self._open(), recipients.new_id(), recipients.own_key(secret)
+        record = opened.record
+        added = recipients.wrap(id, own, secret, kind, label, record.name, record.binding(self._vault))
+
+        def make(last: LogEntry | None) -> tuple[Any, Mapping[str, Any]]:
+            roster = {**self.roster(log, last), id: added.public}
+            return {"added": id, "kind": kind, "label": label, "recipients": roster}, {}
+
+        log.append(KEY, make, authority=self.authority())
+        crashpoint("key.recorded")
+        epochs.store_sealed(self._store, id, added.public, opened.private[-1], self._vault)
+        crashpoint("key.sealed")
+        recipients.store_recipient(self._store, added)
+        crashpoint("key.added")
+        return id
+
+    def remove(self, log: Log, id: str) -> None:
+        """Raises UsageError for an unknown one, and for the last. Finishes what was begun and killed."""
+        log.refresh()
+        names = [name.removeprefix(recipients.FOLDER) for name, _ in self._store.list(recipients.FOLDER)]
+        there = {name.partition(".")[0] for name in names} | self.roster(log, log.last).keys()
+        if id not in there:
+            hint = f"There are: {', '.join(sorted(there))}."
+            raise UsageError(f"no recipient {id!r}", doing="remove a key", hint=hint)
+        newest = self._open().record.name
+        if not [r for r in self.listed() if r.id != id and f"{r.id}.{newest}" in names]:
+            raise UsageError(
+                "it is the last one: without it nobody could open the vault",
+                doing="remove a key",
+                hint="Add another first.",
+            )
+
+        def make(last: LogEntry | None) -> tuple[Any, Mapping[str, Any]]:
+            roster = self.roster(log, last)
+            roster.pop(id, None)
+            return {"removed": id, "recipients": roster}, {}
+
+        log.append(KEY, make, authority=self.authority())
+        crashpoint("key.struck")
+        for name in names:
+            if name.startswith(f"{id}."):
+                self._store.delete(recipients.FOLDER + name)
+        crashpoint("key.unsealed")
+        self._store.delete(recipients.FOLDER + id)
+        crashpoint("key.removed")
+
+    # ── rotation ────────────────────────────────────────────────────────────────────────────────────────────
+
+    def rotate(self, log: Log) -> WriterKeys:
+        """A new epoch. Returns the writer keys that every source needs from now on; the vault has to be
+        opened anew with them. Raises UndividedError when recipients change meanwhile: then nothing has
+        happened."""
+        opened = self._open()
+        log.refresh()
+        last = log.last
+        roster, seen = self.roster(log, last), last.links["keys"] if last else 0
+        epoch, private = new_epoch(0)
+        made: dict[int, EpochRecord] = {}
+        keys = opened.keys
+        for id, public in roster.items():
+            epochs.store_sealed(self._store, id, public, private, self._vault)
+        crashpoint("rotate.sealed")
+
+        def make(last: LogEntry | None) -> tuple[Any, Mapping[str, Any]]:
+            nonlocal keys
+            if last and last.links["keys"] != seen:
+                raise UndividedError("somebody else changed the keys meanwhile", hint="Rotate again.")
+            begun = last.number + 1 if last else 1
+            keys = opened.keys.followed_by(replace(epoch, begun=begun))
+            if begun not in made:
+                record = made[begun] = EpochRecord.seal(keys, opened.private, roster)
+                epochs.store_record(self._store, record)
+            crashpoint("rotate.recorded")
+            return {"name": made[begun].name, "binding": made[begun].binding(self._vault).hex()}, {}
+
+        log.append(epochs.KIND, make, authority=self.authority())
+        crashpoint("rotate.committed")
+        return keys
+
+
+def create(store: Store, secret: Secret, keys: WriterKeys, private: X25519PrivateKey) -> VaultConfig:
+    """Stores the first recipient of a new vault. Whoever creates it stores the configuration, last of all."""
+    id, own = recipients.new_id(), recipients.own_key(secret)
+    config = VaultConfig.new(keys, {id: recipients.public_of(own)})
+    vault, first = config.vault_bytes, config.first
+    kind = recipients.PASSPHRASE if isinstance(secret, str) else recipients.KEY_FILE
+    epochs.store_sealed(store, id, recipients.public_of(own), private, vault)
+    made = recipients.wrap(id, own, secret, kind, "first", first.name, first.binding(vault))
+    recipients.store_recipient(store, made)
+    return config

@@ -1,0 +1,273 @@
+"""The commit log: the one order in which things happened, and the only place where anything is committed.
+
+Entry n+1 is created with a create-only write by someone who has read all n before it. If another was quicker,
+what it wrote is read and the entry is made anew, with a fresh counter. After "exists", or an error whose
+effect is unknown, the entry is read back and compared: equal bytes are ours, for no two are ever sealed
+alike.
+
+Entries are linked so that nobody has to read the whole log:
+
+    links.data      the newest entry, up to and with this one, that changed what chunks are known
+    links.before    (on those) the one of them before it
+    links.index     (on those) the index segments it added
+    links.bad       (on those) packs found damaged, out of use from here on
+    links.healed    (on those) packs that are whole again, whatever was said of them before
+    links.doomed    (on those) packs that a prune took out of use, to be deleted
+    links.covers    (on those) the index added here holds all there was up to this entry: look no further back
+    links.verified  the newest entry, up to and with this one, that says what was verified
+    links.pruned    the newest entry, up to and with this one, that pruned
+    links.keys      the newest entry, up to and with this one, that says who can open the vault
+    links.chains    timeline id → {sequence, digest, segment, previous, base}: as of this commit. sequence is
+                    the entry that last changed it, previous the one that changed it before that, base the
+                    newest that compacted it
+
+A client remembers the head that it saw. A log that no longer contains it was rolled back or forked.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from ...host.parallel import in_order
+from ...model.errors import DamageError, WrongKeyError
+from ..crypto.aead import Sealer
+from ..crypto.key_epochs import KIND as EPOCH
+from ..crypto.keys import WriterKeys
+from ..crypto.signing import Authority, Signed, with_signature
+from ..format.log_entry import PURPOSE, Head, LogEntry, decode_entry, encode_entry, name_of
+from ..stores.base import ExistsError, MissingError, Store, StoreError, requests
+
+Make = Callable[[LogEntry | None], tuple[Any, Mapping[str, Any]]]
+"""From the last entry to the body and the links (other than data) of the one after it."""
+VERIFIED = "verified"
+"""The kind of entry that says what was looked at: vault/verify/record.py."""
+SESSION = "session"
+"""The kind of entry that announces uploads: session.py."""
+PRUNE = "prune"
+"""The kind of entry that forgets, compacts and dooms: prune.py."""
+Clock = Callable[[], int]
+"""UTC nanoseconds. It decides when something happens, never whether it is safe."""
+KEY = "key"
+"""The kind of entry that says who can open the vault: keyring.py."""
+_CHANGES = {"index", "bad", "healed", "doomed"}
+"""Links that change what chunks are known."""
+_NEWEST = {VERIFIED: "verified", PRUNE: "pruned", KEY: "keys"}
+"""Kinds, and the link by which every entry leads to the newest of that kind."""
+_ATTEMPTS = 1000
+
+
+class Log:
+    """The log of one vault as this process knows it. Thread-safe."""
+
+    def __init__(self, store: Store, keys: WriterKeys, known: Head | None, now: Clock = time.time_ns) -> None:
+        self._store, self._keys, self.now = store, keys, now
+        self._at_once = requests(store)
+        self._lock, self._remembering = threading.RLock(), threading.Lock()
+        self._recent: dict[int, LogEntry] = {}
+        self.last: LogEntry | None = None
+        if known is None:
+            self._find_end()
+        elif known.number:
+            self.last = self._seen(known)
+        self.refresh()
+
+    @property
+    def head(self) -> Head:
+        last = self.last
+        return Head(last.number, last.digest) if last else Head()
+
+    def refresh(self) -> None:
+        """Reads what others have appended since, checking the chain."""
+        with self._lock:
+            wave = 1
+            while self._advanced(wave):
+                wave = min(2 * wave, self._at_once)
+
+    def _advanced(self, most: int) -> bool:
+        """Reads the next entries, so many at most. False: they end here."""
+        first = self.head.number + 1
+        for data in in_order(self._data, range(first, first + most), threads=self._at_once):
+            self._check_keys()
+            if data is None:
+                return False
+            self._advance(decode_entry(self._keys, self.head.number + 1, data))
+        return True
+
+    def _check_keys(self) -> None:
+        """Raises WrongKeyError when the keys were rotated: what ours append now, nobody would accept."""
+        last = self.last
+        if last and last.kind == EPOCH and last.number > self._keys.epochs[-1].begun:
+            raise WrongKeyError(
+                f"the vault's keys were rotated at log entry {last.number}, and these are the old ones",
+                doing=f"use {self._store.url}",
+                hint="`undivided vault key renew` fetches the new ones, or copy keys/near.key from a machine "
+                "that has them.",
+            )
+
+    def entry(self, number: int) -> LogEntry:
+        """One entry, authenticated. Raises DamageError when it is missing."""
+        known = self._recent.get(number)
+        if known is None:
+            self._fetch_before(number)
+            known = self._one(number)
+        return known
+
+    def _fetch_before(self, number: int) -> None:
+        """Whoever follows the links goes back, mostly in short steps: from a distant store the entries just
+        before come along. What is wrong with one of them is told to who asks for it."""
+        near = [n for n in range(max(1, number - self._at_once + 1), number) if n not in self._recent]
+
+        def fetch(number: int) -> None:
+            with contextlib.suppress(DamageError, StoreError):
+                self._one(number)
+
+        for _ in in_order(fetch, [number, *near] if near else [], threads=self._at_once):
+            pass
+
+    def _one(self, number: int) -> LogEntry:
+        known = self._recent.get(number)
+        if known is None:
+            known = self.read(number)
+            self._remember(known)
+        return known
+
+    def _data(self, number: int) -> bytes | None:
+        try:
+            return self._store.read(name_of(number))
+        except MissingError:
+            return None
+
+    def read(self, number: int) -> LogEntry:
+        """The same, from the store in any case."""
+        data = self._data(number)
+        if data is None:
+            raise _gone(number)
+        return decode_entry(self._keys, number, data)
+
+    def entries(self, after: int = 0, *, refresh: bool = True) -> Iterator[LogEntry]:
+        """All entries after `after` up to the head, in order; their chain is checked. refresh: up to where
+        the head is now."""
+        if refresh:
+            self.refresh()
+        end = self.head
+        previous = self.entry(after).digest if after else ""
+        for entry in in_order(self._one, range(after + 1, end.number + 1), threads=self._at_once):
+            if entry.previous != previous:
+                raise _broken(entry.number)
+            previous = entry.digest
+            yield entry
+
+    def append(
+        self,
+        kind: str,
+        make: Make,
+        session: bytes | None = None,
+        sealer: Sealer | None = None,
+        authority: Authority | None = None,
+    ) -> LogEntry:
+        """Commits one entry. `make` is asked again after every conflict. Returns the entry once it is
+        durable. authority: signs it, where its kind calls for that.
+        """
+        session = session or self._keys.new_session()
+        sealer = sealer or Sealer(self._keys.structure, self._keys.vault_bytes, session, PURPOSE)
+        with self._lock:
+            for _ in range(_ATTEMPTS):
+                self.refresh()
+                body, links = make(self.last)
+                number = self.head.number + 1
+                changes = not _CHANGES.isdisjoint(links)
+                before = self.last.links["data"] if self.last else 0
+                linked = {**links, "data": number if changes else before}
+                for newest, link in _NEWEST.items():
+                    linked[link] = number if kind == newest else self.last.links[link] if self.last else 0
+                if changes and "before" not in links:
+                    linked["before"] = before
+                now, head = self.now(), self.head
+                entry = Signed(kind, self._keys.vault, number, head.digest, now, body, linked)
+                body = with_signature(authority, entry)
+                data = encode_entry(sealer, session, head, kind, now, body, linked)
+                if self._create(number, data):
+                    self._advance(decode_entry(self._keys, number, data))
+                    assert self.last is not None
+                    return self.last
+        raise StoreError(
+            f"{_ATTEMPTS} others were quicker",
+            doing=f"append to the log of {self._store.url}",
+            hint="Try again.",
+        )
+
+    def _create(self, number: int, data: bytes) -> bool:
+        """False: another entry has this number. Raises when ours is not there."""
+        try:
+            self._store.create(name_of(number), [data])
+        except ExistsError:
+            return self._store.read(name_of(number)) == data
+        except StoreError as error:
+            try:
+                return self._store.read(name_of(number)) == data
+            except StoreError:
+                raise error from None
+        return True
+
+    def _advance(self, entry: LogEntry) -> None:
+        if entry.previous != self.head.digest:
+            raise _broken(entry.number)
+        self._remember(entry)
+        self.last = entry
+
+    def _remember(self, entry: LogEntry) -> None:
+        with self._remembering:  # not the lock: who holds that may wait for threads that read
+            if len(self._recent) >= 4096:
+                self._recent.clear()
+            self._recent[entry.number] = entry
+
+    def _seen(self, known: Head) -> LogEntry:
+        """The entry this client saw last. Raises DamageError when the log does not have it any more."""
+        name = name_of(known.number)
+        try:
+            data = self._store.read(name)
+        except MissingError:
+            data = b""
+        if hashlib.sha256(data).hexdigest() != known.digest:
+            raise DamageError(
+                f"the vault was rolled back or forked: {name} is not the entry that was seen there before",
+                hint="Someone replaced or restored the vault's files: compare with a copy before using it.",
+            )
+        entry = decode_entry(self._keys, known.number, data)
+        self._remember(entry)
+        return entry
+
+    def _find_end(self) -> None:
+        """Some entry near the end, in logarithmic time: a first look at a vault must not read all of it."""
+        low, step = 0, 1
+        while self._exists(low + step):
+            low, step = low + step, step * 2
+        while step > 1:
+            step //= 2
+            if self._exists(low + step):
+                low += step
+        if low:
+            self.last = self.entry(low)
+
+    def _exists(self, number: int) -> bool:
+        try:
+            self._store.size(name_of(number))
+        except MissingError:
+            return False
+        return True
+
+
+def _gone(number: int) -> DamageError:
+    return DamageError(f"{name_of(number)} is missing", hint="Run `undivided verify` to learn what it held.")
+
+
+def _broken(number: int) -> DamageError:
+    return DamageError(
+        f"{name_of(number)} does not follow the entry before it",
+        hint="The log was tampered with or put together from two. Compare with a copy before trusting it.",
+    )

@@ -1,0 +1,148 @@
+"""A session: whoever adds objects to a vault, under a name and a key of its own.
+
+Before its first object goes out, an entry "session" says who is about to upload, and while uploading goes on,
+the same is said again every hour. So whoever cleans up later knows of every object whose leavings it is:
+
+    open      the newest announcement is newer than the newest commit: hands off
+    done      it has committed since: what no entry names was left behind
+    fenced    a prune took it for dead. It will never commit again: its next try finds the fence
+
+Being taken for dead is a matter of clocks, so a fence may well hit the living; that costs them their work,
+and nobody anything else.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+
+from ...host.crashpoints import crashpoint
+from ..crypto.aead import Buffer, Sealer
+from ..crypto.envelope import digest_of, seal_object
+from ..crypto.keys import CONTENT_KEY, KEY_BYTES, WriterKeys, seal_to
+from ..format import pack as packs
+from ..format import timeline_segment as timelines
+from ..format.frames import PURPOSE as FRAME
+from ..format.index_segment import Segment
+from ..format.log_entry import PURPOSE as LOG
+from ..format.log_entry import LogEntry
+from ..index import index as indexes
+from ..stores.base import ExistsError, Store, StoreError
+from .errors import FencedError
+from .heads import prune_entries
+from .log import SESSION, Log
+
+RENEWAL_NS = 3600 * 10**9
+"""After so long it is announced again."""
+
+
+class Session:
+    """Thread-safe. name: hex. bytes_stored: all bytes sent to the store. seen: the newest prune entry that
+    was looked at; what came since is news."""
+
+    def __init__(self, store: Store, keys: WriterKeys, log: Log) -> None:
+        self.id = keys.new_session()
+        self.name = self.id.hex()
+        self.log = log
+        self.log_sealer = Sealer(keys.structure, keys.vault_bytes, self.id, LOG)
+        self.bytes_stored = 0
+        self.seen = int(log.last.links["pruned"]) if log.last else 0
+        self._store, self._keys = store, keys
+        self._lock = threading.RLock()
+        self._content: Content | None = None
+        self._announced_ns: int | None = None
+        self._created: list[str] = []
+
+    @property
+    def content(self) -> Content:
+        """Made when it is first needed: a session that stores nothing has none."""
+        with self._lock:
+            if self._content is None:
+                self._content = Content(self._keys, self.id)
+            return self._content
+
+    def announce(self) -> None:
+        """Before an upload: says in the log that this session is at work, unless that is fresh. Raises
+        FencedError."""
+        with self._lock:
+            known = self._announced_ns
+            if known is not None and abs(self.log.now() - known) < RENEWAL_NS:
+                return
+            record = {"sealed": self.content.sealed.hex()}
+
+            def make(_: LogEntry | None) -> tuple[dict[str, str], dict[str, object]]:
+                self.refuse_fenced()
+                return record, {}
+
+            entry = self.log.append(SESSION, make, self.id, self.log_sealer)
+            self._announced_ns = entry.time_ns
+            if known is None:
+                crashpoint("vault.session-logged")
+
+    def committed(self) -> None:
+        """Whatever is uploaded after a commit must be announced anew."""
+        with self._lock:
+            self._announced_ns = None
+
+    def refuse_fenced(self) -> None:
+        """Raises FencedError when a prune that came since has shut this session out."""
+        if any(self.name in entry.body["fenced"] for entry in prune_entries(self.log, self.seen)):
+            raise FencedError
+
+    def store_timeline(self, block: bytes) -> str:
+        """A timeline segment. Returns its name."""
+        own = self.content
+        return self._sealed(
+            timelines.name_of, seal_object(timelines.MAGIC, own.timelines, self.id, block, own.sealed)
+        )
+
+    def store_index(self, segment: Segment) -> str:
+        """An index segment. Returns its name."""
+        return self._sealed(indexes.name_of, segment.seal(self.content.indexes, self.id))
+
+    def create(self, name: str, *parts: Buffer) -> None:
+        """Stores an object that is named by its bytes. After an error of unknown effect it is read back."""
+        self.announce()
+        try:
+            self._store.create(name, parts)
+        except StoreError as error:
+            try:
+                same = self._store.read(name) == b"".join(parts)
+            except StoreError:
+                raise error from None
+            if not same:
+                raise (
+                    error
+                    if not isinstance(error, ExistsError)
+                    else StoreError(
+                        "it is there with other bytes", doing=f"create {name}", hint="Run `undivided verify`."
+                    )
+                ) from None
+        with self._lock:
+            self._created.append(name)
+            self.bytes_stored += sum(len(part) for part in parts)
+
+    def abandon(self) -> None:
+        """Deletes what was uploaded. Only for who has not tried to commit: an entry whose fate is unknown may
+        still land, and lead to it."""
+        for name in self._created:
+            self._store.delete(name)
+
+    def _sealed(self, name_of: Callable[[str], str], data: Buffer) -> str:
+        name = digest_of(data)
+        self.create(name_of(name), data)
+        return name
+
+
+class Content:
+    """A session's content key, sealed, and the sealers that need a session with content."""
+
+    def __init__(self, keys: WriterKeys, session: bytes) -> None:
+        vault = keys.vault_bytes
+        key = os.urandom(KEY_BYTES)
+        self.sealed = seal_to(keys.public, key, CONTENT_KEY, vault + session)
+        self.frames = Sealer(key, vault, session, FRAME)
+        self.timelines = Sealer(key, vault, session, timelines.PURPOSE)
+        self.footers = Sealer(keys.structure, vault, session, packs.PURPOSE)
+        self.indexes = Sealer(keys.structure, vault, session, indexes.PURPOSE)

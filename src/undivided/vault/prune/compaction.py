@@ -1,0 +1,129 @@
+"""Compaction: a timeline's history with fewer steps, and exactly the same states at those that are kept.
+
+    kept        ·    ·    s3   ·    s5   ·    ·    s8
+    before      1    2    3    4    5    6    7    8        a segment per change
+    after           1+2+3     4+5       6+7+8               a step per kept state
+
+A step is the composition of the segments since the last kept state: the last put of each path, and the paths
+that were dropped and not put again. What was put and overwritten between two kept states is in no step, so
+its content is needed no more. A segment that is a step by itself stays the object it is.
+
+Nothing rests on the composition being right. Before a prune drops anything, each new step is read back as it
+was stored and compared with the changes that it stands for, which are replayed one path after another, by
+other code than composed them: both must do the same, to the bit. Histories whose every step does the same
+lead to the same states, whatever the state before; so the proof costs what has changed, not what there is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...model.columns import Ragged
+from ...model.entries import Entries
+from ...model.errors import DamageError
+from ..format.timeline_segment import Segment, fold
+from ..log.heads import Chain
+from ..read.histories import Histories
+
+_DROPPED = -1
+
+
+@dataclass(frozen=True)
+class Change:
+    """One segment of a history as it is. sequence: the log entry that it leads to; before: the timeline's
+    digest before it."""
+
+    sequence: int
+    chain: Chain
+    before: str
+
+
+@dataclass(frozen=True)
+class Step:
+    """The changes that become one step; the last of them leads to a kept state."""
+
+    changes: tuple[Change, ...]
+
+    @property
+    def sequence(self) -> int:
+        return self.changes[-1].sequence
+
+    @property
+    def merges(self) -> bool:
+        return len(self.changes) > 1
+
+
+def changes_of(history: Iterable[tuple[int, Chain]]) -> list[Change]:
+    """history: (log entry, chain), oldest first."""
+    found: list[Change] = []
+    digest = ""
+    for number, chain in history:
+        found.append(Change(number, chain, digest))
+        digest = chain.digest
+    return found
+
+
+def steps_of(changes: Sequence[Change], kept: Collection[int]) -> list[Step]:
+    """A step for each kept sequence among the changes, and for the newest one in any case."""
+    steps: list[Step] = []
+    gathered: list[Change] = []
+    for number, change in enumerate(changes, 1):
+        gathered.append(change)
+        if change.sequence in kept or number == len(changes):
+            steps.append(Step(tuple(gathered)))
+            gathered = []
+    return steps
+
+
+def segments_of(
+    histories: Histories, timeline: str, steps: Sequence[Step]
+) -> Iterator[tuple[Step, list[Segment]]]:
+    """Each step with what its changes added, read from the vault."""
+    pairs = [(change.chain, change.before) for step in steps for change in step.changes]
+    segments = histories.some(timeline, pairs)
+    for step in steps:
+        yield step, list(itertools.islice(segments, len(step.changes)))
+
+
+def composed(segments: Sequence[Segment]) -> Segment:
+    """One segment that does to any state what these do one after another. Its puts are sorted by path."""
+    if len(segments) == 1:
+        return segments[0]
+    puts = fold(segments)
+    gone = {path for segment in segments for path in segment.tombstones}
+    return Segment(puts, Ragged.of(sorted(gone.difference(puts.path))))
+
+
+def prove(timeline: str, sequence: int, old: Sequence[Segment], new: Segment) -> None:
+    """Compares what `old` segments do, one after another, with what the `new` one does.
+
+    Raises DamageError if any state could differ by it in a single bit; then nothing may be dropped.
+    """
+    if effect_of(old) != effect_of([new]):
+        raise DamageError(
+            f"the compacted history of timeline {timeline} differs at log entry {sequence}",
+            doing="compact",
+            hint="Nothing was dropped. This should not happen: please report it.",
+        )
+
+
+def effect_of(segments: Sequence[Segment]) -> str:
+    """A digest of what the segments do to any state: what each path that they name is put to, or that it is
+    dropped."""
+    last: dict[bytes, int] = {}
+    rows = 0
+    for segment in segments:
+        paths = segment.puts.path.tolist()
+        last.update(dict.fromkeys(segment.tombstones.tolist(), _DROPPED))
+        last.update(zip(paths, range(rows, rows + len(paths)), strict=True))
+        rows += len(paths)
+    named = sorted(last.items())
+    puts = Entries.concat([segment.puts for segment in segments])
+    put = puts.take(np.array([row for _, row in named if row != _DROPPED], np.int64))
+    dropped = Ragged.of([path for path, row in named if row == _DROPPED])
+    return hashlib.sha256(put.encode(level=None, dropped=dropped)).hexdigest()

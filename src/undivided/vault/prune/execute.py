@@ -1,0 +1,290 @@
+"""Pruning, carried out: whatever the plan needs is stored first, then one log entry does it all.
+
+    sweep what was doomed long ago ▸ announce ▸ move frames ▸ store steps ▸ prove them ▸ store the index
+        ▸ one entry: forgotten, steps, fenced, doomed ▸ (after a reader's grace) sweep what it doomed
+
+Killed before that entry, a prune has changed nothing, and what it stored are the leavings of its session;
+killed after it, the next one sweeps. Deleting twice does no harm.
+
+Between the plan and the entry others commit. Each entry that came is looked at before ours: a pack that it
+refers to leaves the list of the doomed, a session that is alive after all is not fenced. Another prune ends
+ours.
+
+On a full disk the vault's reserve makes room: for moving a little, or, where even that is too much, for no
+more than the one entry that says what is doomed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...host.crashpoints import crashpoint
+from ...model.errors import DamageError
+from .. import ballast as reserve
+from ..ballast import give_up_reserve, restore_reserve
+from ..format.index_segment import MOST_CHUNKS, StoredPack
+from ..format.index_segment import segments_of as index_segments_of
+from ..format.log_entry import LogEntry
+from ..format.timeline_segment import Segment
+from ..index.load import index_links, read_index_segments
+from ..log.errors import OvertakenError
+from ..log.heads import Chain, prune_entries
+from ..log.log import PRUNE, Clock, Log
+from ..log.session import Session
+from ..read.histories import Histories
+from ..stores.base import FullError, Store, uncached
+from .compaction import Step, composed, prove, segments_of
+from .orphans import NAMES, sweep
+from .plan import PrunePlan
+from .repack import Repacking
+
+if TYPE_CHECKING:
+    from ..vault import Vault
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """entry: the commit, None when there was nothing to commit. deleted: bytes that are gone from the store;
+    doomed: bytes that go once the grace is over."""
+
+    entry: LogEntry | None
+    deleted: int
+    doomed: int
+
+
+def execute(vault: Vault, plan: PrunePlan, *, now: Clock = time.time_ns) -> Pruned:
+    """Carries a plan out. Raises OvertakenError when another prune was quicker, or somebody needs what was to
+    go: then nothing was done but sweeping, and a new plan is the answer. StoreError, DamageError."""
+    try:
+        return _carried_out(vault, plan, now)
+    finally:
+        vault.refresh()
+
+
+def _carried_out(vault: Vault, plan: PrunePlan, now: Clock) -> Pruned:
+    store = uncached(vault.store)
+    crashpoint("prune.begun")
+    deleted = sweep(store, plan.leavings.sweep)
+    crashpoint("prune.swept")
+    entry = None
+    if not plan.idle:
+        try:
+            entry = _committed(vault, store, plan, now)
+        except DamageError as error:
+            # What is missing may be missing because another prune removed it.
+            refuse_second(Log(store, vault.keys, plan.head), plan, error)
+            raise
+    doomed = plan.freed if entry else 0
+    if entry and plan.grace_ns <= 0:
+        sweep(store, {kind: dict.fromkeys(entry.body["doomed"][kind], 0) for kind in NAMES})
+        deleted, doomed = deleted + doomed, 0
+    restore_reserve(store)
+    crashpoint("prune.done")
+    return Pruned(entry, deleted, doomed)
+
+
+def _committed(vault: Vault, store: Store, plan: PrunePlan, now: Clock) -> LogEntry:
+    """With less and less that has to be written, when there is no room."""
+    try:
+        return Pruning(vault, store, plan, now, plan.moved).run()
+    except FullError:
+        give_up_reserve(store)
+    sums = zip(plan.moved, accumulate(plan.moved.values()), strict=True)
+    few = [name for name, so_far in sums if so_far <= reserve.SIZE * 3 // 4]
+    try:
+        return Pruning(vault, store, plan, now, few).run()
+    except FullError:
+        return Pruning(vault, store, plan, now, [], lean=True).run()
+
+
+def refuse_second(log: Log, plan: PrunePlan, error: DamageError | None = None) -> None:
+    """Raises OvertakenError when another prune came since the plan."""
+    if next(prune_entries(log, plan.head.number), None):
+        raise OvertakenError("another maintenance was quicker") from error
+
+
+class Pruning:
+    """One attempt at the commit. moved: packs to empty. lean: the index stays as it is."""
+
+    def __init__(
+        self,
+        vault: Vault,
+        store: Store,
+        plan: PrunePlan,
+        now: Clock,
+        moved: Collection[str],
+        *,
+        lean: bool = False,
+    ) -> None:
+        self._vault, self._store, self._plan, self._lean = vault, store, plan, lean
+        self._moved = moved
+        self._log = Log(store, vault.keys, plan.head, now)
+        self._session = Session(store, vault.keys, self._log)
+        self._histories = Histories(store, self._log, vault.contents())
+        self._roots, self._roster = plan.roots.copy(), plan.roster.copy()
+        self._at = plan.head.number
+        self._doomed = {kind: set(objects) for kind, objects in plan.leavings.doomed.items()}
+        self._doomed["packs"].update(plan.dead)
+        self._fenced = set(plan.leavings.fenced)
+        self._steps: dict[str, list[tuple[int, str]]] = {}
+        self._index: list[str] = []
+
+    def run(self) -> LogEntry:
+        refuse_second(self._log, self._plan)
+        try:
+            stored = self._move()
+            crashpoint("prune.repacked")
+            self._compact()
+            if not self._lean:
+                self._rewrite_index(stored)
+            crashpoint("prune.indexed")
+        except FullError:
+            self._session.abandon()
+            raise
+        authority = self._vault.authority()
+        while True:
+            self._catch_up()
+            try:
+                entry = self._log.append(
+                    PRUNE, self._entry, self._session.id, self._session.log_sealer, authority
+                )
+            except _NewsError:
+                continue
+            crashpoint("prune.committed")
+            return entry
+
+    # ── what is stored before ───────────────────────────────────────────────────────────────────────────────
+
+    def _move(self) -> list[StoredPack]:
+        if not self._moved:
+            return []
+        repacking = Repacking(
+            self._store, self._session.id, self._session.content.footers, self._session.create
+        )
+        stored = list(repacking.run(self._plan.index, self._moved, self._plan.live))
+        self._doomed["packs"].update(repacking.moved)
+        return stored
+
+    def _compact(self) -> None:
+        """The steps that are not segments already are stored, and proved."""
+        for timeline, steps in self._plan.steps.items():
+            names = {step.sequence: step.changes[0].chain.segment for step in steps}
+            merging = [step for step in steps if step.merges]
+            for step, old in segments_of(self._histories, timeline, merging):
+                names[step.sequence] = self._merged(timeline, step, old)
+            self._steps[timeline] = list(names.items())
+        crashpoint("prune.proved")
+
+    def _merged(self, timeline: str, step: Step, old: Sequence[Segment]) -> str:
+        """One segment for several; its name."""
+        name = self._session.store_timeline(composed(old).encode(timeline))
+        crashpoint("prune.compacted")
+        as_readers_see_it = Chain(step.sequence, segment=name, base=step.sequence + 1)
+        prove(timeline, step.sequence, old, self._histories.segment(timeline, as_readers_see_it, ""))
+        self._doomed["timeline"].update(change.chain.segment for change in step.changes)
+        return name
+
+    def _rewrite_index(self, stored: Sequence[StoredPack]) -> None:
+        """The whole index without what is doomed. Segments that have nothing of it stay the objects they
+        are."""
+        gone = self._doomed["packs"] | self._plan.links.doomed
+        small = list(stored)
+        large: list[str] = []
+        for name, segment in zip(self._plan.links.segments, self._plan.index.segments, strict=True):
+            stays = np.array([pack not in gone for pack in segment.names()], np.bool_)
+            left = segment.only(stays)
+            if len(left) <= MOST_CHUNKS // 2:
+                small += left.packs()
+            else:
+                large.append(name if stays.all() else self._session.store_index(left))
+        unique = {pack.name: pack for pack in reversed(small)}  # the newest of equals
+        merged = index_segments_of(reversed(unique.values()))
+        self._index = [*(self._session.store_index(segment) for segment in merged), *large]
+        self._doomed["index"].update(set(self._plan.links.segments).difference(self._index))
+
+    # ── what came meanwhile ─────────────────────────────────────────────────────────────────────────────────
+
+    def _catch_up(self) -> None:
+        """Looks at every entry since the plan that was not looked at yet."""
+        for entry in self._log.entries(self._at):
+            before = {t: chain.digest for t, chain in self._roots.chains.items()}
+            self._roots.learn(entry)
+            self._roster.learn(entry)
+            self._at = entry.number
+            if entry.session == self._session.name:
+                continue
+            if entry.session in self._fenced:
+                self._fenced.remove(entry.session)
+                for kind, digest in self._plan.leavings.orphans.get(entry.session, ()):
+                    self._doomed[kind].discard(digest)
+            if entry.links.get("bad"):
+                raise OvertakenError("damage was found meanwhile")
+            names = list(entry.links.get("index", ()))
+            self._doomed["index"].difference_update(names)
+            for segment in read_index_segments(self._store, self._vault.keys, names):
+                named = self._plan.leavings.doomed["packs"].keys() & set(segment.names())
+                self._doomed["packs"].difference_update(named)
+            for timeline, record in entry.links.get("chains", {}).items():
+                chain = Chain(**record)
+                if chain.sequence == entry.number:
+                    self._doomed["timeline"].discard(chain.segment)
+                    self._steps.setdefault(timeline, []).append((entry.number, chain.segment))
+                    self._rescue(self._histories.segment(timeline, chain, before.get(timeline, "")))
+
+    def _rescue(self, segment: Segment) -> None:
+        """Packs that a commit refers to, though nobody did when the plan was made, stay."""
+        plan, content = self._plan, segment.puts.content
+        rows = plan.index.find(content.blob[: content.offsets[-1]])
+        frames = plan.index.frame[rows[rows >= 0]] if (rows >= 0).any() else np.zeros(0, np.int64)
+        numbers = np.unique(plan.index.pack_of(frames[~plan.live[frames]]))
+        rescued = {plan.index.packs[number] for number in numbers.tolist()} & self._doomed["packs"]
+        self._doomed["packs"] -= rescued
+        for known in plan.index.segments if rescued and not self._lean else ():
+            chosen = np.array([name in rescued for name in known.names()], np.bool_)
+            if chosen.any():
+                self._index.append(self._session.store_index(known.only(chosen)))
+
+    # ── the one entry ───────────────────────────────────────────────────────────────────────────────────────
+
+    def _entry(self, last: LogEntry | None) -> tuple[Any, Mapping[str, Any]]:
+        if last is None or last.number != self._at:
+            raise _NewsError
+        number, roots = last.number + 1, self._roots
+        steps = {timeline: self._steps.get(timeline, []) for timeline in roots.chains}
+        chains = {
+            timeline: replace(chain, base=number, segment=steps[timeline][-1][1] if steps[timeline] else "")
+            for timeline, chain in roots.chains.items()
+        }
+        gone = {*self._fenced, self._session.name}
+        body = {
+            "earlier": int(last.links["pruned"]),
+            "forgotten": roots.forgotten,
+            "points": roots.points,
+            "timelines": steps,
+            "dropped": roots.dropped,
+            "fenced": sorted(self._fenced),
+            "open": {name: at for name, at in self._roster.record().items() if name not in gone},
+            "doomed": {kind: sorted(names) for kind, names in self._doomed.items()},
+            "freed": self._plan.freed,
+        }
+        links: dict[str, Any] = {
+            "chains": {timeline: chain.record() for timeline, chain in chains.items()},
+            "doomed": sorted(self._doomed["packs"]),
+        }
+        if not self._lean:
+            since, newest = self._plan.head.number, int(last.links["data"])
+            links["index"] = self._index
+            links["covers"] = since
+            links["before"] = newest if newest > since else 0
+            links["bad"] = sorted(index_links(self._log).bad - self._doomed["packs"])
+        return body, links
+
+
+class _NewsError(Exception):
+    """Somebody committed what was not looked at yet."""

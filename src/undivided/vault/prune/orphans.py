@@ -1,0 +1,126 @@
+"""Leavings: objects in the store that the vault has no use for, and when they may go.
+
+    listed − live = doomed before    goes for good once a reader's grace has passed since
+                  + given up         named by the log, needed no more: doomed now
+                  + orphans          named by no entry. Whose they are, their own bytes say:
+                        of a session that is done or fenced      doomed now
+                        of one at work, but silent for too long  fenced and doomed now
+                        of one at work                           left alone
+                        of nobody the log knows                  left alone, and reported
+
+A writer's session is in the log before its first object is in the store, so what is of nobody is not from a
+writer of this vault.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from ...host.crashpoints import crashpoint
+from ...host.parallel import in_order
+from ..format import pack as packs
+from ..format import timeline_segment as timelines
+from ..index import index as indexes
+from ..log.heads import prune_entries
+from ..log.log import Log
+from ..log.session_registry import Roster
+from ..stores.base import MissingError, Store, requests
+
+NAMES = {"packs": packs.name_of, "index": indexes.name_of, "timeline": timelines.name_of}
+"""By kind, from a digest (hex) to the object's name."""
+Objects = Mapping[str, Mapping[str, int]]
+"""By kind, digests (hex) with their sizes."""
+_HEADER = struct.Struct(">4s16s")
+_MAGIC = {"packs": packs.MAGIC, "index": indexes.MAGIC, "timeline": timelines.MAGIC}
+
+
+def listed(store: Store) -> dict[str, dict[str, int]]:
+    """What is in the store."""
+    return {kind: {name.rpartition("/")[2]: size for name, size in store.list(f"{kind}/")} for kind in NAMES}
+
+
+@dataclass
+class Leavings:
+    """By kind, digests with their sizes. sweep: doomed long enough ago; waiting: not yet; doomed: from now
+    on. orphans: for each session, which of `doomed` were its. fenced: sessions to be shut out. unknown:
+    orphans of nobody."""
+
+    sweep: dict[str, dict[str, int]] = field(default_factory=lambda: {kind: {} for kind in NAMES})
+    waiting: dict[str, dict[str, int]] = field(default_factory=lambda: {kind: {} for kind in NAMES})
+    doomed: dict[str, dict[str, int]] = field(default_factory=lambda: {kind: {} for kind in NAMES})
+    unknown: dict[str, dict[str, int]] = field(default_factory=lambda: {kind: {} for kind in NAMES})
+    orphans: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+    fenced: set[str] = field(default_factory=set)
+
+
+def sort_out(
+    store: Store,
+    log: Log,
+    roster: Roster,
+    objects: Objects,
+    live: Mapping[str, Iterable[str]],
+    given_up: Mapping[str, Iterable[str]],
+    *,
+    now_ns: int,
+    grace_ns: int,
+    session_age_ns: int,
+) -> Leavings:
+    """objects: as listed. live: what is needed; given_up: what entries of the log named, needed or not."""
+    found = Leavings()
+    rest = {kind: dict(objects[kind]) for kind in NAMES}
+    for kind, digests in live.items():
+        for digest in digests:
+            rest[kind].pop(digest, None)
+    for entry in prune_entries(log):
+        if not any(rest.values()):
+            break
+        into = found.sweep if now_ns - entry.time_ns >= grace_ns else found.waiting
+        for kind, digests in entry.body["doomed"].items():
+            for digest in digests:
+                if digest in rest[kind]:
+                    into[kind][digest] = rest[kind].pop(digest)
+    for kind, digests in given_up.items():
+        for digest in digests:
+            if digest in rest[kind]:
+                found.doomed[kind][digest] = rest[kind].pop(digest)
+    found.fenced = {
+        name for name, own in roster.at_work().items() if now_ns - own.renewed_ns > session_age_ns
+    }
+    for kind, left in rest.items():
+        for digest, size in left.items():
+            session = _session_of(store, kind, digest, size)
+            known = roster.get(session) if session else None
+            if session is None or known is None:
+                found.unknown[kind][digest] = size
+            elif not known.open or session in found.fenced:
+                found.doomed[kind][digest] = size
+                found.orphans.setdefault(session, []).append((kind, digest))
+    # Also those that are done: should one come back after all, it must find its leavings gone and be told so.
+    found.fenced.update(found.orphans)
+    return found
+
+
+def sweep(store: Store, doomed: Mapping[str, Mapping[str, int]]) -> int:
+    """Deletes objects, by kind with their sizes. Returns the bytes; what is gone already does no harm."""
+    deleted = 0
+    for kind, objects in doomed.items():
+        names = map(NAMES[kind], objects)
+        deletions = in_order(store.delete, names, threads=requests(store))
+        for size, _ in zip(objects.values(), deletions, strict=True):
+            deleted += size
+            crashpoint("prune.deleting")
+    return deleted
+
+
+def _session_of(store: Store, kind: str, digest: str, size: int) -> str | None:
+    """Whose object it is, as its own bytes say; None when they do not."""
+    start = size - packs.TRAILER.size if kind == "packs" else 0
+    if start < 0 or size < _HEADER.size:
+        return None
+    try:
+        magic, session = _HEADER.unpack(store.read(NAMES[kind](digest), start, _HEADER.size))
+    except MissingError:
+        return None
+    return session.hex() if magic == _MAGIC[kind] else None

@@ -1,0 +1,200 @@
+"""Pruning, as a plan: what is forgotten, what nobody needs any more, and what becomes of it.
+
+    roots     points that are kept, newest states            roots.py
+      │ their timelines, with fewer steps                     compaction.py
+    what of the packs these refer to                          reachability.py
+      │ packs with nothing needed are dead, those with little and many small ones are moved together
+    leavings  objects that nothing leads to                   orphans.py
+
+The plan is a value: it changes nothing, and is what `--dry-run` prints. Carrying it out (execute.py) is one
+commit. The plan may be old by then: what came since is looked at before that commit.
+
+Who forgets which points is somebody else's decision (policy); here they are ids.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ...model.columns import Array
+from ...model.errors import DamageError
+from ..format import pack as packs
+from ..format.log_entry import Head
+from ..index.index import Index
+from ..index.load import IndexLinks, index_links, known_index
+from ..log.errors import OvertakenError
+from ..log.heads import history_of, prune_entries
+from ..log.log import Clock, Log
+from ..log.session_registry import Roster
+from ..read.histories import Histories
+from ..stores.base import uncached
+from .broken_timelines import cut_torn, refuse_torn
+from .compaction import Step, changes_of, composed, segments_of, steps_of
+from .orphans import Leavings, listed, sort_out
+from .reachability import occupancy
+from .roots import Roots
+
+if TYPE_CHECKING:
+    from ..vault import Vault
+
+DAY = 86400.0
+BUDGET = 4 << 30
+THRESHOLD = 0.5
+SMALL = packs.CAPACITY // 4
+"""Bytes of a pack below which it is one of those that frequent points leave behind."""
+MANY = 64
+"""So many small packs are put together: then nothing moves more than a few times in its life."""
+
+
+@dataclass(frozen=True)
+class PrunePlan:
+    """What a prune would do, as of `head`.
+
+    forgotten: ids of points; dropped: timelines that no point is left of; compacted: how many states of
+    timelines that go; steps: each timeline's history as it is kept. dead: packs (hex → size) that hold
+    nothing that is needed; moved: packs whose needed frames move (hex → bytes of those). leavings:
+    everything else that goes or waits to. freed: bytes that this prune dooms, less what moves; swept: bytes
+    doomed before that are deleted now.
+    """
+
+    head: Head
+    now_ns: int
+    grace_ns: int
+    forgotten: tuple[str, ...]
+    dropped: tuple[str, ...]
+    steps: Mapping[str, Sequence[Step]] = field(repr=False)
+    dead: Mapping[str, int] = field(repr=False)
+    moved: Mapping[str, int] = field(repr=False)
+    leavings: Leavings = field(repr=False)
+    freed: int
+    swept: int
+    index: Index = field(repr=False, compare=False)
+    """From here on: what the execution needs of the mark phase."""
+    links: IndexLinks = field(repr=False, compare=False)
+    live: Array = field(repr=False, compare=False)
+    roots: Roots = field(repr=False, compare=False)
+    roster: Roster = field(repr=False, compare=False)
+
+    @property
+    def compacted(self) -> int:
+        return sum(len(step.changes) - 1 for steps in self.steps.values() for step in steps)
+
+    @property
+    def idle(self) -> bool:
+        """Nothing to commit; there may be something to sweep."""
+        doomed = any(self.leavings.doomed.values()) or self.dead or self.moved
+        return not (self.forgotten or self.compacted or self.leavings.fenced or doomed)
+
+
+def plan_prune(
+    vault: Vault,
+    forget: Collection[str] = (),
+    *,
+    now: Clock = time.time_ns,
+    session_age: float = DAY,
+    grace: float = DAY,
+    budget: int = BUDGET,
+    threshold: float = THRESHOLD,
+    many: int = MANY,
+) -> PrunePlan:
+    """forget: ids of points; unknown ones and those forgotten before do no harm. session_age: a session that
+    was silent for more seconds is taken for dead. grace: so many seconds a reader may go on with what was
+    doomed. Packs of which less than `threshold` is needed are moved, and small ones if there are `many`;
+    `budget` bytes at the most.
+
+    Raises DamageError when a listing lacks what the log commits to, or a history cannot be read: nothing must
+    be given up then. UsageError, WrongKeyError: as for reading.
+    """
+    store = uncached(vault.store)
+    log = Log(store, vault.keys, vault.head, now)
+    now_ns, grace_ns = now(), int(grace * 1e9)
+    pruned = next(prune_entries(log), None)
+    roots, roster = Roots(pruned), Roster(log, pruned)
+    for entry in log.entries(pruned.number if pruned else 0):
+        roots.learn(entry)
+        roster.learn(entry)
+    before = dict(roots.points)
+    roots.forget(forget)
+    cut_torn(log, roots)
+
+    head, links = log.head, index_links(log)
+    objects = listed(store)
+    index = known_index(store, vault.keys, log)
+    if log.head != head:
+        raise OvertakenError("another maintenance was quicker")
+    histories = Histories(store, log, vault.contents())
+    held = roots.held()
+    steps: dict[str, Sequence[Step]] = {}
+    for timeline in sorted(roots.chains):
+        history = history_of(log, timeline, roots.chains[timeline].sequence)
+        changes = changes_of((entry.number, chain) for entry, chain in history)
+        steps[timeline] = steps_of(changes, held.get(timeline, set()))
+    try:
+        found = occupancy(index, _references(histories, steps))
+    except DamageError as error:
+        raise refuse_torn(histories, steps, before, error) from error
+    sizes = dict(zip(found.packs, found.size.tolist(), strict=True))
+    _refuse_missing({n: s for n, s in sizes.items() if n not in links.doomed | links.bad}, objects["packs"])
+    dead = {n: sizes[n] for n in found.dead() if n not in links.doomed}
+    live = dict(zip(found.packs, found.live.tolist(), strict=True))
+    worth = found.worth_repacking(threshold, budget, SMALL, many)
+    moved = {n: live[n] for n in worth if n not in links.bad}
+    needed = {
+        "packs": sizes.keys() - links.doomed,
+        "index": links.segments,
+        "timeline": {s.changes[0].chain.segment for own in steps.values() for s in own if not s.merges},
+    }
+    leavings = sort_out(
+        store,
+        log,
+        roster,
+        objects,
+        needed,
+        roots.named,
+        now_ns=now_ns,
+        grace_ns=grace_ns,
+        session_age_ns=int(session_age * 1e9),
+    )
+    doomed = sum(size for own in leavings.doomed.values() for size in own.values())
+    saved = sum(sizes[name] - stays for name, stays in moved.items())
+    return PrunePlan(
+        head=head,
+        now_ns=now_ns,
+        grace_ns=grace_ns,
+        forgotten=roots.forgotten,
+        dropped=roots.dropped,
+        steps=steps,
+        dead=dead,
+        moved=moved,
+        leavings=leavings,
+        freed=doomed + saved + sum(dead.values()),
+        swept=sum(size for own in leavings.sweep.values() for size in own.values()),
+        index=index,
+        links=links,
+        live=found.frames,
+        roots=roots,
+        roster=roster,
+    )
+
+
+def _references(histories: Histories, steps: Mapping[str, Sequence[Step]]) -> Iterator[Array]:
+    """The chunk ids of everything that is kept, a column at a time."""
+    for timeline, own in steps.items():
+        for _, segments in segments_of(histories, timeline, own):
+            content = composed(segments).puts.content
+            yield content.blob[: content.offsets[-1]]
+
+
+def _refuse_missing(sizes: Mapping[str, int], present: Mapping[str, int]) -> None:
+    """Raises DamageError when a pack that the index has is not as it was stored."""
+    missing = sorted(name for name, size in sizes.items() if present.get(name) != size)
+    if missing:
+        raise DamageError(
+            f"{len(missing)} packs are not in the store as they were stored, the first is "
+            f"{packs.name_of(missing[0])}",
+            doing="prune",
+            hint="Nothing was given up. Run `undivided verify` to learn what that means.",
+        )

@@ -1,0 +1,164 @@
+"""A reader: states of timelines, and the bytes of chunks, every one of them authenticated.
+
+A frame opens only under its session's key and its own nonce; then each chunk's id is computed again from its
+bytes. So what a reader returns is what was stored, or it raises DamageError with the name of the object.
+
+A reader may live for days, as a mount does, and packs go when a prune has copied what lives in them. So a
+pack that is gone sends it back to the log once, for a newer index; it is damage only if there is none.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+from blake3 import blake3
+
+from ...model.columns import Array, Ragged
+from ...model.entries import Entries
+from ...model.errors import DamageError
+from ..crypto.aead import damaged
+from ..crypto.keys import WriterKeys
+from ..format import pack as packs
+from ..format.frames import FrameDecoder
+from ..format.log_entry import LogEntry
+from ..format.timeline_segment import Segment, fold
+from ..index.index import Index, Place
+from ..index.load import known_index
+from ..log.log import Log
+from ..stores.base import Store
+from .bulk import Scatter
+from .histories import ContentKeys, Histories, Unlock
+
+_CACHED_FRAMES = 16
+_AT_ONCE = 1024
+
+
+class Reader:
+    """Thread-safe. The passphrase is asked for when the first content is opened."""
+
+    def __init__(self, store: Store, keys: WriterKeys, log: Log, unlock: Unlock) -> None:
+        self._store, self._keys, self._log = store, keys, log
+        self._contents = ContentKeys(keys, unlock)
+        self._histories = Histories(store, log, self._contents)
+        self._lock = threading.Lock()
+        self._known: Index | None = None
+        self._known_at = -1
+        self._frames: OrderedDict[tuple[str, int], bytes] = OrderedDict()
+        self._decoder = FrameDecoder()
+
+    def state(self, timeline: str, at: int) -> Entries:
+        """The timeline as of log entry `at`, sorted by path; empty when it had nothing yet."""
+        self._log.refresh()
+        return fold([segment for _, segment in self._histories.segments(timeline, at)])
+
+    def history(self, timeline: str, until: int | None = None) -> Iterator[tuple[LogEntry, Segment]]:
+        """Each entry that changed the timeline, with what it added, oldest first."""
+        self._log.refresh()
+        yield from self._histories.segments(timeline, until)
+
+    def lengths(self, content: Ragged) -> Array:
+        """i8: the plain length of every chunk in the column, in order."""
+        index = self._index()
+        return index.length[self._rows(index, content.blob[: content.offsets[-1]])].astype(np.int64)
+
+    def read(self, chunk_ids: Sequence[bytes]) -> Iterator[bytes]:
+        """The chunks, in order. Frames lately used are kept, so neighbours cost one frame."""
+        for start in range(0, len(chunk_ids), _AT_ONCE):
+            wanted = chunk_ids[start : start + _AT_ONCE]
+            while wanted:
+                index = self._index()
+                rows = self._rows(index, np.frombuffer(b"".join(wanted), np.uint8)).tolist()
+                given = 0
+                try:
+                    for chunk, row in zip(wanted, rows, strict=True):
+                        data = self._chunk(index, chunk, row)
+                        given += 1
+                        yield data
+                except packs.GoneError:
+                    if self._newer(index) is None:
+                        raise
+                wanted = wanted[given:]
+
+    def scatter(
+        self,
+        content: Ragged,
+        rows: Array,
+        write: Callable[[int, int, memoryview], None],
+        done: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        """Gives every row in `rows` its content: write(row, offset within the row's content, data).
+
+        Every needed frame is read and opened once, in the order in which they lie in the packs, by one thread
+        per core, in bounded memory; a chunk of many rows is given to each. `write` is called from these
+        threads, and `done` after each frame with the bytes written since. Raises the first error of any of
+        them, DamageError among them.
+        """
+        index = self._index()
+        scatter = Scatter(self._store, self._keys.id, self._contents, index, self._rows, self._newer)
+        scatter.run(content, rows, write, done)
+
+    def open_index(self) -> None:
+        """Reads the index now, not when the first chunk is looked up; for that no passphrase is needed."""
+        self._index()
+
+    def _index(self) -> Index:
+        with self._lock:
+            last = self._log.last
+            newest = int(last.links["data"]) if last else 0
+            if self._known is None or self._known_at != newest:
+                self._known = known_index(self._store, self._keys, self._log, before=self._known)
+                self._known_at = newest
+            return self._known
+
+    def _newer(self, index: Index) -> Index | None:
+        """What the log knows now, if that is newer than `index`."""
+        self._log.refresh()
+        newest = self._index()
+        return None if newest is index else newest
+
+    def _rows(self, index: Index, ids: Array) -> Array:
+        """Rows of the index for flat ids. Raises DamageError when one is unknown."""
+        rows = index.find(ids)
+        lost = np.flatnonzero(rows < 0)
+        if len(lost):
+            first = ids.reshape(-1, 32)[lost[0]].tobytes().hex()
+            raise DamageError(
+                f"{len(lost)} chunks are in no usable pack of the vault, the first is {first}",
+                hint="Run `undivided verify` to learn what is missing.",
+            )
+        return rows
+
+    def _chunk(self, index: Index, chunk: bytes, row: int) -> bytes:
+        place = index.place(int(index.frame[row]))
+        offset = int(index.offset[row])
+        data = self._frame(place)[offset : offset + int(index.length[row])]
+        check_chunk(self._keys.id, chunk, data, place.pack)
+        return data
+
+    def _frame(self, place: Place) -> bytes:
+        with self._lock:
+            known = self._frames.get((place.pack, place.offset))
+            if known is not None:
+                self._frames.move_to_end((place.pack, place.offset))
+                return known
+            sealed = packs.read_part(self._store, place.pack, place.offset, place.stored)
+            what = packs.name_of(place.pack)
+            opener = self._contents.frames(place.session, place.sealed_key, what)
+            plain = bytes(
+                self._decoder.decode(
+                    opener, place.session, place.counter, place.codec, memoryview(sealed), place.plain, what
+                )
+            )
+            self._frames[place.pack, place.offset] = plain
+            if len(self._frames) > _CACHED_FRAMES:
+                self._frames.popitem(last=False)
+            return plain
+
+
+def check_chunk(id_key: bytes, chunk: bytes, data: bytes | memoryview, pack: str) -> None:
+    """Raises DamageError unless the data is that chunk."""
+    if blake3(data, key=id_key).digest() != chunk:
+        raise damaged(packs.name_of(pack), f"a chunk in it is not {chunk.hex()}")

@@ -1,0 +1,220 @@
+from textwrap import dedent
+
+import pytest
+
+from undivided.config.service_file import parse_definition, parse_service, parse_target
+from undivided.config.yaml_nodes import FileError
+
+PORTAL = dedent("""\
+    service: portal
+    components:
+      db:    {kind: mariadb, socket: /run/mysqld/mysqld.sock, password: {env: DB_PASSWORD}}
+      cache: {kind: redis, port: 6379}
+      site:  {kind: files, path: /srv/portal, exclude: ["cache/**"], writers: {unit: apache2}}
+    needs:   {site: [db, cache]}
+    objectives: {rpo: 15s, rto: 5m, proof: 7d}
+    policy:
+      mark: 5s
+      keep: {last: 20, hourly: 48, within: 2d}
+      copies:
+        - {vault: far, within: 1h}
+        - {vault: tape, every: 7d, keep: {yearly: 7}}
+    checks:
+      - {http: "http://127.0.0.1:8080/"}
+      - {command: [/usr/bin/test, -e, /srv/portal], timeout: 5s}
+    """)
+
+
+def mistakes(text: str, exists=None) -> list[tuple[int, int, str, str]]:
+    with pytest.raises(FileError) as caught:
+        parse_service(dedent(text), "portal.yaml", exists=exists)
+    assert caught.value.exit_code == 2
+    return [(c.line, c.column, c.what, c.hint) for c in caught.value.complaints]
+
+
+def test_a_service_is_read_with_everything_a_file_may_say():
+    service = parse_service(PORTAL, "portal.yaml", exists=None)
+    assert service.name == "portal"
+    assert service.components["db"].kind == "mariadb"
+    assert service.components["db"].options["password"] == {"env": "DB_PASSWORD"}
+    assert service.components["site"].options["exclude"] == ["cache/**"]
+    assert service.needs == {"site": ("db", "cache")}
+    assert service.ranks() == [["db", "cache"], ["site"]]
+    assert (service.objectives.rpo, service.objectives.rto, service.objectives.proof) == (15, 300, 604800)
+    assert service.policy.mark == 5
+    assert service.policy.keep == {"last": 20, "hourly": 48, "within": 2 * 86400.0}
+    assert [(c.vault, c.within, c.every) for c in service.policy.copies] == [
+        ("far", 3600, None),
+        ("tape", None, 604800),
+    ]
+    assert [(c.http, c.command, c.expect, c.timeout) for c in service.checks] == [
+        ("http://127.0.0.1:8080/", None, 200, 30),
+        (None, ("/usr/bin/test", "-e", "/srv/portal"), 0, 5),
+    ]
+
+
+def test_defaults_of_a_kind_are_filled_in():
+    service = parse_service(PORTAL, "portal.yaml", exists=None)
+    assert service.components["db"].options["port"] == 3306
+    assert service.components["site"].options["one_filesystem"] is False
+
+
+def test_a_definition_gives_the_same_service_again_without_its_file():
+    service = parse_service(PORTAL, "portal.yaml", exists=None)
+    assert service.definition["objectives"] == {"rpo": "15s", "rto": "5m", "proof": "7d"}
+    assert parse_definition(service.definition, "point x") == service
+
+
+def test_all_mistakes_are_told_at_once_each_with_its_place():
+    found = mistakes("""\
+        service: Portal
+        componets: {}
+        components:
+          db: {kind: mysql}
+          cache: {kind: redis, prt: 6379}
+        needs: {cache: [dbb]}
+        objectives: {rpo: 15}
+        """)
+    assert [(line, column) for line, column, _, _ in found] == [
+        (1, 10),
+        (2, 1),
+        (4, 14),
+        (5, 24),
+        (6, 17),
+        (7, 19),
+    ]
+
+
+def test_the_message_names_file_line_column_and_hint():
+    with pytest.raises(FileError) as caught:
+        parse_service("service: a\ncomponents:\n  x: {kind: flies, path: /x}\n", "a.yaml", exists=None)
+    assert str(caught.value) == (
+        "read a.yaml: 1 mistake\n"
+        "  a.yaml:3:13: component x: unknown kind 'flies'\n"
+        "    HINT: Did you mean 'files'?"
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "what", "hint"),
+    [
+        ("componets: {}", "unknown key 'componets'", "'components'"),
+        ("needs: {a: [b], b: [c], c: [a]}", "a cycle: a → b → c → a", "edges"),
+        ("needs: {a: a}", "a cycle: a → a", "edges"),
+        ("needs: {z: [a]}", "unknown component 'z'", "a, b, c"),
+        ("needs: {a: [bb]}", "needs an unknown component 'bb'", "'b'"),
+        ("objectives: {rpo: 15}", "a number without a unit", "15s"),
+        ("objectives: {rpo: soon}", "not a duration: 'soon'", "15s"),
+        ("policy: {keep: {hurly: 3}}", "unknown rule 'hurly'", "'hourly'"),
+        ("policy: {keep: {last: 0}}", "must keep at least 1", "Leave the rule out"),
+        ("policy: {keep: {last: 20d}}", "must be a number of points, not a text (20d)", "`within: 2d`"),
+        ("policy: {keep: {within: 2}}", "not a number without a unit (2)", "15s, 5m"),
+        ("policy: {keep: {}}", "has no rule", "Leave it out to keep every point"),
+        ("policy: {kep: {}}", "unknown key 'kep'", "'keep'"),
+        ("policy: {copies: [{within: 1h}]}", "key 'vault' is missing", "name of the vault"),
+        ("policy: {copies: [{vault: far}]}", "exactly one of within, every", "1h"),
+        ("policy: {copies: [{vault: far, within: 1h, every: 1d}]}", "exactly one of within, every", "1h"),
+        ("policy: {copies: far}", "copies must be a list", "vault: far"),
+        ("checks: {http: x}", "checks must be a list", "- "),
+        ("checks: [{expect: 200}]", "exactly one of http, command", ""),
+        ("checks: [{http: 'ftp://x'}]", "http:// or https://", ""),
+        ("checks: [{http: 'http://a:geheim@x/'}]", "has a password in its address", ""),
+        ("checks: [{command: 'rm -rf /'}]", "must be a list", "never go through a shell"),
+        ("checks: [{command: []}]", "names no program", ""),
+    ],
+)
+def test_a_mistake_is_told_with_what_to_do(line, what, hint):
+    components = "".join(f"  {name}: {{kind: redis}}\n" for name in "abc")
+    found = mistakes(f"service: s\ncomponents:\n{components}{line}\n")
+    assert len(found) == 1
+    assert found[0][0] == 6
+    assert what in found[0][2]
+    assert hint in found[0][3]
+
+
+@pytest.mark.parametrize(
+    ("component", "what"),
+    [
+        ("{}", "key 'kind' is missing"),
+        ("{kind: files}", "key 'path' is missing"),
+        ("{kind: files, path: relative}", "must be an absolute path"),
+        ("{kind: files, path: 5}", "must be a text, not a number"),
+        ("{kind: files, path: /x, one_filesystem: maybe}", "must be true or false"),
+        ("{kind: files, path: /x, exclude: cache}", "must be a list of texts"),
+        (
+            "{kind: files, path: /x, writers: {user: a, unit: b}}",
+            "exactly one of unit, cgroup, pidfile, user",
+        ),
+        ("{kind: files, path: /x, writers: {freeze: cgroup}}", "exactly one of unit, cgroup, pidfile, user"),
+        ("{kind: files, path: /x, writers: {user: a, freeze: hard}}", "freeze must be one of cgroup, stop"),
+        ("{kind: redis, port: 0}", "between 1 and 65535"),
+        ("{kind: redis, port: '6379'}", "must be a whole number, not a text"),
+        ("{kind: redis, port: 06379}", "must be a whole number"),
+        ("{kind: redis, start: redis-server}", "must be a list: a program and its arguments"),
+        ("{kind: redis, password: {file: x}}", "must be an absolute path"),
+        ("{kind: redis, password: {env: A, file: /x}}", "exactly one of file, env, command"),
+        ("{kind: redis, password: {vault: x}}", "unknown key 'vault'"),
+        ("redis", "must be a mapping"),
+    ],
+)
+def test_a_wrong_component_is_told(component, what):
+    found = mistakes(f"service: s\ncomponents:\n  x: {component}\n")
+    assert any(what in said for _, _, said, _ in found), found
+
+
+def test_a_secret_written_inline_is_refused_and_not_repeated():
+    with pytest.raises(FileError) as caught:
+        parse_service(
+            "service: s\ncomponents:\n  x: {kind: redis, password: geheim}\n", "s.yaml", exists=None
+        )
+    assert "written inline" in str(caught.value)
+    assert "geheim" not in str(caught.value)
+
+
+def test_paths_that_have_to_exist_are_asked_for_only_when_applied(tmp_path):
+    text = f"service: s\ncomponents:\n  x: {{kind: files, path: {tmp_path}/none}}\n"
+    with pytest.raises(FileError, match="does not exist"):
+        parse_service(text, "s.yaml")
+    assert parse_service(text, "s.yaml", exists=None).components["x"].get("path") == f"{tmp_path}/none"
+
+
+def test_a_duplicate_key_names_the_line_of_the_first():
+    found = mistakes("service: s\ncomponents:\n  x: {kind: redis}\n  x: {kind: redis}\n")
+    assert found[0][:2] == (4, 3)
+    assert "first given on line 3" in found[0][2]
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("", "the file is empty"),
+        ("a: b: c", "not YAML"),
+        ("a:\n\t- b", "not YAML"),
+        ("[1, 2", "not YAML"),
+        ("just text", "must be a mapping"),
+        ("&a [*a]", "too large or nested too deep"),
+        ("a: &a [x,x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\n"
+         "c: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c]\n"
+         "e: [*d,*d,*d,*d,*d,*d,*d,*d,*d,*d]\n", "too large or nested too deep"),
+        ("a: !!python/object/apply:os.system [true]", "unknown key 'a'"),
+    ],
+)  # fmt: skip
+def test_what_is_no_service_file_is_told_as_such(text, what):
+    assert any(what in said for _, _, said, _ in mistakes(text))
+
+
+def test_a_target_changes_only_what_it_names():
+    service = parse_service(PORTAL, "portal.yaml", exists=None)
+    target = parse_target("db: {path: /new/db, port: 3307}\nsite: {path: /new/site}\n", "t.yaml", service)
+    assert target == {"db": {"path": "/new/db", "port": 3307}, "site": {"path": "/new/site"}}
+
+
+def test_mistakes_in_a_target_are_told_at_once():
+    service = parse_service(PORTAL, "portal.yaml", exists=None)
+    with pytest.raises(FileError) as caught:
+        parse_target("dbb: {port: 1}\nsite: {path: rel, prot: 3}\n", "t.yaml", service)
+    assert [(c.line, c.what) for c in caught.value.complaints] == [
+        (1, "service portal has no component 'dbb'"),
+        (2, "site: path must be an absolute path, not 'rel'"),
+        (2, "site: unknown key 'prot'"),
+    ]

@@ -1,0 +1,36 @@
+"""The filesystem beneath a path is the one the kernel uses."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from undivided.host.mounts import below, beneath
+
+
+def test_the_root_has_a_filesystem() -> None:
+    assert beneath(Path("/")).mountpoint == Path("/")
+    assert beneath(Path("/proc/self")).fstype == "proc"
+
+
+def test_a_missing_path_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        beneath(tmp_path / "missing")
+
+
+def test_the_innermost_mount_counts_also_with_odd_names(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("mounting needs root")
+    point = tmp_path / "a place\twith blanks"
+    point.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "thing", str(point)], check=True)
+    try:
+        (point / "x").touch()
+        assert beneath(point / "x") == ("tmpfs", point, "thing")
+        assert below(tmp_path) == [point]
+        assert below(point) == []
+    finally:
+        subprocess.run(["umount", str(point)], check=True)

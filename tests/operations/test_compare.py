@@ -1,0 +1,57 @@
+import os
+
+from undivided.model.entries import Entries, Entry, Kind
+from undivided.model.service import Component
+from undivided.operations.compare import Change, compare, live_tree
+
+
+def tree(*rows: tuple[Entry, bytes]) -> Entries:
+    return Entries.of([row for row, _ in rows], [content for _, content in rows])
+
+
+A, B = b"a" * 32, b"b" * 32
+
+
+def test_what_is_new_gone_or_different_is_told_by_path():
+    before = tree((Entry(b"gone", size=1), A), (Entry(b"same", size=2), A), (Entry(b"text", size=3), A))
+    after = tree((Entry(b"new", size=4), A), (Entry(b"same", size=2), A), (Entry(b"text", size=5), B))
+    assert compare(before, after) == [
+        Change("removed", b"gone", 1, None),
+        Change("added", b"new", None, 4),
+        Change("changed", b"text", 3, 5),
+    ]
+
+
+def test_every_attribute_counts():
+    base = Entry(b"x", mode=0o600, uid=1, gid=2, mtime_ns=3, xattrs={b"user.a": b"1"})
+    others = [
+        Entry(b"x", mode=0o644, uid=1, gid=2, mtime_ns=3, xattrs={b"user.a": b"1"}),
+        Entry(b"x", mode=0o600, uid=9, gid=2, mtime_ns=3, xattrs={b"user.a": b"1"}),
+        Entry(b"x", mode=0o600, uid=1, gid=2, mtime_ns=4, xattrs={b"user.a": b"1"}),
+        Entry(b"x", mode=0o600, uid=1, gid=2, mtime_ns=3, xattrs={b"user.a": b"2"}),
+        Entry(b"x", kind=Kind.SYMLINK, mode=0o600, uid=1, gid=2, mtime_ns=3, target=b"y"),
+    ]
+    for other in others:
+        assert [c.kind for c in compare(tree((base, A)), tree((other, A)))] == ["changed"]
+    assert compare(tree((base, A)), tree((base, A))) == []
+
+
+def test_content_counts_even_when_size_and_time_are_the_same():
+    assert len(compare(tree((Entry(b"x", size=1), A)), tree((Entry(b"x", size=1), B)))) == 1
+
+
+def test_a_live_tree_is_chosen_as_it_is_when_protected(tmp_path):
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "junk").write_text("x")
+    (tmp_path / "kept").write_text("x")
+    component = Component("site", "files", {"path": str(tmp_path), "exclude": ["cache/**"]})
+    assert sorted(live_tree(component).path) == [b".", b"cache", b"kept"]
+
+
+def test_names_that_are_not_utf8_are_compared_as_they_are(tmp_path):
+    with open(os.fsencode(tmp_path) + b"/\xff\n", "wb"):
+        pass
+    component = Component("site", "files", {"path": str(tmp_path)})
+    live = live_tree(component)
+    changes = compare(Entries.none(), live, live=True)
+    assert [c.path for c in changes] == [b".", b"\xff\n"]

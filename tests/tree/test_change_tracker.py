@@ -1,0 +1,182 @@
+"""Whatever happens to a followed tree, asking until nothing is new leads to the tree as it is."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import random
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from undivided.host.rooted import Beneath
+from undivided.tree import inotify as watch
+from undivided.tree.change_tracker import Changes, Follow
+from undivided.tree.diff import coarse_clock_ns
+from undivided.tree.patterns import Patterns
+from undivided.tree.walk import Walk, walk
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    for name in ("a", "b", "c/d", "c/e/f", "g/h"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    return tmp_path
+
+
+@pytest.fixture
+def follow(tree: Path) -> Iterator[Follow]:
+    with Beneath(tree) as root:
+        follow = Follow(root, Patterns(exclude=["skip/"]), one_filesystem=False, began_ns=coarse_clock_ns())
+        follow.start()
+        yield follow
+        follow.close()
+
+
+def apply(follow: Follow, changes: Changes) -> set[bytes]:
+    """As a capture does: everything told is captured or dropped."""
+    told = set(changes.found)
+    for path in changes.vanished:
+        told.update(follow.gone(path))
+    for path, found in changes.found.items():
+        follow.captured(path, found)
+    return told
+
+
+def rows_of(seen: Walk) -> dict[bytes, tuple[int, ...]]:
+    """Without change times: a name that comes and goes elsewhere moves them, and nothing else."""
+    columns = (seen.ino, seen.entries.mtime_ns, seen.entries.size)
+    return dict(zip(seen.entries.path, zip(*(c.tolist() for c in columns), strict=True), strict=True))
+
+
+def test_nothing_touched_is_nothing_told(follow: Follow) -> None:
+    assert len(follow.changes()) == 0
+
+
+STEPS: dict[str, tuple[Callable[[Path], object], set[bytes]]] = {
+    "written": (lambda t: (t / "a").write_text("x"), {b"a"}),
+    "attributes": (lambda t: (t / "a").chmod(0o600), {b"a"}),
+    "created": (lambda t: (t / "c" / "new").touch(), {b"c", b"c/new"}),
+    "removed": (lambda t: (t / "c" / "d").unlink(), {b"c", b"c/d"}),
+    "renamed": (lambda t: (t / "a").rename(t / "g" / "z"), {b".", b"a", b"g", b"g/z"}),
+    "directory made": (lambda t: shutil.copytree(t / "c", t / "k"), {b".", b"k", b"k/d", b"k/e", b"k/e/f"}),
+    "directory removed": (lambda t: shutil.rmtree(t / "c"), {b".", b"c", b"c/d", b"c/e", b"c/e/f"}),
+    "directory renamed": (
+        lambda t: (t / "c").rename(t / "k"),
+        {b".", b"c", b"c/d", b"c/e", b"c/e/f", b"k", b"k/d", b"k/e", b"k/e/f"},
+    ),
+    "excluded": (lambda t: (t / "skip").mkdir(), {b"."}),
+}
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_what_was_touched_is_told(name: str, tree: Path, follow: Follow) -> None:
+    step, expected = STEPS[name]
+    step(tree)
+    assert apply(follow, follow.changes()) == expected
+    assert len(follow.changes()) == 0
+
+
+def test_what_is_not_captured_is_told_again(tree: Path, follow: Follow) -> None:
+    (tree / "a").write_text("x")
+    (tree / "b").unlink()
+    first, second = follow.changes(), follow.changes()
+    assert first.found.keys() == second.found.keys() == {b".", b"a"}
+    assert first.vanished == second.vanished == [b"b"]
+
+
+def test_writes_in_a_renamed_directory_are_seen(tree: Path, follow: Follow) -> None:
+    (tree / "c").rename(tree / "k")
+    apply(follow, follow.changes())
+    (tree / "k" / "e" / "f").write_text("after")
+    assert set(follow.changes().found) == {b"k/e/f"}
+
+
+def test_a_write_through_a_name_made_meanwhile_is_told_of_all_names(tree: Path, follow: Follow) -> None:
+    os.link(tree / "a", tree / "c" / "alias")
+    (tree / "c" / "alias").write_text("through the alias")
+    assert {b"a", b"c/alias"} <= follow.changes().found.keys()
+
+
+def test_two_writes_within_one_tick_are_two_changes(tree: Path, follow: Follow) -> None:
+    (tree / "a").write_text("x")
+    times = (tree / "a").stat()
+    apply(follow, follow.changes())
+    (tree / "a").write_text("y")
+    os.utime(tree / "a", ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert b"a" in follow.changes().found
+
+
+def test_an_overflowing_queue_costs_a_walk_and_loses_nothing(tree: Path, follow: Follow) -> None:
+    follow._watch._lock.acquire()  # nobody empties the queue now
+    try:
+        for n in range(9000):
+            (tree / f"n{n % 7}").touch()
+            os.unlink(tree / f"n{n % 7}")
+        (tree / "g" / "h").write_text("lost among them")
+    finally:
+        follow._watch._lock.release()
+    deadline = time.monotonic() + 10
+    while not follow.lost and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert follow.lost
+    assert b"g/h" in apply(follow, follow.changes())
+    assert not follow.lost
+    with Beneath(tree) as root:
+        assert rows_of(follow.known.merged()) == rows_of(walk(root))
+
+
+@pytest.mark.parametrize("missing", ["inotify_init1", "inotify_add_watch"])
+def test_without_watches_every_question_is_a_walk(
+    missing: str, tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch._libc, missing, lambda *arguments: -1)  # as when a limit is reached
+    ctypes.set_errno(errno.ENOSPC)
+    with Beneath(tree) as root:
+        follow = Follow(root, Patterns(), one_filesystem=False, began_ns=coarse_clock_ns())
+        follow.start()
+        (tree / "c" / "d").unlink()
+        (tree / "a").write_text("x")
+        assert {b"a", b"c", b"c/d"} <= apply(follow, follow.changes())
+        assert rows_of(follow.known.merged()) == rows_of(walk(root))
+        follow.close()
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_random_history_ends_in_the_tree_as_it_is(seed: int, tree: Path, follow: Follow) -> None:
+    rng = random.Random(seed)
+    for _ in range(12):
+        for _ in range(rng.randint(1, 12)):
+            everything = sorted(tree.rglob("*"))
+            folders = [tree, *(p for p in everything if p.is_dir())]
+            place = rng.choice(folders) / f"n{rng.randint(0, 5)}"
+            act = rng.randint(0, 5)
+            try:
+                if act == 0:
+                    place.write_text(str(rng.random()))
+                elif act == 1:
+                    place.mkdir()
+                elif act == 2 and everything:
+                    rng.choice(everything).rename(place)
+                elif act == 3 and len(everything) > 8:
+                    victim = rng.choice(everything)
+                    shutil.rmtree(victim) if victim.is_dir() else victim.unlink()
+                elif act == 4 and everything:
+                    os.link(rng.choice([p for p in everything if p.is_file()]), place)
+                    break
+                elif act == 5 and everything:
+                    rng.choice(everything).chmod(rng.choice([0o700, 0o755]))
+            except (OSError, IndexError):
+                continue
+        apply(follow, follow.changes(also=follow.known.linked()))
+    apply(follow, follow.changes(also=follow.known.linked()))
+    with Beneath(tree) as root:
+        now = walk(root)
+    assert rows_of(follow.known.merged()) == rows_of(now)
+    assert follow.known.count == len(now)
+    assert follow.known.size == int(now.entries.size.sum())

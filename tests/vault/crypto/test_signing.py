@@ -1,0 +1,98 @@
+"""Entries that destroy count only with the signature of whoever has the private key."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from undivided.model.errors import DamageError, UsageError
+from undivided.vault.crypto.aead import Sealer
+from undivided.vault.crypto.signing import Authority, Signed, check, must_be_signed
+from undivided.vault.format.log_entry import PURPOSE, decode_entry, encode_entry, name_of
+from undivided.vault.stores.memory import MemoryStore
+from undivided.vault.vault import Vault
+
+KINDS = [("prune", {}), ("epoch", {}), ("repair", {}), ("key", {}), ("pin", {"pinned": False}), ("pin", {})]
+PRIVATE = X25519PrivateKey.from_private_bytes(bytes(range(32)))
+ENTRY = Signed("prune", "00" * 16, 7, "ab" * 32, 1_700_000_000, {"freed": 3, "größe": [1, {"a": None}]}, {})
+
+
+def test_the_same_private_key_is_the_same_authority() -> None:
+    assert Authority(PRIVATE).public == Authority(PRIVATE).public
+    assert Authority(PRIVATE).public != Authority(X25519PrivateKey.generate()).public
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"kind": "repair"},
+        {"vault": "01" * 16},
+        {"number": 8},
+        {"previous": "ac" * 32},
+        {"time_ns": 1_700_000_001},
+        {"body": {"freed": 4}},
+        {"links": {"doomed": ["x"]}},
+    ],
+)
+def test_a_signature_is_good_for_exactly_one_entry(other: dict[str, Any]) -> None:
+    authority = Authority(PRIVATE)
+    signed = ENTRY._replace(body={**ENTRY.body, "signature": authority.sign(ENTRY)})
+    assert check(authority.public, signed)
+    assert not check(Authority(X25519PrivateKey.generate()).public, signed)
+    changed = {**other, "body": {**other.get("body", ENTRY.body), "signature": signed.body["signature"]}}
+    assert not check(authority.public, signed._replace(**changed))
+
+
+def test_what_was_signed_before_json_is_what_is_checked_after_it() -> None:
+    authority = Authority(PRIVATE)
+    made = ENTRY._replace(body={"counts": {10: "ten", 9: "nine"}, "pair": (1, 2)})
+    stored = json.loads(json.dumps({**made.body, "signature": authority.sign(made)}))
+    assert check(authority.public, made._replace(body=stored))
+
+
+@pytest.mark.parametrize("signature", [None, 7, "", "zz", "00" * 64])
+def test_what_is_no_signature_is_refused_quietly(signature: object) -> None:
+    assert not check(Authority(PRIVATE).public, ENTRY._replace(body={"signature": signature}))
+
+
+@pytest.mark.parametrize(("kind", "body"), KINDS)
+def test_a_source_cannot_append_what_the_authority_must_sign(
+    store: MemoryStore, vault: Vault, kind: str, body: dict[str, Any]
+) -> None:
+    source = Vault.open(store, keys=vault.keys)
+    with pytest.raises(UsageError, match="passphrase"):
+        source.append(kind, body)
+    assert source.head.number == 0
+
+
+@pytest.mark.parametrize(("kind", "body"), KINDS)
+@pytest.mark.parametrize("signature", [{}, {"signature": "00" * 64}])
+def test_an_entry_that_the_authority_did_not_sign_is_damage(
+    vault: Vault, kind: str, body: dict[str, Any], signature: dict[str, Any]
+) -> None:
+    keys, session = vault.keys, vault.keys.new_session()
+    sealer = Sealer(keys.structure, keys.vault_bytes, session, PURPOSE)
+    data = encode_entry(sealer, session, vault.head, kind, 1, {**body, **signature}, {})
+    with pytest.raises(DamageError, match="did not sign"):
+        decode_entry(keys, 1, data)
+
+
+def test_with_the_passphrase_it_is_signed_and_read_by_everyone(store: MemoryStore, vault: Vault) -> None:
+    entry = vault.append("prune", {"freed": 1})
+    (seen,) = Vault.open(store, keys=vault.keys).log()
+    assert seen == entry
+    (epoch,) = vault.keys.epochs
+    other = replace(vault.keys, epochs=(replace(epoch, authority=Authority(PRIVATE).public),))
+    with pytest.raises(DamageError, match="did not sign"):
+        decode_entry(other, 1, store.read(name_of(1)))
+
+
+def test_pinning_needs_no_signature_and_removing_a_pin_does() -> None:
+    assert not must_be_signed("pin", {"pinned": True})
+    assert must_be_signed("pin", {"pinned": False})
+    assert must_be_signed("pin", {"pinned": "yes"})
+    assert not must_be_signed("point", {})
