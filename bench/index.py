@@ -25,12 +25,12 @@ from undivided.vault.crypto.aead import Sealer
 from undivided.vault.crypto.envelope import digest_of
 from undivided.vault.crypto.keys import WriterKeys
 from undivided.vault.format.index_segment import PURPOSE, StoredPack, name_of, segments_of
-from undivided.vault.format.pack_header import Table
-from undivided.vault.index.load import known_index
-from undivided.vault.prune.reachability import occupancy
+from undivided.vault.format.pack_header import PackHeader
+from undivided.vault.index.load import load_index
+from undivided.vault.prune.reachability import pack_usage
 from undivided.vault.read.histories import ContentKeys, Histories
 from undivided.vault.stores.directory import DirectoryStore
-from undivided.vault.vault import Segment, Vault
+from undivided.vault.vault import TimelineSegment, Vault
 
 CHUNKS, REFERENCES = 10_000_000, 30_000_000
 PASSPHRASE = "bench"
@@ -62,14 +62,16 @@ def build(home: Path, chunks: int, references: int) -> None:
         rows = [Entry(b"%d" % (start + at), size=_PER_ROW * _CHUNK) for at in range(0, len(chosen), _PER_ROW)]
         contents = [chosen[at : at + _PER_ROW].tobytes() for at in range(0, len(chosen), _PER_ROW)]
         with vault.writer() as writer:
-            writer.commit("point", {TIMELINE: Segment(Entries.of(rows, contents), Ragged.empty(0))}, {})
+            writer.commit(
+                "point", {TIMELINE: TimelineSegment(Entries.of(rows, contents), Ragged.empty(0))}, {}
+            )
     (home / "keys").write_bytes(vault.keys.encode())
     (home / "ids").write_bytes(ids[:: max(1, chunks // 1000)].tobytes())
 
 
 def _pack(random: np.random.Generator, ids: Array) -> StoredPack:
     frames = len(ids) // _PER_FRAME
-    table = Table(
+    table = PackHeader(
         stored=np.full(frames, _PER_FRAME * _CHUNK // 2, "<u4"),
         plain=np.full(frames, _PER_FRAME * _CHUNK, "<u4"),
         codec=np.ones(frames, "u1"),
@@ -93,7 +95,7 @@ def first_lookup(home: Path) -> dict[str, float]:
     some = np.frombuffer((home / "ids").read_bytes(), np.uint8)
     before, begun = _resident("VmRSS"), time.perf_counter()
     vault = _opened(home)
-    index = known_index(vault.store, vault.keys, vault._log)
+    index = load_index(vault.store, vault.keys, vault._log)
     if index.find(some[:32])[0] < 0:
         raise SystemExit("the first chunk was not found")
     seconds = time.perf_counter() - begun
@@ -107,7 +109,7 @@ def collect(home: Path) -> dict[str, float]:
     """What a prune does before it destroys: the index, every reference of the timelines, the join."""
     begun = time.perf_counter()
     vault = _opened(home)
-    index = known_index(vault.store, vault.keys, vault._log)
+    index = load_index(vault.store, vault.keys, vault._log)
     read = time.perf_counter()
     spent = [0.0]
 
@@ -119,7 +121,7 @@ def collect(home: Path) -> dict[str, float]:
             yield segment.puts.content.blob
             at = time.perf_counter()
 
-    found = occupancy(index, references())
+    found = pack_usage(index, references())
     done = time.perf_counter()
     return {
         "seconds": done - begun,

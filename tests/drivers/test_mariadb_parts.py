@@ -17,7 +17,7 @@ import pytest
 from undivided.drivers.mariadb.binlog import number
 from undivided.drivers.mariadb.client import Login, pymysql
 from undivided.drivers.mariadb.image import _Writer
-from undivided.drivers.mariadb.server_facts import Facts
+from undivided.drivers.mariadb.server_facts import MariaDBFacts
 from undivided.drivers.mariadb.xbstream import Piece, pieces
 from undivided.model.entries import Kind
 from undivided.model.errors import SourceError, UndividedError
@@ -82,7 +82,7 @@ def test_chunks_that_may_be_ignored_are() -> None:
 
 def test_an_image_is_put_file_by_file_whatever_the_order_of_its_pieces(tmp_path: Path) -> None:
     (tmp_path / "db").mkdir(mode=0o750)
-    facts = Facts("10.11.1", str(tmp_path), None, {}, None, started=0, statements=False)
+    facts = MariaDBFacts("10.11.1", str(tmp_path), None, {}, None, started=0, statements=False)
     sink = MemorySink()
     writer = _Writer(sink, facts)
     writer.take(

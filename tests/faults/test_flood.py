@@ -16,10 +16,10 @@ from undivided.model.times import SECOND
 from undivided.testing.program import Program, open_shop
 from undivided.vault.crypto.keys import WriterKeys
 from undivided.vault.stores.directory import DirectoryStore
-from undivided.vault.vault import Segment, Vault
+from undivided.vault.vault import TimelineSegment, Vault
 
 HOUR = 3600 * SECOND
-NOTHING = Segment(Entries.none(), Ragged.empty(0))
+NOTHING = TimelineSegment(Entries.none(), Ragged.empty(0))
 CLAIMS = {
     "true": lambda now, number: now + number,
     "of each hour of the past": lambda now, number: now - number * HOUR,

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from undivided.capture.watchdog_client import Guardian
+from undivided.capture.watchdog_client import WatchdogClient
 from undivided.model.errors import SourceError
 from undivided.testing.filesystems import loop_filesystem
 from undivided.testing.sessions import Counter
@@ -27,9 +27,7 @@ def counter(tmp_path: Path) -> Iterator[Counter]:
 
 def holder(body: str, *args: object) -> subprocess.Popen[str]:
     """A process that holds something: runs `body` with a guardian `guard`, then says "held"."""
-    script = (
-        "import os, signal, sys, time\nfrom undivided.capture.watchdog_client import Guardian\nguard = Guardian()\n"
-    )
+    script = "import os, signal, sys, time\nfrom undivided.capture.watchdog_client import WatchdogClient\nguard = WatchdogClient()\n"
     script += textwrap.dedent(body) + "\nprint('held', flush=True)\ntime.sleep(600)\n"
     command = [sys.executable, "-c", script, *map(str, args)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
@@ -60,7 +58,7 @@ def test_a_hanging_holder_is_released_at_the_deadline_and_then_killed(counter: C
 
 
 def test_a_released_guardian_does_nothing_and_leaves(counter: Counter) -> None:
-    with Guardian() as guard:
+    with WatchdogClient() as guard:
         guard.arm(60)
         guard.resume([counter.pid])
         os.kill(counter.pid, signal.SIGSTOP)
@@ -71,7 +69,7 @@ def test_a_released_guardian_does_nothing_and_leaves(counter: Counter) -> None:
 
 
 def test_a_guardian_that_acted_says_so(counter: Counter) -> None:
-    with Guardian() as guard:
+    with WatchdogClient() as guard:
         guard.arm(0.05)
         guard.resume([counter.pid])
         os.kill(counter.pid, signal.SIGSTOP)
@@ -82,14 +80,14 @@ def test_a_guardian_that_acted_says_so(counter: Counter) -> None:
 
 def test_what_cannot_be_opened_for_release_is_refused_before_the_hold() -> None:
     with (
-        Guardian() as guard,
+        WatchdogClient() as guard,
         pytest.raises(SourceError, match="could not prepare a release: FileNotFoundError"),
     ):
         guard.write("/nowhere/cgroup.freeze", b"0")
 
 
 def test_a_dead_guardian_is_noticed(counter: Counter) -> None:
-    with Guardian() as guard:
+    with WatchdogClient() as guard:
         os.kill(guard.pid, signal.SIGKILL)
         with pytest.raises(SourceError, match="the guardian process died"):
             guard.resume([counter.pid])
@@ -134,8 +132,8 @@ def test_the_guardian_works_while_the_filesystem_of_its_own_program_is_frozen(tm
         )
         script = f"import sys\nsys.path.insert(0, {str(root)!r})\n"
         process = subprocess.Popen(
-            [sys.executable, "-c", script + "import os, time\nfrom undivided.capture.watchdog_client import Guardian\n"
-             "guard = Guardian()\n" + FREEZE + "print('held', flush=True)\ntime.sleep(600)", str(root)],
+            [sys.executable, "-c", script + "import os, time\nfrom undivided.capture.watchdog_client import WatchdogClient\n"
+             "guard = WatchdogClient()\n" + FREEZE + "print('held', flush=True)\ntime.sleep(600)", str(root)],
             stdout=subprocess.PIPE, text=True, cwd=root,
         )  # fmt: skip
         assert process.stdout and process.stdout.readline() == "held\n"

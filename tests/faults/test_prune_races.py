@@ -18,7 +18,7 @@ from undivided.testing.stores import Rival
 from undivided.testing.vaults import TIMELINE, contents
 from undivided.testing.vaults import protect as point
 from undivided.vault.crypto import recipients
-from undivided.vault.log.errors import OvertakenError
+from undivided.vault.log.errors import ConflictError
 from undivided.vault.prune.execute import execute
 from undivided.vault.prune.plan import plan_prune
 from undivided.vault.stores.directory import DirectoryStore
@@ -139,7 +139,7 @@ def test_of_many_prunes_at_once_the_vault_stays_whole(vault: Vault) -> None:
         own = opened(vault)
         try:
             won.append(execute(own, plan_prune(own, ["p0", "p2"], grace=0, threshold=1.0)).entry)
-        except OvertakenError:
+        except ConflictError:
             won.append(None)
 
     threads = [threading.Thread(target=prune) for _ in range(4)]

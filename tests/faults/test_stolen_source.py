@@ -24,10 +24,10 @@ from undivided.vault.crypto.aead import Opener, Sealer
 from undivided.vault.crypto.envelope import SealedObject
 from undivided.vault.crypto.key_file import decode_key, encode_key
 from undivided.vault.crypto.keys import CONTENT_KEY, WriterKeys, unseal
-from undivided.vault.crypto.signing import Authority, Signed
+from undivided.vault.crypto.signing import Signed, SigningKey
 from undivided.vault.format import frames
 from undivided.vault.format import timeline_segment as timeline
-from undivided.vault.format.index_segment import Segment
+from undivided.vault.format.index_segment import IndexSegment
 from undivided.vault.format.log_entry import PURPOSE as LOG
 from undivided.vault.format.log_entry import decode_entry, encode_entry, name_of
 from undivided.vault.format.pack import open_footer
@@ -81,7 +81,7 @@ def readable(keys: WriterKeys, store: MemoryStore) -> Iterator[bytes]:
                 footer = open_footer(keys, data, name)
                 yield footer.table.id.tobytes()
             elif folder == "index":
-                segment = Segment.open(keys, data, name)
+                segment = IndexSegment.open(keys, data, name)
                 yield b"\0".join(c.tobytes() for c in segment.__dict__.values() if hasattr(c, "tobytes"))
         except DamageError:
             continue
@@ -178,7 +178,7 @@ def test_a_forged_entry_is_damage_to_everyone_and_nothing_is_destroyed(
     links = {"data": 1, "keys": 0, "verified": 0}
     entry = Signed(kind, keys.vault, head.number + 1, head.digest, now, body, links)
     if signed == "by the thief":
-        body = {**body, "signature": Authority(X25519PrivateKey.generate()).sign(entry)}
+        body = {**body, "signature": SigningKey(X25519PrivateKey.generate()).sign(entry)}
     elif signed == "for another place":
         real = opened(store).authority()
         body = {**body, "signature": real.sign(entry._replace(number=head.number + 7))}
@@ -305,7 +305,7 @@ def test_the_private_key_of_an_old_epoch_opens_and_signs_nothing_new(
     head, body = rotated.head, {"forgotten": ["p1"]}
     links = dict(list(rotated.log())[-1].links)
     entry = Signed("prune", vault.id, head.number + 1, head.digest, 1, body, links)
-    signed = {**body, "signature": Authority(private).sign(entry)}
+    signed = {**body, "signature": SigningKey(private).sign(entry)}
     session = rotated.keys.new_session()
     sealer = Sealer(rotated.keys.structure, rotated.keys.vault_bytes, session, LOG)
     data = encode_entry(sealer, session, head, "prune", 1, signed, links)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from undivided.host.rooted import Beneath
+from undivided.host.rooted import RootedDirectory
 from undivided.model.entries import Entries, Entry, Kind
 from undivided.model.errors import DamageError, UndividedError
 from undivided.tree.write import TreeWriter, write_tree
@@ -103,13 +103,13 @@ def renaming(into: Path, outside: Path, names: list[str]) -> Iterator[list[int]]
 def test_a_racing_renamer_cannot_make_us_write_outside(
     has_openat2: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = Beneath.__init__
+    plain = RootedDirectory.__init__
 
-    def chosen(self: Beneath, root: Path) -> None:
+    def chosen(self: RootedDirectory, root: Path) -> None:
         plain(self, root)
         self.has_openat2 = has_openat2
 
-    monkeypatch.setattr(Beneath, "__init__", chosen)
+    monkeypatch.setattr(RootedDirectory, "__init__", chosen)
     outside, into = tmp_path / "outside", tmp_path / "into"
     outside.mkdir()
     names = [f"d{n}" for n in range(3)]

@@ -20,7 +20,7 @@ from undivided.vault.format.log_entry import HEADER, name_of
 from undivided.vault.format.pack import TRAILER, open_footer
 from undivided.vault.stores.base import Store
 from undivided.vault.stores.memory import MemoryStore
-from undivided.vault.vault import Segment, Vault, Writer
+from undivided.vault.vault import TimelineSegment, Vault, Writer
 
 pytestmark = pytest.mark.usefixtures("cheap_passphrases")
 Use = tuple[bytes, str, int]
@@ -50,7 +50,7 @@ def _audit(keys: WriterKeys, *stores: Recording) -> int:
     return len(used)
 
 
-def _store(writer: Writer, parts: dict[str, Segment], name: str) -> None:
+def _store(writer: Writer, parts: dict[str, TimelineSegment], name: str) -> None:
     parts[name] = segment(writer, {b"f": os.urandom(300_000)})
 
 
@@ -59,7 +59,7 @@ def test_no_nonce_repeats_over_many_sessions_threads_and_packs() -> None:
     vault = Vault.create(store, "p")
     for i in range(20):
         with Vault.open(store, keys=vault.keys).writer() as writer:
-            parts: dict[str, Segment] = {}
+            parts: dict[str, TimelineSegment] = {}
             threads = [threading.Thread(target=_store, args=(writer, parts, name)) for name in "abc"]
             for thread in threads:
                 thread.start()

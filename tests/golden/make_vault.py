@@ -23,7 +23,7 @@ from undivided.vault.crypto.key_file import encode_key
 from undivided.vault.prune.execute import execute
 from undivided.vault.prune.plan import plan_prune
 from undivided.vault.stores.directory import DirectoryStore
-from undivided.vault.vault import LogEntry, Segment, Vault
+from undivided.vault.vault import LogEntry, TimelineSegment, Vault
 from undivided.vault.write.chunker import cutter
 
 HERE = Path(__file__).parent
@@ -53,7 +53,7 @@ def add(vault: Vault, point: str, files: dict[bytes, bytes], drop: list[bytes]) 
             Entry(p, Kind.FILE, 0o640, 1000, 1000, 1_700_000_000_123_456_789, len(d))
             for p, d in files.items()
         ]
-        added = Segment(Entries.of(rows, content.tolist()), Ragged.of(drop))
+        added = TimelineSegment(Entries.of(rows, content.tolist()), Ragged.of(drop))
         part = {"timeline": TIMELINE, "kind": "files", "position": {"text": "the end", "order": []}}
         body = {"id": point, "time_ns": 1_700_000_000_000_000_000, "service": "golden"}
         return writer.commit("point", {TIMELINE: added}, {"point": {**body, "components": {"site": part}}})

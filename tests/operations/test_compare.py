@@ -2,7 +2,7 @@ import os
 
 from undivided.model.entries import Entries, Entry, Kind
 from undivided.model.service import Component
-from undivided.operations.compare import Change, compare, live_tree
+from undivided.operations.compare import PathChange, compare, live_tree
 
 
 def tree(*rows: tuple[Entry, bytes]) -> Entries:
@@ -16,9 +16,9 @@ def test_what_is_new_gone_or_different_is_told_by_path():
     before = tree((Entry(b"gone", size=1), A), (Entry(b"same", size=2), A), (Entry(b"text", size=3), A))
     after = tree((Entry(b"new", size=4), A), (Entry(b"same", size=2), A), (Entry(b"text", size=5), B))
     assert compare(before, after) == [
-        Change("removed", b"gone", 1, None),
-        Change("added", b"new", None, 4),
-        Change("changed", b"text", 3, 5),
+        PathChange("removed", b"gone", 1, None),
+        PathChange("added", b"new", None, 4),
+        PathChange("changed", b"text", 3, 5),
     ]
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from undivided.drivers.mariadb import MariaDBDriver
 from undivided.drivers.mariadb.client import Login
-from undivided.drivers.mariadb.hold import Hold
+from undivided.drivers.mariadb.hold import CommitBlock
 from undivided.model.errors import SourceError
 from undivided.testing.capturing import capture
 from undivided.testing.mariadb import MariaDBServer, missing
@@ -39,8 +39,8 @@ def server() -> Iterator[MariaDBServer]:
 
 
 @pytest.fixture
-def hold(server: MariaDBServer) -> Iterator[Hold]:
-    made = Hold(Login.of(server.component()), "db")
+def hold(server: MariaDBServer) -> Iterator[CommitBlock]:
+    made = CommitBlock(Login.of(server.component()), "db")
     made.open()
     yield made
     made.close()
@@ -95,7 +95,7 @@ def writes(server: MariaDBServer) -> bool:
         return True
 
 
-def test_while_it_is_held_nothing_commits_and_reads_go_on(server: MariaDBServer, hold: Hold) -> None:
+def test_while_it_is_held_nothing_commits_and_reads_go_on(server: MariaDBServer, hold: CommitBlock) -> None:
     hold.enter(soon())
     done = threading.Event()
     thread = threading.Thread(target=lambda: (server.run("INSERT INTO shop.old VALUES (2)"), done.set()))
@@ -119,7 +119,7 @@ def test_while_it_is_held_nothing_commits_and_reads_go_on(server: MariaDBServer,
     ],
 )
 def test_a_table_lock_in_the_way_is_named_and_our_request_is_gone(
-    server: MariaDBServer, hold: Hold, in_the_way: str, stage: str
+    server: MariaDBServer, hold: CommitBlock, in_the_way: str, stage: str
 ) -> None:
     with locked(server, in_the_way):
         with pytest.raises(SourceError, match="another session keeps the server") as failure:
@@ -133,7 +133,7 @@ def test_a_table_lock_in_the_way_is_named_and_our_request_is_gone(
 
 
 def test_a_long_statement_on_myisam_is_named_and_the_application_goes_on(
-    server: MariaDBServer, hold: Hold
+    server: MariaDBServer, hold: CommitBlock
 ) -> None:
     with busy(server, "INSERT INTO shop.old SELECT SLEEP(60)"):
         with pytest.raises(SourceError, match="another session keeps the server") as failure:
@@ -144,7 +144,7 @@ def test_a_long_statement_on_myisam_is_named_and_the_application_goes_on(
         server.run("CREATE TABLE shop.free (n INT)", "DROP TABLE shop.free")
 
 
-def test_a_long_query_is_in_nobodys_way(server: MariaDBServer, hold: Hold) -> None:
+def test_a_long_query_is_in_nobodys_way(server: MariaDBServer, hold: CommitBlock) -> None:
     with busy(server, "SELECT SLEEP(60) FROM shop.orders"):
         hold.enter(soon())
         assert not writes(server)
@@ -203,13 +203,13 @@ def test_a_hold_ends_by_itself_when_its_time_is_over_and_there_is_no_point(serve
         session.close()
 
 
-def test_a_hold_that_has_no_time_left_is_not_begun(server: MariaDBServer, hold: Hold) -> None:
+def test_a_hold_that_has_no_time_left_is_not_begun(server: MariaDBServer, hold: CommitBlock) -> None:
     with pytest.raises(SourceError, match="no time left"):
         hold.enter(time.monotonic() - 1)
     assert writes(server)
 
 
-def test_arming_makes_nobody_wait(server: MariaDBServer, hold: Hold) -> None:
+def test_arming_makes_nobody_wait(server: MariaDBServer, hold: CommitBlock) -> None:
     hold.approach(soon())
     with server.connect() as connection, connection.cursor() as cursor:
         cursor.execute("SET SESSION lock_wait_timeout = 1")
@@ -253,8 +253,8 @@ def test_releasing_twice_and_closing_after_a_failure_are_harmless(server: MariaD
 _HOLDER = """
 import sys, time
 from undivided.drivers.mariadb.client import Login
-from undivided.drivers.mariadb.hold import Hold
-hold = Hold(Login("root", sys.argv[1]), "db")
+from undivided.drivers.mariadb.hold import CommitBlock
+hold = CommitBlock(Login("root", sys.argv[1]), "db")
 hold.open()
 hold.enter(time.monotonic() + 60)
 print("held", flush=True)

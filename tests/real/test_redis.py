@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from undivided.drivers.redis import RedisDriver
-from undivided.drivers.redis.resp import Connection, RefusedError, Server
+from undivided.drivers.redis.resp import RedisAddress, RedisConnection, RefusedError
 from undivided.model.errors import SourceError, UndividedError
 from undivided.model.point import ComponentPoint
 from undivided.model.service import Component
@@ -54,7 +54,7 @@ def processes() -> list[list[str]]:
 
 
 def content(driver: RedisDriver, password: str | None = None, databases: int = 16) -> dict[Any, Any]:
-    with contextlib.closing(Connection(driver.server, password)) as connection:
+    with contextlib.closing(RedisConnection(driver.server, password)) as connection:
         return everything(connection, databases)
 
 
@@ -175,7 +175,7 @@ def test_a_key_made_permanent_before_the_mark_survives_and_a_mortal_one_dies(ser
     until = time.monotonic() + 30
     while client.call("EXISTS", "mortal") and time.monotonic() < until:
         time.sleep(0.02)
-    with restored(server, sink, point) as copy, contextlib.closing(Connection(copy.server)) as there:
+    with restored(server, sink, point) as copy, contextlib.closing(RedisConnection(copy.server)) as there:
         assert there.call("GET", "saved") == b"1"
         assert there.call("GET", "mortal") is None
         assert expiry(there, "later") == hour
@@ -189,7 +189,7 @@ def test_a_server_that_appends_comes_back_with_its_data_and_goes_on_appending() 
         point = capture(driver, sink)
         with restored(server, sink, point) as copy:
             assert content(copy, databases=40) == everything(client, 40)
-            with contextlib.closing(Connection(copy.server)) as there:
+            with contextlib.closing(RedisConnection(copy.server)) as there:
                 assert there.call("CONFIG", "GET", "appendonly") == [b"appendonly", b"yes"]
                 assert there.call("CONFIG", "GET", "save") == [b"save", b"900 1"]
                 assert there.call("CONFIG", "GET", "maxmemory") == [b"maxmemory", b"104857600"]
@@ -211,7 +211,7 @@ def test_the_password_is_used_and_stored_nowhere(tmp_path: Path) -> None:
         assert "hunter2" not in repr(point) + repr(sink.data)
         with restored(server, sink, point, password={"file": str(place)}) as copy:
             assert content(copy, "hunter2hunter2") == {(0, b"key"): (b"value", -1)}
-            with pytest.raises(RefusedError), contextlib.closing(Connection(copy.server)) as stranger:
+            with pytest.raises(RefusedError), contextlib.closing(RedisConnection(copy.server)) as stranger:
                 stranger.call("GET", "key")
             assert not any("hunter2" in word for process in processes() for word in process)
             files = [p.read_bytes() for p in copy.directory().rglob("*") if p.is_file()]
@@ -344,8 +344,8 @@ def test_the_documented_rights_suffice_and_admit_to_the_copy(server: RedisServer
     assert driver.describe().directory == str(server.data)
     with restored(server, sink, second, **given) as copy:
         assert content(copy, "s3cret") == {(0, b"key"): (b"value", -1)}
-        unnamed = Server(socket=copy.server.socket)
-        with pytest.raises(RefusedError), contextlib.closing(Connection(unnamed)) as stranger:
+        unnamed = RedisAddress(socket=copy.server.socket)
+        with pytest.raises(RefusedError), contextlib.closing(RedisConnection(unnamed)) as stranger:
             stranger.call("GET", "key")
 
 

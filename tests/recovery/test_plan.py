@@ -15,7 +15,7 @@ from undivided.config.service_file import parse_definition
 from undivided.model.errors import UsageError
 from undivided.model.point import Coherence, ComponentPoint, Position, RecoveryPoint
 from undivided.model.service import Service
-from undivided.recovery.plan import Action, Mode, Plan, make_plan
+from undivided.recovery.plan import Mode, RecoveryPlan, StepKind, make_plan
 from undivided.recovery.staging import First, Record, Staging
 from undivided.recovery.targets import endpoints
 
@@ -57,7 +57,7 @@ def point(*parts: tuple[str, str], state: dict[str, Any] | None = None) -> Recov
     return RecoveryPoint(POINT, "portal", 10**18, Coherence.CRASH, 1.0, 1.0, components)
 
 
-def order(plan: Plan) -> list[tuple[str, str | None]]:
+def order(plan: RecoveryPlan) -> list[tuple[str, str | None]]:
     return [(str(step.action), step.component) for step in plan.steps]
 
 
@@ -109,7 +109,7 @@ def test_a_dry_run_names_every_target_and_where_the_old_data_goes(live: Path) ->
     assert f"put site at {live}/site; what is there moves aside to {live}/site.before-{POINT}" in said
     assert f"in {live}/.undivided-{POINT}-audit/data" in said
     assert "check http://127.0.0.1:1/" in said
-    assert not plan.of(Action.POINT)
+    assert not plan.of(StepKind.POINT)
     json.dumps(plan.as_record())
 
 
@@ -126,7 +126,7 @@ def test_what_lies_in_another_component_follows_it(live: Path) -> None:
         "audit": {"kind": "sqlite", "path": str(inner), "stop": ["true"]},
     }
     plan = make_plan(service(live, components=nested), point(), in_place=True)
-    assert [p.name for p in plan.placed(Action.EXCHANGE)] == ["site", "audit"]
+    assert [p.name for p in plan.placed(StepKind.EXCHANGE)] == ["site", "audit"]
     assert {p.staging.directory.parent for p in plan.placements} == {live}
 
 
@@ -250,17 +250,17 @@ def test_an_interrupted_recovery_is_taken_up(live: Path) -> None:
     staging.empty()
     staging.write(replace(record, built=True))
     plan = make_plan(service(live), point(), in_place=True)
-    assert [p.name for p in plan.placed(Action.BUILD)] == ["audit"]
+    assert [p.name for p in plan.placed(StepKind.BUILD)] == ["audit"]
     assert {p.suffix for p in plan.placements} == {suffix}
     assert plan.first == first
-    assert not plan.of(Action.POINT)
+    assert not plan.of(StepKind.POINT)
 
 
 def test_an_interrupted_recovery_to_another_point_is_told(live: Path) -> None:
     Staging.within(live, "p0", "site").write(Record("portal", "p0", "site", str(live / "site"), ".before-p0"))
     plan = make_plan(service(live), point(), in_place=True)
     assert any("to point p0 was interrupted" in warning for warning in plan.warnings)
-    assert len(plan.placed(Action.BUILD)) == 2
+    assert len(plan.placed(StepKind.BUILD)) == 2
 
 
 def test_a_server_at_the_address_of_another_host_is_refused(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from undivided.model.entries import Entry, Kind
 from undivided.model.errors import DamageError, UndividedError, UsageError
 from undivided.model.point import Coherence, ComponentPoint, Position
-from undivided.recovery.vault_source import Abandoned, VaultSource
+from undivided.recovery.vault_source import SourceAbandoned, VaultSource
 from undivided.testing.history import History
 
 BIG = os.urandom(3 << 20)
@@ -93,7 +93,7 @@ def test_building_ends_when_another_component_failed(history: History, tmp_path:
     abandoned = threading.Event()
     abandoned.set()
     building = VaultSource(history.vault.reader(), part, abandoned=abandoned)
-    with pytest.raises(Abandoned):
+    with pytest.raises(SourceAbandoned):
         building.extract(tmp_path / "target")
 
 

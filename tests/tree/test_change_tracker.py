@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from undivided.host.rooted import Beneath
+from undivided.host.rooted import RootedDirectory
 from undivided.tree import inotify as watch
-from undivided.tree.change_tracker import Changes, Follow
+from undivided.tree.change_tracker import Changes, ChangeTracker
 from undivided.tree.diff import coarse_clock_ns
 from undivided.tree.patterns import Patterns
 from undivided.tree.walk import Walk, walk
@@ -30,15 +30,17 @@ def tree(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def follow(tree: Path) -> Iterator[Follow]:
-    with Beneath(tree) as root:
-        follow = Follow(root, Patterns(exclude=["skip/"]), one_filesystem=False, began_ns=coarse_clock_ns())
+def follow(tree: Path) -> Iterator[ChangeTracker]:
+    with RootedDirectory(tree) as root:
+        follow = ChangeTracker(
+            root, Patterns(exclude=["skip/"]), one_filesystem=False, began_ns=coarse_clock_ns()
+        )
         follow.start()
         yield follow
         follow.close()
 
 
-def apply(follow: Follow, changes: Changes) -> set[bytes]:
+def apply(follow: ChangeTracker, changes: Changes) -> set[bytes]:
     """As a capture does: everything told is captured or dropped."""
     told = set(changes.found)
     for path in changes.vanished:
@@ -54,7 +56,7 @@ def rows_of(seen: Walk) -> dict[bytes, tuple[int, ...]]:
     return dict(zip(seen.entries.path, zip(*(c.tolist() for c in columns), strict=True), strict=True))
 
 
-def test_nothing_touched_is_nothing_told(follow: Follow) -> None:
+def test_nothing_touched_is_nothing_told(follow: ChangeTracker) -> None:
     assert len(follow.changes()) == 0
 
 
@@ -75,14 +77,14 @@ STEPS: dict[str, tuple[Callable[[Path], object], set[bytes]]] = {
 
 
 @pytest.mark.parametrize("name", STEPS)
-def test_what_was_touched_is_told(name: str, tree: Path, follow: Follow) -> None:
+def test_what_was_touched_is_told(name: str, tree: Path, follow: ChangeTracker) -> None:
     step, expected = STEPS[name]
     step(tree)
     assert apply(follow, follow.changes()) == expected
     assert len(follow.changes()) == 0
 
 
-def test_what_is_not_captured_is_told_again(tree: Path, follow: Follow) -> None:
+def test_what_is_not_captured_is_told_again(tree: Path, follow: ChangeTracker) -> None:
     (tree / "a").write_text("x")
     (tree / "b").unlink()
     first, second = follow.changes(), follow.changes()
@@ -90,20 +92,22 @@ def test_what_is_not_captured_is_told_again(tree: Path, follow: Follow) -> None:
     assert first.vanished == second.vanished == [b"b"]
 
 
-def test_writes_in_a_renamed_directory_are_seen(tree: Path, follow: Follow) -> None:
+def test_writes_in_a_renamed_directory_are_seen(tree: Path, follow: ChangeTracker) -> None:
     (tree / "c").rename(tree / "k")
     apply(follow, follow.changes())
     (tree / "k" / "e" / "f").write_text("after")
     assert set(follow.changes().found) == {b"k/e/f"}
 
 
-def test_a_write_through_a_name_made_meanwhile_is_told_of_all_names(tree: Path, follow: Follow) -> None:
+def test_a_write_through_a_name_made_meanwhile_is_told_of_all_names(
+    tree: Path, follow: ChangeTracker
+) -> None:
     os.link(tree / "a", tree / "c" / "alias")
     (tree / "c" / "alias").write_text("through the alias")
     assert {b"a", b"c/alias"} <= follow.changes().found.keys()
 
 
-def test_two_writes_within_one_tick_are_two_changes(tree: Path, follow: Follow) -> None:
+def test_two_writes_within_one_tick_are_two_changes(tree: Path, follow: ChangeTracker) -> None:
     (tree / "a").write_text("x")
     times = (tree / "a").stat()
     apply(follow, follow.changes())
@@ -112,7 +116,7 @@ def test_two_writes_within_one_tick_are_two_changes(tree: Path, follow: Follow) 
     assert b"a" in follow.changes().found
 
 
-def test_an_overflowing_queue_costs_a_walk_and_loses_nothing(tree: Path, follow: Follow) -> None:
+def test_an_overflowing_queue_costs_a_walk_and_loses_nothing(tree: Path, follow: ChangeTracker) -> None:
     follow._watch._lock.acquire()  # nobody empties the queue now
     try:
         for n in range(9000):
@@ -127,7 +131,7 @@ def test_an_overflowing_queue_costs_a_walk_and_loses_nothing(tree: Path, follow:
     assert follow.lost
     assert b"g/h" in apply(follow, follow.changes())
     assert not follow.lost
-    with Beneath(tree) as root:
+    with RootedDirectory(tree) as root:
         assert rows_of(follow.known.merged()) == rows_of(walk(root))
 
 
@@ -137,8 +141,8 @@ def test_without_watches_every_question_is_a_walk(
 ) -> None:
     monkeypatch.setattr(watch._libc, missing, lambda *arguments: -1)  # as when a limit is reached
     ctypes.set_errno(errno.ENOSPC)
-    with Beneath(tree) as root:
-        follow = Follow(root, Patterns(), one_filesystem=False, began_ns=coarse_clock_ns())
+    with RootedDirectory(tree) as root:
+        follow = ChangeTracker(root, Patterns(), one_filesystem=False, began_ns=coarse_clock_ns())
         follow.start()
         (tree / "c" / "d").unlink()
         (tree / "a").write_text("x")
@@ -148,7 +152,7 @@ def test_without_watches_every_question_is_a_walk(
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_a_random_history_ends_in_the_tree_as_it_is(seed: int, tree: Path, follow: Follow) -> None:
+def test_a_random_history_ends_in_the_tree_as_it_is(seed: int, tree: Path, follow: ChangeTracker) -> None:
     rng = random.Random(seed)
     for _ in range(12):
         for _ in range(rng.randint(1, 12)):
@@ -175,7 +179,7 @@ def test_a_random_history_ends_in_the_tree_as_it_is(seed: int, tree: Path, follo
                 continue
         apply(follow, follow.changes(also=follow.known.linked()))
     apply(follow, follow.changes(also=follow.known.linked()))
-    with Beneath(tree) as root:
+    with RootedDirectory(tree) as root:
         now = walk(root)
     assert rows_of(follow.known.merged()) == rows_of(now)
     assert follow.known.count == len(now)

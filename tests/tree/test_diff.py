@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from undivided.host.rooted import Beneath
+from undivided.host.rooted import RootedDirectory
 from undivided.model.columns import Ragged
 from undivided.tree.diff import TICK_NS, coarse_clock_ns, difference, locate
 from undivided.tree.walk import Walk, walk
@@ -17,7 +17,7 @@ from undivided.tree.walk_cache import recall_walk, remember_walk
 
 
 def look(root: Path) -> Walk:
-    with Beneath(root) as opened:
+    with RootedDirectory(root) as opened:
         return walk(opened)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from undivided.host.rooted import Beneath
+from undivided.host.rooted import RootedDirectory
 from undivided.model.errors import SourceError
 from undivided.model.streams import Batch, one_by_one
 from undivided.testing.trees import ODD_NAME, make_tree
@@ -20,7 +20,7 @@ from undivided.tree.walk import walk
 
 def test_each_row_has_its_bytes_together_and_in_order(tmp_path: Path) -> None:
     tree = make_tree(tmp_path / "tree")
-    with Beneath(tree) as root:
+    with RootedDirectory(tree) as root:
         reading = Reading(root, walk(root))
         data: dict[int, bytes] = {}
         ended: set[int] = set()
@@ -46,7 +46,7 @@ def test_each_row_has_its_bytes_together_and_in_order(tmp_path: Path) -> None:
 
 def test_a_stat_leaves_out_what_the_description_has(tmp_path: Path) -> None:
     tree = make_tree(tmp_path / "tree")
-    with Beneath(tree) as root:
+    with RootedDirectory(tree) as root:
         entries = Reading(root, walk(root)).entries
     rows = {path: entries.row(n) for n, path in enumerate(entries.path.tolist())}
     assert rows[b"symlink"].target == b"../\xfe/nowhere"
@@ -66,7 +66,7 @@ def test_a_file_that_changes_between_walk_and_read_is_unsettled(
 ) -> None:
     file = tmp_path / "file"
     file.write_bytes(b"x" * size)
-    with Beneath(tmp_path) as root:
+    with RootedDirectory(tmp_path) as root:
         reading = Reading(root, walk(root))
         if change == "grows":
             with open(file, "ab") as more:
@@ -85,7 +85,7 @@ def test_a_file_that_changes_between_walk_and_read_is_unsettled(
 def test_a_file_that_changes_while_it_is_read_is_unsettled(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_bytes(b"x" * (9 << 20))
-    with Beneath(tmp_path) as root:
+    with RootedDirectory(tmp_path) as root:
         reading = Reading(root, walk(root))
         pieces = one_by_one(reading.pieces())
         next(pieces)
@@ -98,7 +98,7 @@ def test_a_file_that_changes_while_it_is_read_is_unsettled(tmp_path: Path) -> No
 def test_what_vanishes_is_told_and_no_error(tmp_path: Path) -> None:
     (tmp_path / "before").write_text("x")
     (tmp_path / "after").write_text("x")
-    with Beneath(tmp_path) as root:
+    with RootedDirectory(tmp_path) as root:
         rows = walk(root)
         (tmp_path / "before").unlink()
         reading = Reading(root, rows)
@@ -115,7 +115,7 @@ def test_small_files_come_as_batches_that_any_thread_may_read_in_any_order(tmp_p
     for path, data in contents.items():
         (tmp_path / path.decode()).parent.mkdir(exist_ok=True)
         (tmp_path / path.decode()).write_bytes(data)
-    with Beneath(tmp_path) as root:
+    with RootedDirectory(tmp_path) as root:
         reading = Reading(root, walk(root))
         batches = list(reading.pieces())
         with ThreadPoolExecutor(4) as pool:
@@ -136,7 +136,7 @@ def test_linked_names_are_read_once_and_given_to_each(
     calls = []
     plain = os.read
     monkeypatch.setattr(os, "read", lambda fd, size: calls.append(size) or plain(fd, size))
-    with Beneath(tmp_path) as root:
+    with RootedDirectory(tmp_path) as root:
         rows = {row: bytes(piece) for row, piece, _ in one_by_one(Reading(root, walk(root)).pieces())}
     assert len(calls) == 1
     assert list(rows.values()) == [b"content"] * 6
@@ -147,7 +147,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("x")
     (tmp_path / "secret").chmod(0)
     tmp_path.chmod(0o755)
-    with Beneath(tmp_path) as root:
+    with RootedDirectory(tmp_path) as root:
         rows = walk(root)
         pid = os.fork()
         if pid == 0:
@@ -172,7 +172,7 @@ def test_files_of_others_are_read_where_access_times_may_not_be_spared(tmp_path:
         (tmp_path / name).write_text(name)
         (tmp_path / name).chmod(0o644)
     tmp_path.chmod(0o755)
-    with Beneath(tmp_path) as root:
+    with RootedDirectory(tmp_path) as root:
         rows = walk(root)
         pid = os.fork()
         if pid == 0:
@@ -201,7 +201,7 @@ def test_extents_are_the_data_of_a_file(tmp_path: Path) -> None:
 
 def test_one_opened_file_is_described_as_in_a_table(tmp_path: Path) -> None:
     tree = make_tree(tmp_path / "tree")
-    with Beneath(tree) as root:
+    with RootedDirectory(tree) as root:
         entries = Reading(root, walk(root)).entries
         for n in np.arange(len(entries)).tolist():
             expected = entries.row(n)

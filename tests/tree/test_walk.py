@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from undivided.host.rooted import Beneath
+from undivided.host.rooted import RootedDirectory
 from undivided.model.entries import Kind
 from undivided.testing.trees import ODD_NAME, describe_tree, make_tree
 from undivided.tree.patterns import Patterns
@@ -18,7 +18,7 @@ from undivided.tree.walk import Walk, walk
 
 
 def paths_of(root: Path, **options: object) -> list[bytes]:
-    with Beneath(root) as opened:
+    with RootedDirectory(root) as opened:
         return walk(opened, **options).entries.path.tolist()  # type: ignore[arg-type]
 
 
@@ -32,7 +32,7 @@ def test_every_path_is_there_once_in_byte_order(tmp_path: Path) -> None:
 
 def test_columns_say_what_stat_says(tmp_path: Path) -> None:
     tree = make_tree(tmp_path / "tree")
-    with Beneath(tree) as root:
+    with RootedDirectory(tree) as root:
         now = walk(root)
     for row, path in enumerate(now.entries.path.tolist()):
         found = os.lstat(os.path.join(os.fsencode(tree), path))
@@ -50,7 +50,7 @@ def test_columns_say_what_stat_says(tmp_path: Path) -> None:
 
 def test_names_of_one_file_share_a_link_number(tmp_path: Path) -> None:
     tree = make_tree(tmp_path / "tree")
-    with Beneath(tree) as root:
+    with RootedDirectory(tree) as root:
         entries = walk(root).entries
     rows = [entries.path.tolist().index(p) for p in (b"small", b"third", b"a/b/c/again")]
     assert len({int(entries.link[row]) for row in rows}) == 1
@@ -99,9 +99,9 @@ def test_an_unreadable_directory_is_told_not_taken_for_empty(tmp_path: Path) -> 
     (tree / "closed").chmod(0)
     program = (
         "import os, sys\n"
-        "from undivided.host.rooted import Beneath\n"
+        "from undivided.host.rooted import RootedDirectory\n"
         "from undivided.tree.walk import walk\n"
-        "root = Beneath(sys.argv[1])\n"
+        "root = RootedDirectory(sys.argv[1])\n"
         "if os.geteuid() == 0: os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
         "print(walk(root).unreadable)\n"
     )

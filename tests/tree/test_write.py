@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from undivided.host.rooted import Beneath
+from undivided.host.rooted import RootedDirectory
 from undivided.model.entries import Entries, Entry, Kind
 from undivided.model.errors import DamageError, UndividedError
 from undivided.model.streams import one_by_one
@@ -26,7 +26,7 @@ from undivided.tree.write import TreeWriter, write_tree
 
 def read_tree(root: Path) -> tuple[Entries, dict[int, bytes]]:
     """Entries and the content of each row."""
-    with Beneath(root) as opened:
+    with RootedDirectory(root) as opened:
         reading = Reading(opened, walk(opened))
         data: dict[int, bytes] = {}
         for row, piece, _ in one_by_one(reading.pieces()):
@@ -39,13 +39,13 @@ def read_tree(root: Path) -> tuple[Entries, dict[int, bytes]]:
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Both ways of opening beneath a root."""
     if request.param == "step by step":
-        plain = Beneath.__init__
+        plain = RootedDirectory.__init__
 
-        def without(self: Beneath, root: Path) -> None:
+        def without(self: RootedDirectory, root: Path) -> None:
             plain(self, root)
             self.has_openat2 = False
 
-        monkeypatch.setattr(Beneath, "__init__", without)
+        monkeypatch.setattr(RootedDirectory, "__init__", without)
     yield
 
 

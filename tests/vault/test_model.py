@@ -33,15 +33,15 @@ from undivided.vault.crypto.keys import WriterKeys
 from undivided.vault.format.log_entry import LogEntry, decode_entry
 from undivided.vault.format.pack import OpenPack
 from undivided.vault.index.index import load as known
-from undivided.vault.index.load import index_links, known_index
-from undivided.vault.log.log import log as logs
-from undivided.vault.log.errors import FencedError, OvertakenError
+from undivided.vault.index.load import index_links, load_index
+from undivided.vault.log.errors import ConflictError, FencedError
 from undivided.vault.log.log import PRUNE, Log
+from undivided.vault.log.log import log as logs
 from undivided.vault.prune.execute import Pruning, execute
 from undivided.vault.prune.plan import plan_prune
 from undivided.vault.stores.base import Store, StoreError
 from undivided.vault.stores.memory import MemoryStore
-from undivided.vault.vault import Segment, Vault, Writer
+from undivided.vault.vault import TimelineSegment, Vault, Writer
 
 RUNS = int(os.environ.get("UNDIVIDED_MODEL_RUNS", "2000"))
 FIRST = int(os.environ.get("UNDIVIDED_MODEL_SEED", "0"))
@@ -154,7 +154,7 @@ class Source:
                 with vault.writer() as writer:
                     for _ in range(self.world.random.choice([1, 1, 2])):
                         self._point(writer)
-            except (OvertakenError, FencedError):
+            except (ConflictError, FencedError):
                 self.world.refused += 1
                 self._begin()
             except (StoreError, DamageError):
@@ -176,7 +176,7 @@ class Source:
         if chance.random() < 0.3:
             self.store.sleep()
         rows = [Entry(path, size=len(CONTENTS[number])) for path, number in changed.items()]
-        segment = Segment(Entries.of(rows, ids), Ragged.of(gone))
+        segment = TimelineSegment(Entries.of(rows, ids), Ragged.of(gone))
         files = {path: n for path, n in {**self.files, **changed}.items() if path not in gone}
         self.points += 1
         point = f"{self.name}-{self.points}"
@@ -218,7 +218,7 @@ class Maintenance:
                 )
                 execute(vault, plan, now=now)
                 self.world.prunes += 1
-            except (OvertakenError, FencedError):
+            except (ConflictError, FencedError):
                 self.world.refused += 1
             except (StoreError, DamageError):
                 continue
@@ -284,7 +284,7 @@ def judge_store(world: World, store: MemoryStore) -> None:
     plan = plan_prune(vault, now=world.scheduler.now, grace=0, threshold=1.0)
     assert plan.idle, plan
     assert not any(plan.leavings.unknown.values())
-    index = known_index(store, vault.keys, vault._log)
+    index = load_index(store, vault.keys, vault._log)
     links = index_links(vault._log)
     packs = set(index.packs) - links.doomed
     needed = {f"packs/{name[:2]}/{name}" for name in packs} | {f"index/{n}" for n in links.segments}

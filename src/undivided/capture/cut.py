@@ -30,11 +30,11 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TypeVar
 
-from ..drivers.base import Guard, Session
+from ..drivers.base import Session, Watchdog
 from ..host.crashpoints import crashpoint
 from ..model.errors import SourceError, UndividedError
 from ..model.point import Coherence, Position
-from .watchdog_client import Guardian
+from .watchdog_client import WatchdogClient
 
 MILLISECOND = 1e-3
 UNHURRIED = 3600.0
@@ -69,7 +69,7 @@ def cut(
     *,
     point: str,
     cap: float,
-    guardian: Callable[[], Guardian] = Guardian,
+    guardian: Callable[[], WatchdogClient] = WatchdogClient,
 ) -> Cut:
     """Takes the cut over prepared sessions. ranks: component names in start order. cap: seconds.
 
@@ -133,7 +133,7 @@ def judge(coherence: Mapping[str, Coherence], held: Sequence[str]) -> tuple[Cohe
 
 
 def _arm(
-    sessions: Mapping[str, Session], held: Sequence[str], guard: Guard, pool: ThreadPoolExecutor
+    sessions: Mapping[str, Session], held: Sequence[str], guard: Watchdog, pool: ThreadPoolExecutor
 ) -> None:
     deadline = time.monotonic() + ARMING_SECONDS
     futures = {name: pool.submit(sessions[name].arm, guard, deadline) for name in held}
@@ -144,7 +144,7 @@ def _arm(
 def _hold(
     sessions: Mapping[str, Session],
     ranks: Iterable[Sequence[str]],
-    guard: Guard,
+    guard: Watchdog,
     deadline: float,
     pool: ThreadPoolExecutor,
     took: Took,

@@ -30,13 +30,13 @@ from ..model.errors import DamageError, SourceError, UndividedError
 from ..model.point import ComponentPoint, RecoveryPoint
 from ..model.service import Component, Service
 from ..snapshotters.registry import snapshotter_for
-from ..vault.log.errors import FencedError, OvertakenError
+from ..vault.log.errors import ConflictError, FencedError
 from ..vault.stores.base import StoreError
-from ..vault.vault import Segment, Vault, Writer
+from ..vault.vault import TimelineSegment, Vault, Writer
 from .cut import Cut, cut
 from .damage import NEW_HISTORY, SEEN, lost_history, note_of, without_state, wounds
-from .sink import Abandoned, ComponentSink, Progress
-from .source_cache import Remembered, lay_down, make_private, recall, settle
+from .sink import ComponentSink, Progress, SinkAbandoned
+from .source_cache import CachedState, lay_down, make_private, recall, settle
 
 T = TypeVar("T")
 OF_THE_VAULT = (StoreError, DamageError, FencedError)
@@ -50,7 +50,7 @@ class Part:
     component: Component
     directory: Path
     timeline: str
-    remembered: Remembered | None
+    remembered: CachedState | None
     session: Session
     sink: ComponentSink
 
@@ -71,13 +71,13 @@ def protect(
     directory that survives between points.
 
     Raises SourceError when a component could not be captured, StoreError when the vault could not be written
-    to, FencedError or OvertakenError when others pruned what this rested on, again and again: then there is
+    to, FencedError or ConflictError when others pruned what this rested on, again and again: then there is
     no point. Another UndividedError says so when the point was made and only what the next one goes on from
     could not be kept.
     """
     try:
         return _take(service, vault, state, last, progress)
-    except OvertakenError as error:
+    except ConflictError as error:
         return _take(service, vault, state, _without(last, error.timelines), progress)
 
 
@@ -138,14 +138,14 @@ def _take(
             return {"point": point.as_record()}
 
         # Unchanged components are named too: their empty segments add nothing, but link the commit to them.
-        segments = {parts[name].timeline: Segment(*segment) for name, segment in added.items()}
+        segments = {parts[name].timeline: TimelineSegment(*segment) for name, segment in added.items()}
         befores = [(part.timeline, part.remembered) for part in parts.values()]
         goes_on = {timeline: before.point.digest if before else "" for timeline, before in befores}
         try:
             entry = writer.commit("point", segments, record, goes_on)
         except StoreError as error:
             raise StoreError(_story(error), doing=doing, hint=error.hint) from error
-        except (FencedError, OvertakenError) as error:
+        except (FencedError, ConflictError) as error:
             error.doing = doing
             raise
         point = RecoveryPoint.from_record(entry.body["point"])
@@ -222,7 +222,7 @@ def _everywhere(parts: Mapping[str, Part], work: Callable[[Part], T]) -> dict[st
                 part.sink.abandon()
     failures = [error for future in futures.values() if (error := future.exception())]
     if failures:
-        raise next((e for e in failures if not isinstance(e, Abandoned)), failures[0])
+        raise next((e for e in failures if not isinstance(e, SinkAbandoned)), failures[0])
     return {name: future.result() for name, future in futures.items()}
 
 
@@ -230,7 +230,7 @@ def _named(name: str, work: Callable[[Part], T], part: Part) -> T:
     try:
         return work(part)
     except UndividedError as error:
-        if not isinstance(error, (Abandoned, *OF_THE_VAULT)):
+        if not isinstance(error, (SinkAbandoned, *OF_THE_VAULT)):
             error.cause = f"component {name}: {_story(error)}"
             error.doing = ""
         raise

@@ -29,7 +29,7 @@ class Storage(Protocol):
     def store(self, pieces: Iterable[Piece], rows: int, layout: Layout) -> Ragged: ...
 
 
-class Abandoned(UndividedError):
+class SinkAbandoned(UndividedError):
     """Another component failed, so this point will not be: stop working on it."""
 
 
@@ -64,7 +64,7 @@ class ComponentSink:
         return bool(self._images)
 
     def abandon(self) -> None:
-        """Makes every further call on any component's sink raise Abandoned."""
+        """Makes every further call on any component's sink raise SinkAbandoned."""
         self._abandoned.set()
 
     @property
@@ -181,7 +181,7 @@ class ComponentSink:
 
     def _check(self) -> None:
         if self._abandoned.is_set():
-            raise Abandoned("another component failed", doing=f"capture {self.name}")
+            raise SinkAbandoned("another component failed", doing=f"capture {self.name}")
 
 
 def _ended(data: Iterable[Buffer]) -> Iterator[Piece]:

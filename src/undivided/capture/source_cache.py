@@ -32,7 +32,7 @@ NEXT = "entries.udc.next"
 
 
 @dataclass(frozen=True, slots=True)
-class Remembered:
+class CachedState:
     """A component's last point as this source left it."""
 
     point: ComponentPoint
@@ -45,7 +45,7 @@ def make_private(directory: Path) -> None:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
-def recall(directory: Path, point: ComponentPoint | None) -> Remembered | None:
+def recall(directory: Path, point: ComponentPoint | None) -> CachedState | None:
     """The entries of `point`, or None when they are not here."""
     if point is None:
         return None
@@ -55,7 +55,7 @@ def recall(directory: Path, point: ComponentPoint | None) -> Remembered | None:
             continue
         if name == NEXT:
             settle(directory)
-        return Remembered(point, entries)
+        return CachedState(point, entries)
     return None
 
 

@@ -33,7 +33,7 @@ MCL_CURRENT_AND_FUTURE = 3
 GRACE_SECONDS = 1.0
 
 
-class Guardian:
+class WatchdogProcess:
     """Undo steps, last hold first, and the moment they become due."""
 
     def __init__(self, holder: int) -> None:
@@ -101,7 +101,7 @@ def serve(holder: int) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE):
         signal.signal(number, signal.SIG_IGN)
     os.chdir("/")
-    guardian = Guardian(holder)
+    guardian = WatchdogProcess(holder)
     reply({"ok": True, "locked": lock_memory()})
     pending = b""
     while True:

@@ -19,7 +19,7 @@ from ..model.errors import SourceError
 from . import watchdog as guardian
 
 
-class Guardian:
+class WatchdogClient:
     """A running guardian process; implements drivers.base.Guard. Used as a context manager.
 
     locked: whether its memory is locked. fired: known after `released`: it acted before we did.
@@ -64,7 +64,7 @@ class Guardian:
         self.fired = bool(self._ask({"do": "released"})["fired"])
         self._close()
 
-    def __enter__(self) -> Guardian:
+    def __enter__(self) -> WatchdogClient:
         return self
 
     def __exit__(

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, Protocol
 from ..model.errors import DamageError, UndividedError, UsageError
 from ..model.point import RecoveryPoint
 from ..model.times import HINT, local, parse_time
-from .tables import SCHEMA, VERSION, Entry, insert, point_of
+from .tables import SCHEMA, VERSION, EntryRow, insert, point_of
 
 PREFIX = 4
 """At least this many characters of a point's id say which is meant, when no other begins with them."""
@@ -27,16 +27,16 @@ PREFIX = 4
 _REBUILD = "Run `undivided catalog rebuild`: the catalog is a cache of the vault."
 
 
-class Log(Protocol):
+class VaultLog(Protocol):
     """What the catalog needs of a vault."""
 
     @property
     def id(self) -> str: ...
 
-    def log(self, after: int = 0, *, refresh: bool = True) -> Iterator[Entry]: ...
+    def log(self, after: int = 0, *, refresh: bool = True) -> Iterator[EntryRow]: ...
 
 
-class Mark(NamedTuple):
+class FollowMark(NamedTuple):
     """A point's place in the log."""
 
     number: int
@@ -87,7 +87,7 @@ class Catalog:
         """Number and digest of the last log entry seen; (0, "") before any."""
         return int(self._meta("number", 0)), str(self._meta("digest", ""))
 
-    def follow(self, vault: Log, *, refresh: bool = True) -> int:
+    def follow(self, vault: VaultLog, *, refresh: bool = True) -> int:
         """Reads what was appended to the vault's log since, all or nothing; returns how many entries.
 
         refresh: False for a vault just opened, which need not be asked again.
@@ -174,16 +174,16 @@ class Catalog:
         """Ids of the pinned points."""
         return {point for (point,) in self.rows("SELECT point FROM pins")}
 
-    def timelines(self, service: str) -> dict[tuple[str, str], list[Mark]]:
+    def timelines(self, service: str) -> dict[tuple[str, str], list[FollowMark]]:
         """(component, timeline) → the points it is part of, in the order of the log."""
-        found: dict[tuple[str, str], list[Mark]] = {}
+        found: dict[tuple[str, str], list[FollowMark]] = {}
         rows = self.rows(
             "SELECT name, timeline, number, id, time_ns FROM components JOIN points ON point = number"
             " WHERE service = ? ORDER BY number, place",
             (service,),
         )
         for component, timeline, *mark in rows:
-            found.setdefault((component, timeline), []).append(Mark(*mark))
+            found.setdefault((component, timeline), []).append(FollowMark(*mark))
         return found
 
     def recoveries(self, service: str | None = None) -> list[dict[str, Any]]:
@@ -225,7 +225,7 @@ class Catalog:
         return rows[0][0] if rows else default
 
 
-def rebuild(path: Path, vault: Log) -> Catalog:
+def rebuild(path: Path, vault: VaultLog) -> Catalog:
     """A catalog made anew from the vault's whole log, in place of whatever `path` was.
 
     Built aside and renamed, so that an interrupted rebuild leaves the old one.

@@ -13,7 +13,7 @@ from ..model.columns import Array
 from .catalog import PREFIX, Catalog
 
 
-class Lives(NamedTuple):
+class PointHistory(NamedTuple):
     """The points of one service. ids: of those that are left, in the order of the log.
 
     ever_ns i8[m]: the instants of all there ever were, in the order of the log. live i8[n]: the rows of them
@@ -32,7 +32,7 @@ class Lives(NamedTuple):
         return np.asarray(self.ever_ns[self.live])
 
 
-def lives(catalog: Catalog, service: str) -> Lives:
+def lives(catalog: Catalog, service: str) -> PointHistory:
     """Of a service; empty when it has no points."""
     left = catalog.rows(
         "SELECT number, id, EXISTS (SELECT 1 FROM pins WHERE point = id) FROM points WHERE service = ?"
@@ -47,7 +47,7 @@ def lives(catalog: Catalog, service: str) -> Lives:
         )
     )
     (last,) = catalog.rows("SELECT max(pruned) FROM forgotten WHERE service = ?", (service,))[0]
-    return Lives(
+    return PointHistory(
         ids=[id for _, id, _ in left],
         ever_ns=ever[1],
         live=np.searchsorted(ever[0], np.fromiter((number for number, _, _ in left), np.int64, len(left))),

@@ -49,7 +49,7 @@ CREATE TABLE sessions (number INTEGER PRIMARY KEY, session TEXT NOT NULL, time_n
 _UNPIN = "DELETE FROM pins WHERE point = ?"
 
 
-class Entry(Protocol):
+class EntryRow(Protocol):
     """One entry of a vault's commit log, as far as the catalog looks at it."""
 
     @property
@@ -66,7 +66,7 @@ class Entry(Protocol):
     def body(self) -> dict[str, Any]: ...
 
 
-def insert(database: sqlite3.Connection, entry: Entry) -> None:
+def insert(database: sqlite3.Connection, entry: EntryRow) -> None:
     """The rows of one entry. Kinds that the catalog has no table for only move its head.
 
     Raises DamageError for an entry that does not say what its kind has to say.
@@ -81,7 +81,7 @@ def insert(database: sqlite3.Connection, entry: Entry) -> None:
         ) from error
 
 
-def _insert(database: sqlite3.Connection, entry: Entry) -> None:
+def _insert(database: sqlite3.Connection, entry: EntryRow) -> None:
     database.execute("INSERT INTO entries VALUES (?, ?, ?)", (entry.number, entry.kind, entry.time_ns))
     if entry.kind == "session":
         row = (entry.number, entry.session, entry.time_ns)
@@ -99,7 +99,7 @@ def _insert(database: sqlite3.Connection, entry: Entry) -> None:
         database.execute("INSERT INTO recoveries VALUES (?, ?, ?, ?, ?)", recovered)
 
 
-def _insert_point(database: sqlite3.Connection, entry: Entry) -> None:
+def _insert_point(database: sqlite3.Connection, entry: EntryRow) -> None:
     """A second point of the same id is passed over: whoever adds one later takes nothing from the first."""
     record = dict(entry.body["point"])
     definition = _text(record.pop("definition"))
@@ -129,7 +129,7 @@ def _insert_point(database: sqlite3.Connection, entry: Entry) -> None:
     )
 
 
-def _forget(database: sqlite3.Connection, entry: Entry) -> None:
+def _forget(database: sqlite3.Connection, entry: EntryRow) -> None:
     """The points that a prune forgot vanish; that there were such points, and when, stays known."""
     forgotten = [(id,) for id in entry.body["forgotten"]]
     database.executemany(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..model.times import iso_utc
-from ..operations.compare import Change, compare, live_tree
+from ..operations.compare import PathChange, compare, live_tree
 from .options import COMMON, Common
 from .output import emit, text
 
@@ -41,7 +41,7 @@ def diff(service: str, before: str, after: str = "now", /, *, common: Common = C
     second = None if after == "now" else context.catalog.point(service, after)
     described = context.service(service) if second is None else context.service_at(second)
     reader = context.vault.reader()
-    changes: dict[str, list[Change]] = {}
+    changes: dict[str, list[PathChange]] = {}
     components: dict[str, dict[str, Any]] = {}
     names = dict.fromkeys([*first.components, *(second.components if second else described.components)])
     for name in names:
@@ -65,7 +65,7 @@ def diff(service: str, before: str, after: str = "now", /, *, common: Common = C
     return 0
 
 
-def _between(reader: Reader, before: ComponentPoint | None, after: ComponentPoint | None) -> list[Change]:
+def _between(reader: Reader, before: ComponentPoint | None, after: ComponentPoint | None) -> list[PathChange]:
     if before and after and (before.timeline, before.digest) == (after.timeline, after.digest):
         return []
     return compare(_entries(reader, before), _entries(reader, after))
@@ -73,7 +73,7 @@ def _between(reader: Reader, before: ComponentPoint | None, after: ComponentPoin
 
 def _with_now(
     reader: Reader, before: ComponentPoint | None, component: Component | None
-) -> list[Change] | None:
+) -> list[PathChange] | None:
     """None when this kind of component cannot be compared with now."""
     if component is None or component.kind != "files":
         return None
@@ -91,7 +91,7 @@ def _entries(reader: Reader, part: ComponentPoint | None) -> Entries:
 
 
 def _summary(
-    before: ComponentPoint | None, after: ComponentPoint | None, found: list[Change] | None
+    before: ComponentPoint | None, after: ComponentPoint | None, found: list[PathChange] | None
 ) -> dict[str, Any]:
     counted = {kind: sum(c.kind == kind for c in found) for kind in _SIGNS} if found is not None else None
     return {
@@ -107,7 +107,7 @@ def _told(point: RecoveryPoint) -> dict[str, str]:
     return {"point": point.id, "time": iso_utc(point.time_ns)}
 
 
-def _record(component: str, change: Change) -> dict[str, Any]:
+def _record(component: str, change: PathChange) -> dict[str, Any]:
     return {
         "component": component,
         "change": change.kind,
@@ -117,7 +117,7 @@ def _record(component: str, change: Change) -> dict[str, Any]:
     }
 
 
-def _story(components: dict[str, dict[str, Any]], changes: dict[str, list[Change]]) -> list[str]:
+def _story(components: dict[str, dict[str, Any]], changes: dict[str, list[PathChange]]) -> list[str]:
     lines: list[str] = []
     for name, said in components.items():
         places = f"{said['position_before'] or '-'} → {said['position_after'] or 'now'}"

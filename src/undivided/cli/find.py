@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from ..model.times import iso_utc, local
 from ..operations.file_versions import Version, versions, within
-from ..operations.workspace import Context
+from ..operations.workspace import Workspace
 from ..tree.patterns import Patterns
 from .options import COMMON, Common
 from .output import emit, size, table, text
 
 if TYPE_CHECKING:
-    from ..catalog.catalog import Mark
+    from ..catalog.catalog import FollowMark
 
 
 def find(pattern: str, service: str | None = None, /, *, common: Common = COMMON) -> int:
@@ -55,7 +55,7 @@ def find(pattern: str, service: str | None = None, /, *, common: Common = COMMON
     return 0
 
 
-def _search(context: Context, service: str, pattern: str) -> Iterator[dict[str, Any]]:
+def _search(context: Workspace, service: str, pattern: str) -> Iterator[dict[str, Any]]:
     only_directories = pattern.endswith("/")
     patterns = Patterns(exclude=[pattern])
 
@@ -72,7 +72,7 @@ def _search(context: Context, service: str, pattern: str) -> Iterator[dict[str, 
                 yield _record(service, component, version, marks[first:end])
 
 
-def _record(service: str, component: str, version: Version, marks: list[Mark]) -> dict[str, Any]:
+def _record(service: str, component: str, version: Version, marks: list[FollowMark]) -> dict[str, Any]:
     row = version.row
     return {
         "service": service,

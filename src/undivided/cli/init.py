@@ -15,7 +15,7 @@ from ..host.paths import make_directory, save_new
 from ..model.errors import UndividedError, UsageError
 from ..operations.passphrase import new_passphrase
 from ..operations.vault_secret import given_key, secret
-from ..operations.workspace import Context
+from ..operations.workspace import Workspace
 from .options import COMMON, Common
 from .output import emit
 
@@ -61,7 +61,7 @@ def init(*, vault: str | None = None, common: Common = COMMON) -> int:
     return 0
 
 
-def _summary(context: Context, vault: str) -> list[str]:
+def _summary(context: Workspace, vault: str) -> list[str]:
     return [
         f"configuration  {context.directory}",
         f"state          {context.state}",
@@ -71,7 +71,7 @@ def _summary(context: Context, vault: str) -> list[str]:
     ]
 
 
-def _near(context: Context, vault: str | None) -> str:
+def _near(context: Workspace, vault: str | None) -> str:
     """Where the near vault is or shall be. Raises UsageError when it is configured elsewhere already."""
     if not context.config_file.exists():
         return _address(vault) if vault else str(context.usual_vault)
@@ -91,7 +91,7 @@ def _address(vault: str) -> str:
     return vault if colon and "/" not in scheme else str(Path(vault).absolute())
 
 
-def _keys(context: Context, where: str, did: list[str]) -> None:
+def _keys(context: Workspace, where: str, did: list[str]) -> None:
     """The writer keys of the vault, beside the configuration; from a new vault where there is none."""
     from ..vault.stores.probe import PREFIX, probe
     from ..vault.stores.registry import open_store

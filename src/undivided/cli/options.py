@@ -8,7 +8,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from ..operations.workspace import Context
+from ..operations.workspace import Workspace
 
 
 @Parameter(name="*")
@@ -19,8 +19,8 @@ class Common:
     json: Annotated[bool, Parameter(negative=())] = False
     """Answer in JSON, for programs."""
 
-    def open(self) -> Context:
-        return Context(self.config)
+    def open(self) -> Workspace:
+        return Workspace(self.config)
 
 
 COMMON = Common()

@@ -15,8 +15,8 @@ from ..model.durations import format_duration
 from ..model.errors import UndividedError
 from ..operations.forget_by_name import asked_for
 from ..operations.retention import Decision, decide, doubts, story, suspicion_records
-from ..operations.workspace import Context
-from ..policy.anomalies import Suspicion, suspended
+from ..operations.workspace import Workspace
+from ..policy.anomalies import Anomaly, suspended
 from .options import COMMON, Common
 from .output import emit, plural, size
 
@@ -84,12 +84,12 @@ def prune(
     return max([_told(error) for error in failed], default=0)
 
 
-def _decide(context: Context, name: str, now_ns: int, asked: Collection[str]) -> Decision:
+def _decide(context: Workspace, name: str, now_ns: int, asked: Collection[str]) -> Decision:
     applied = name in context.services()
     return decide(context.catalog, name, context.service(name).policy if applied else None, now_ns, asked)
 
 
-def _open(decision: Decision, accepted: set[str]) -> list[Suspicion]:
+def _open(decision: Decision, accepted: set[str]) -> list[Anomaly]:
     """The suspicions that nobody has accepted."""
     return [s for s in decision.suspicions if s.reason not in accepted]
 
@@ -99,21 +99,21 @@ def _told(error: UndividedError) -> int:
     return error.exit_code
 
 
-def _plan(context: Context, forget: Sequence[str], grace: float, budget: int) -> PrunePlan:
+def _plan(context: Workspace, forget: Sequence[str], grace: float, budget: int) -> PrunePlan:
     from ..vault.prune.plan import plan_prune
 
     context.ask_passphrase()
     return plan_prune(context.vault, forget, grace=grace, budget=budget)
 
 
-def _carry_out(context: Context, plan: PrunePlan) -> None:
+def _carry_out(context: Workspace, plan: PrunePlan) -> None:
     from ..vault.prune.execute import execute
 
     execute(context.vault, plan)
     context.catalog.follow(context.vault)
 
 
-def _decided(decisions: Sequence[Decision], doubted: Sequence[Suspicion], dry_run: bool) -> dict[str, Any]:
+def _decided(decisions: Sequence[Decision], doubted: Sequence[Anomaly], dry_run: bool) -> dict[str, Any]:
     return {
         "dry_run": dry_run,
         "services": [

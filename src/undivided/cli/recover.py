@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from ..config.service_file import parse_target
-from ..host.numpy_threads import no_algebra
+from ..host.numpy_threads import single_threaded_numpy
 from ..model.durations import format_duration
 from ..model.errors import SourceError, UsageError
 from ..model.times import iso_utc, local
 from ..operations.protect import take_point
-from ..operations.workspace import Context
+from ..operations.workspace import Workspace
 from .options import COMMON, Common
 from .output import emit
 from .progress import progress
@@ -23,7 +23,7 @@ from .progress import progress
 if TYPE_CHECKING:
     from ..model.point import RecoveryPoint
     from ..model.service import Service
-    from ..recovery.plan import Plan
+    from ..recovery.plan import RecoveryPlan
     from ..recovery.result import Result
 
 _FLAG = Parameter(negative=())
@@ -70,7 +70,7 @@ def recover(
     """
     _refuse_misuse(no_point_first, in_place)
     context = common.open()
-    with no_algebra():
+    with single_threaded_numpy():
         context.known_service(service)
         point = context.catalog.point(service, at)
     if not dry_run:
@@ -107,7 +107,7 @@ def _refuse_misuse(no_point_first: bool, in_place: bool) -> None:
         )
 
 
-def _described(context: Context, name: str, point: RecoveryPoint, in_place: bool) -> Service:
+def _described(context: Workspace, name: str, point: RecoveryPoint, in_place: bool) -> Service:
     """In place, the service as applied here; elsewhere, or when it is not applied, as it was at the point."""
     if in_place and name in context.services():
         return context.service(name)
@@ -124,7 +124,7 @@ def _target(path: Path | None, service: Service) -> dict[str, dict[str, Any]] | 
         raise UsageError(cause, doing=f"read {path}", hint="Give the path of a target file.") from None
 
 
-def _execute(context: Context, plan: Plan, before: Callable[[], RecoveryPoint] | None) -> Result:
+def _execute(context: Workspace, plan: RecoveryPlan, before: Callable[[], RecoveryPoint] | None) -> Result:
     from ..recovery.execute import execute
 
     context.ask_passphrase()
@@ -134,7 +134,7 @@ def _execute(context: Context, plan: Plan, before: Callable[[], RecoveryPoint] |
     return result
 
 
-def _point_before(context: Context, name: str) -> Callable[[], RecoveryPoint]:
+def _point_before(context: Workspace, name: str) -> Callable[[], RecoveryPoint]:
     def take() -> RecoveryPoint:
         if name not in context.services():
             raise UsageError(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from ..model.errors import DamageError
-from ..operations.workspace import Context
+from ..operations.workspace import Workspace
 from .options import COMMON, Common
 from .output import emit, plural, text
 from .progress import progress
@@ -64,7 +64,7 @@ def repair(
     return DamageError.exit_code if last.lost else 0
 
 
-def _other(context: Context, named: str) -> Store | None:
+def _other(context: Workspace, named: str) -> Store | None:
     if not named:
         return None
     from ..vault.stores.registry import open_store

@@ -12,8 +12,8 @@ from ..model.point import RecoveryPoint
 from ..model.service import Service
 from ..model.times import iso_utc, local
 from ..operations.verification_age import NEVER, proven_line, vault_record
-from ..operations.workspace import Context
-from ..policy.objectives import Verdict, verdict
+from ..operations.workspace import Workspace
+from ..policy.objectives import ObjectiveVerdict, verdict
 from .options import COMMON, Common
 from .output import emit, table
 
@@ -69,13 +69,13 @@ def status(service: str | None = None, /, *, common: Common = COMMON) -> int:
     return broken[0].exit_code if broken else 0
 
 
-def _last_recovery(context: Context, name: str) -> dict[str, Any] | None:
+def _last_recovery(context: Workspace, name: str) -> dict[str, Any] | None:
     done = context.catalog.recoveries(name)
     return done[-1] if done else None
 
 
 def _row(
-    name: str, newest: RecoveryPoint | None, judged: Verdict, recovery: dict[str, Any] | None
+    name: str, newest: RecoveryPoint | None, judged: ObjectiveVerdict, recovery: dict[str, Any] | None
 ) -> list[str]:
     return [
         name,
@@ -89,7 +89,7 @@ def _row(
 
 
 def _record(
-    service: Service, newest: RecoveryPoint | None, judged: Verdict, recovery: dict[str, Any] | None
+    service: Service, newest: RecoveryPoint | None, judged: ObjectiveVerdict, recovery: dict[str, Any] | None
 ) -> dict[str, Any]:
     return {
         "service": service.name,

@@ -16,7 +16,7 @@ from ..catalog.catalog import PREFIX
 from ..config.amounts import seconds
 from ..model.errors import DamageError, UndividedError, UsageError
 from ..operations.verification_age import proven_line, proven_record
-from ..operations.workspace import Context
+from ..operations.workspace import Workspace
 from ..vault.verify.report import Scope
 from .options import COMMON, Common
 from .output import emit, plural, size, text
@@ -90,7 +90,7 @@ def verify(
     return DamageError.exit_code if record["damaged"] else 0
 
 
-def _points(context: Context, asked: Sequence[str]) -> tuple[list[str], int]:
+def _points(context: Workspace, asked: Sequence[str]) -> tuple[list[str], int]:
     """Ids of the points to decode, and how many more. Raises UsageError for one that is not there."""
     chosen: list[str] = []
     sample = 0
@@ -105,7 +105,7 @@ def _points(context: Context, asked: Sequence[str]) -> tuple[list[str], int]:
     return list(dict.fromkeys(chosen)), sample
 
 
-def _one(context: Context, wanted: str) -> str:
+def _one(context: Workspace, wanted: str) -> str:
     found = [p.id for p in context.catalog.points() if len(wanted) >= PREFIX and p.id.startswith(wanted)]
     if len(found) != 1:
         cause = f"several points begin with {wanted!r}" if found else f"there is no point {wanted!r}"
@@ -117,7 +117,7 @@ def _nothing() -> dict[str, Any]:
     return {"damaged": [], "points_affected": []}
 
 
-def _untrusted(context: Context, error: DamageError) -> dict[str, Any]:
+def _untrusted(context: Workspace, error: DamageError) -> dict[str, Any]:
     """The log is not what this client saw: every point it knew may be gone or changed."""
     damaged = {"object": "log", "cause": error.cause, "points": context.known_points(), "files": []}
     return {"damaged": [damaged], "points_affected": damaged["points"]}

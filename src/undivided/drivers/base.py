@@ -70,7 +70,7 @@ class Sink(Protocol):
         ...
 
 
-class Guard(Protocol):
+class Watchdog(Protocol):
     """The guardian process as a driver sees it: told before a hold how to undo it if we die or hang.
 
     Holds that end with our connection or file descriptor need no recipe. Each call returns once the guardian
@@ -113,12 +113,12 @@ class Session(Protocol):
         Raises SourceError when the component cannot be captured."""
         ...
 
-    def arm(self, guard: Guard, deadline: float) -> None:
+    def arm(self, guard: Watchdog, deadline: float) -> None:
         """Right before the holds, while nobody waits yet: tells the guardian how to undo the hold, and takes
         the steps that must come close to it but need not be part of the pause. `release` always follows."""
         return
 
-    def hold(self, guard: Guard, deadline: float) -> None:
+    def hold(self, guard: Watchdog, deadline: float) -> None:
         """Blocks the writers before `deadline` (time.monotonic) or raises SourceError. A hold that may have
         succeeded late is undone by `release`, which always follows."""
         ...

@@ -14,7 +14,7 @@ _THREADS = "OPENBLAS_NUM_THREADS"
 
 
 @contextmanager
-def no_algebra() -> Iterator[None]:
+def single_threaded_numpy() -> Iterator[None]:
     """numpy is imported in here. The setting is for us alone, not for what a service's own commands start
     later."""
     ours = _THREADS not in os.environ

@@ -48,7 +48,7 @@ def _how(flags: int, mode: int) -> tuple[_How, int]:
     return how, ctypes.addressof(how)
 
 
-class Beneath:
+class RootedDirectory:
     """A directory below which paths are opened. Thread-safe; a context manager."""
 
     def __init__(self, root: str | bytes | os.PathLike[str]) -> None:
@@ -90,7 +90,7 @@ class Beneath:
             os.close(self.fd)
             self.fd = -1
 
-    def __enter__(self) -> Beneath:
+    def __enter__(self) -> RootedDirectory:
         return self
 
     def __exit__(

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..host.paths import refused
-from ..host.rooted import Beneath
+from ..host.rooted import RootedDirectory
 from ..model.columns import Array, Ragged
 from ..model.entries import Entries
 from ..model.service import Component
@@ -21,7 +21,7 @@ _SEEN = ("kind", "mode", "uid", "gid", "size", "mtime_ns", "rdev")
 _STORED = ("target", "xattrs", "extents", "content")
 
 
-class Change(NamedTuple):
+class PathChange(NamedTuple):
     """kind: added, removed, changed. before, after: sizes in bytes, None where it is not."""
 
     kind: str
@@ -30,7 +30,7 @@ class Change(NamedTuple):
     after: int | None
 
 
-def compare(before: Entries, after: Entries, *, live: bool = False) -> list[Change]:
+def compare(before: Entries, after: Entries, *, live: bool = False) -> list[PathChange]:
     """What changed, by path. live: `after` is a walk, which tells attributes but no content."""
     at = locate(before.path, after.path)
     old, new = at[at >= 0], np.flatnonzero(at >= 0)
@@ -42,14 +42,15 @@ def compare(before: Entries, after: Entries, *, live: bool = False) -> list[Chan
     stays = np.zeros(len(before), np.bool_)
     stays[old] = True
     changes = [
-        Change("changed", after.path[n], int(before.size[o]), int(after.size[n]))
+        PathChange("changed", after.path[n], int(before.size[o]), int(after.size[n]))
         for o, n in zip(old[~same].tolist(), new[~same].tolist(), strict=True)
     ]
     changes += [
-        Change("added", after.path[n], None, int(after.size[n])) for n in np.flatnonzero(at < 0).tolist()
+        PathChange("added", after.path[n], None, int(after.size[n])) for n in np.flatnonzero(at < 0).tolist()
     ]
     changes += [
-        Change("removed", before.path[o], int(before.size[o]), None) for o in np.flatnonzero(~stays).tolist()
+        PathChange("removed", before.path[o], int(before.size[o]), None)
+        for o in np.flatnonzero(~stays).tolist()
     ]
     return sorted(changes, key=lambda change: change.path)
 
@@ -66,7 +67,7 @@ def live_tree(component: Component) -> Entries:
     path = str(component.options["path"])
     patterns = Patterns(component.get("include", ()), component.get("exclude", ()))
     try:
-        with Beneath(os.fsencode(path)) as root:
+        with RootedDirectory(os.fsencode(path)) as root:
             return walk(
                 root, patterns=patterns, one_filesystem=component.get("one_filesystem", False)
             ).entries

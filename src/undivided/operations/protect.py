@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from ..cli.output import emit, size
 from ..cli.progress import progress
 from ..host.crashpoints import crashpoint
-from ..host.numpy_threads import no_algebra
+from ..host.numpy_threads import single_threaded_numpy
 from ..model.errors import UndividedError
 from ..model.times import iso_utc
-from .workspace import Context
+from .workspace import Workspace
 
 if TYPE_CHECKING:
     from ..model.point import RecoveryPoint
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 
 def protect_service(name: str, config: Path | None, *, json: bool) -> int:
     """Takes a recovery point and says so."""
-    context = Context(config)
+    context = Workspace(config)
     point = take_point(context, name)
     emit(json, point_record(point), _story(point))
     return 0
 
 
-def take_point(context: Context, name: str) -> RecoveryPoint:
+def take_point(context: Workspace, name: str) -> RecoveryPoint:
     """A new point of a service applied here, known to the catalog afterwards."""
-    with no_algebra():
+    with single_threaded_numpy():
         from ..capture.protect import protect
 
     _ = context.config

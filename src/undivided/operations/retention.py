@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..catalog.point_history import Lives, lives, times_of_log
+from ..catalog.point_history import PointHistory, lives, times_of_log
 from ..cli.output import plural, table
 from ..model.columns import Array
 from ..model.durations import format_duration
 from ..model.times import iso_utc, local
 from ..policy import anomalies as suspicion
-from ..policy.anomalies import Suspicion
+from ..policy.anomalies import Anomaly
 from ..policy.keep import Kept, Points, Rules, keep
 from ..policy.proof import proven
 
@@ -39,10 +39,10 @@ class Decision:
 
     service: str
     rules: Rules
-    lives: Lives
+    lives: PointHistory
     kept: Kept
     asked: Collection[str]
-    suspicions: Sequence[Suspicion]
+    suspicions: Sequence[Anomaly]
 
     @property
     def forgotten(self) -> list[str]:
@@ -71,7 +71,7 @@ def decide(
     rest = np.flatnonzero([id not in asked for id in found.ids])
     points = Points(found.time_ns, found.pinned, flags).take(rest)
     kept = keep(points, rules, now_ns)
-    suspicions: list[Suspicion] = []
+    suspicions: list[Anomaly] = []
     if not kept.kept.all():
         mark = policy.mark if policy else None
         suspicions = suspicion.of_points(
@@ -82,7 +82,7 @@ def decide(
     return Decision(service, rules, found, Kept(reasons), asked, suspicions)
 
 
-def doubts(catalog: Catalog, now_ns: int) -> list[Suspicion]:
+def doubts(catalog: Catalog, now_ns: int) -> list[Anomaly]:
     """Why nothing at all is to be destroyed for now, of any service: the clock disagrees with the log."""
     times, settled = times_of_log(catalog)
     return suspicion.of_clock(times, settled, now_ns)
@@ -97,7 +97,7 @@ def rules_text(rules: Mapping[str, float]) -> str:
     return ", ".join(said) or "everything"
 
 
-def suspicion_records(suspicions: Sequence[Suspicion]) -> list[dict[str, str]]:
+def suspicion_records(suspicions: Sequence[Anomaly]) -> list[dict[str, str]]:
     return [{"reason": s.reason, "says": s.says, "hint": s.hint} for s in suspicions]
 
 

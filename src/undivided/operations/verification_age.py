@@ -12,13 +12,13 @@ from ..model.times import iso_utc
 
 if TYPE_CHECKING:
     from ..vault.vault import Vault
-    from ..vault.verify.report import Proven
+    from ..vault.verify.report import VerificationAge
 
 
 NEVER = "no stored byte was read again yet: `undivided verify --read-data` does"
 
 
-def proven_record(proven: Proven) -> dict[str, Any]:
+def proven_record(proven: VerificationAge) -> dict[str, Any]:
     """Plain JSON values."""
     return {
         "packs": proven.packs,

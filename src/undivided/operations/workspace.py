@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from ..vault.vault import Vault
 
 
-class Context:
+class Workspace:
     """One configuration directory, as seen by one run. config: what --config said."""
 
     def __init__(self, config: Path | None) -> None:
@@ -193,9 +193,9 @@ class Context:
     def vault_as_it_is(self) -> Vault:
         """The near vault as far as it opens, without asking whether its log still holds what this client
         saw."""
-        from ..vault.repair.open_damaged import open_leniently
+        from ..vault.repair.open_damaged import open_damaged
 
-        return open_leniently(self.store, self._keys, self.ask)
+        return open_damaged(self.store, self._keys, self.ask)
 
     @cached_property
     def store(self) -> Store:

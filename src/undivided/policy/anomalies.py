@@ -47,7 +47,7 @@ REASONS = ("flood", "backwards", "future", "leap")
 
 
 @dataclass(frozen=True, slots=True)
-class Suspicion:
+class Anomaly:
     """Why nothing is destroyed for now. reason: one of REASONS. says: what was seen, as a clause."""
 
     reason: str
@@ -55,7 +55,7 @@ class Suspicion:
     hint: str
 
 
-def of_clock(times_ns: Array, settled: int, now_ns: int) -> list[Suspicion]:
+def of_clock(times_ns: Array, settled: int, now_ns: int) -> list[Anomaly]:
     """What is wrong with the clock or the times in the log. times_ns: of all entries, in its order; the first
     `settled` of them end with the last prune."""
     found = [backwards(times_ns, settled), future(times_ns, settled, now_ns), leap(times_ns, settled, now_ns)]
@@ -64,7 +64,7 @@ def of_clock(times_ns: Array, settled: int, now_ns: int) -> list[Suspicion]:
 
 def of_points(
     ever_ns: Array, live: Array, points: Points, settled: int, rules: Rules, mark: float | None, now_ns: int
-) -> list[Suspicion]:
+) -> list[Anomaly]:
     """What is wrong with the points of one service.
 
     ever_ns: the instants of all points that it ever had, in the order of the log; `points` are those at the
@@ -79,14 +79,14 @@ def of_points(
     return [suspicion for suspicion in found if suspicion]
 
 
-def backwards(times_ns: Array, settled: int) -> Suspicion | None:
+def backwards(times_ns: Array, settled: int) -> Anomaly | None:
     recent = _recent(times_ns, settled)
     back = np.maximum.accumulate(recent) - recent
     if not len(back) or back.max() <= TOLERANCE:
         return None
     at = int(np.argmax(back))
     before, after = int(recent[: at + 1].max()), int(recent[at])
-    return Suspicion(
+    return Anomaly(
         "backwards",
         f"after {iso_utc(before)} the log goes on at {iso_utc(after)}",
         "Some clock was wrong, or somebody claims wrong times. Points whose times contradict each other are "
@@ -94,18 +94,18 @@ def backwards(times_ns: Array, settled: int) -> Suspicion | None:
     )
 
 
-def future(times_ns: Array, settled: int, now_ns: int) -> Suspicion | None:
+def future(times_ns: Array, settled: int, now_ns: int) -> Anomaly | None:
     ahead = int(_recent(times_ns, settled).max(initial=now_ns)) - now_ns
     if ahead <= TOLERANCE:
         return None
-    return Suspicion(
+    return Anomaly(
         "future",
         f"the log is {format_duration(ahead / SECOND)} ahead of this machine's clock, {iso_utc(now_ns)}",
         "Is the clock right?",
     )
 
 
-def leap(times_ns: Array, settled: int, now_ns: int) -> Suspicion | None:
+def leap(times_ns: Array, settled: int, now_ns: int) -> Anomaly | None:
     if not len(times_ns):
         return None
     moments = np.maximum.accumulate(np.append(times_ns, max(now_ns, int(times_ns[-1]))))
@@ -116,7 +116,7 @@ def leap(times_ns: Array, settled: int, now_ns: int) -> Suspicion | None:
     if not leaps.any():
         return None
     at = int(np.argmax(np.where(leaps, gaps, 0)))
-    return Suspicion(
+    return Anomaly(
         "leap",
         f"between {iso_utc(int(moments[at]))} and {iso_utc(int(moments[at + 1]))} nothing happened: "
         f"{format_duration(int(gaps[at]) / SECOND)} at once",
@@ -126,7 +126,7 @@ def leap(times_ns: Array, settled: int, now_ns: int) -> Suspicion | None:
 
 def flood(
     ever_ns: Array, live: Array, points: Points, settled: int, rules: Rules, mark: float | None, now_ns: int
-) -> Suspicion | None:
+) -> Anomaly | None:
     """The burst is what hours have beyond what they may. It only matters if it does harm: if a point stays
     without the burst, and does not with it."""
     if not len(live):
@@ -149,7 +149,7 @@ def flood(
     of_burst = place[burst]
     began, ended = (iso_utc(int(numbers[hour]) * _HOUR)[:13] for hour in (of_burst[0], of_burst[-1]))
     when = f"in the hour {began}" if began == ended else f"from the hour {began} to {ended}"
-    return Suspicion(
+    return Anomaly(
         "flood",
         f"{len(of_burst)} points more than the {int(most[of_burst[0]])} that an hour may have here came "
         f"{when} (UTC); because of them {pushed_out} others would be forgotten",
@@ -168,7 +168,7 @@ def _most(counts: Array, first: int, mark: float | None) -> Array:
     return most
 
 
-def suspended(suspicions: Iterable[Suspicion], doing: str) -> UndividedError:
+def suspended(suspicions: Iterable[Anomaly], doing: str) -> UndividedError:
     """The failure that these suspicions are."""
     found = list(suspicions)
     despite = " ".join(f"--despite {reason}" for reason in dict.fromkeys(s.reason for s in found))

@@ -11,7 +11,7 @@ SECOND = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ObjectiveVerdict:
     """met: None when nothing was agreed. age: seconds since the newest point, None without one."""
 
     met: bool | None
@@ -20,17 +20,17 @@ class Verdict:
     says: str
 
 
-def verdict(objectives: Objectives, newest_ns: int | None, now_ns: int) -> Verdict:
+def verdict(objectives: Objectives, newest_ns: int | None, now_ns: int) -> ObjectiveVerdict:
     """What would be lost if the service failed now, against what may be lost.
 
     A point from the future (a clock was set back) is no younger than now.
     """
     rpo = objectives.rpo
     if newest_ns is None:
-        return Verdict(None if rpo is None else False, None, rpo, "no point yet")
+        return ObjectiveVerdict(None if rpo is None else False, None, rpo, "no point yet")
     age = max(0, now_ns - newest_ns) / SECOND
     if rpo is None:
-        return Verdict(None, age, None, "no objective")
+        return ObjectiveVerdict(None, age, None, "no objective")
     met = age <= rpo
     over = f"over by {format_duration(age - rpo)}"
-    return Verdict(met, age, rpo, f"within {format_duration(rpo)}" if met else over)
+    return ObjectiveVerdict(met, age, rpo, f"within {format_duration(rpo)}" if met else over)

@@ -26,7 +26,7 @@ _PAUSE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class CheckResult:
     """What one check found. check: the address or the command line, as written. seconds: until known."""
 
     check: str
@@ -53,7 +53,7 @@ def surroundings(components: Mapping[str, Component]) -> dict[str, str]:
     return found
 
 
-def run(checks: Sequence[Check], components: Mapping[str, Component]) -> list[Verdict]:
+def run(checks: Sequence[Check], components: Mapping[str, Component]) -> list[CheckResult]:
     """Every check, in the order of the file; a failed one does not keep the others from being asked."""
     secrets = tuple(name for name in os.environ if name.startswith("UNDIVIDED_PASSPHRASE"))
     inherited = {name: value for name, value in os.environ.items() if name not in secrets}
@@ -62,7 +62,7 @@ def run(checks: Sequence[Check], components: Mapping[str, Component]) -> list[Ve
     for check in checks:
         begun = time.monotonic()
         says = _answer(check) if check.http is not None else _program(check, environment)
-        verdicts.append(Verdict(named(check), not says, says or "as expected", time.monotonic() - begun))
+        verdicts.append(CheckResult(named(check), not says, says or "as expected", time.monotonic() - begun))
     return verdicts
 
 

@@ -32,11 +32,11 @@ from ..vault.vault import Vault
 from . import checks
 from .errors import doing, naming
 from .placement import Placement
-from .plan import Action, Mode, Plan
+from .plan import Mode, RecoveryPlan, StepKind
 from .result import Recovered, Result
 from .staging import First, Record, Stage
 from .targets import occupied
-from .vault_source import Abandoned, VaultSource
+from .vault_source import SourceAbandoned, VaultSource
 
 Progress = Callable[[str, int, int | None], None]
 _READY_SECONDS = 120.0
@@ -44,7 +44,7 @@ _POLL = 0.1
 
 
 def execute(
-    plan: Plan,
+    plan: RecoveryPlan,
     vault: Vault,
     *,
     state: Path,
@@ -67,7 +67,7 @@ class _Recovery:
 
     def __init__(
         self,
-        plan: Plan,
+        plan: RecoveryPlan,
         vault: Vault,
         protect_first: Callable[[], RecoveryPoint] | None,
         progress: Progress | None,
@@ -102,7 +102,7 @@ class _Recovery:
             self.advice = error.hint
         else:
             verdicts = checks.run(
-                self.plan.service.checks if self.plan.of(Action.CHECK) else (), self.plan.service.components
+                self.plan.service.checks if self.plan.of(StepKind.CHECK) else (), self.plan.service.components
             )
         result = self.record(self.result(failed, verdicts))
         crashpoint("recover.recorded")
@@ -118,7 +118,7 @@ class _Recovery:
         return result
 
     def take_point(self) -> None:
-        if not self.plan.of(Action.POINT):
+        if not self.plan.of(StepKind.POINT):
             return
         if self.protect_first is None:
             raise ValueError("the plan's first step is a point, and there is nobody to take it")
@@ -132,7 +132,7 @@ class _Recovery:
 
     def build(self) -> None:
         """All components side by side, on disk, or none: what was built is removed when one fails."""
-        placements = self.plan.placed(Action.BUILD)
+        placements = self.plan.placed(StepKind.BUILD)
         abandoned = threading.Event()
         try:
             self.build_all(placements, abandoned)
@@ -155,7 +155,7 @@ class _Recovery:
                     abandoned.set()
         failures = [error for future in futures if (error := future.exception())]
         if failures:
-            raise next((e for e in failures if not isinstance(e, Abandoned)), failures[0])
+            raise next((e for e in failures if not isinstance(e, SourceAbandoned)), failures[0])
 
     def build_one(self, placement: Placement, reader: Reader, abandoned: threading.Event) -> None:
         begun = time.monotonic()
@@ -194,7 +194,7 @@ class _Recovery:
     def stop(self) -> None:
         """Dependents first. When one cannot be stopped, those that were are started again: nothing has
         changed yet."""
-        placements = self.plan.placed(Action.STOP)
+        placements = self.plan.placed(StepKind.STOP)
         if not placements:
             return
         if self.first:
@@ -220,7 +220,7 @@ class _Recovery:
                 error.hint = f"{error.hint} {hint}".strip()
 
     def exchange(self) -> None:
-        for placement in self.plan.placed(Action.EXCHANGE):
+        for placement in self.plan.placed(StepKind.EXCHANGE):
             what = f"put {placement.name} at {placement.place}"
             with naming(what), doing(what):
                 self.make_way(placement)
@@ -239,7 +239,7 @@ class _Recovery:
 
     def start(self) -> None:
         """In the order of the edges; each has to be well before the next, which needs it."""
-        for placement in self.plan.placed(Action.START):
+        for placement in self.plan.placed(StepKind.START):
             component = placement.component
             driver = driver_for(component)
             with naming(f"start {component.name}"), doing(f"start {component.name}"):
@@ -257,7 +257,7 @@ class _Recovery:
         for placement in self.plan.placements:
             placement.staging.remove()
 
-    def result(self, failed: str | None, verdicts: list[checks.Verdict]) -> Result:
+    def result(self, failed: str | None, verdicts: list[checks.CheckResult]) -> Result:
         now = time.monotonic()
         plan = self.plan
         return Result(
@@ -266,7 +266,7 @@ class _Recovery:
             point_time_ns=plan.point.time_ns,
             mode=str(plan.mode),
             ok=failed is None and all(verdict.ok for verdict in verdicts),
-            started=bool(plan.of(Action.START)) and failed is None,
+            started=bool(plan.of(StepKind.START)) and failed is None,
             time_ns=self.begun_ns,
             seconds=round(now - self.begun, 3),
             down_seconds=round(now - self.stopped, 3) if self.stopped else None,
@@ -301,7 +301,7 @@ def _placed(placement: Placement) -> Recovered:
 
 
 @contextmanager
-def _alone(state: Path, plan: Plan) -> Iterator[None]:
+def _alone(state: Path, plan: RecoveryPlan) -> Iterator[None]:
     """One recovery of a service at a time on this host."""
     what, file = f"recover {plan.service.name}", state / f"recover-{plan.service.name}.lock"
     with ExitStack() as held:

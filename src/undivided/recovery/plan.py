@@ -48,7 +48,7 @@ _HOW = {
 }
 
 
-class Action(enum.StrEnum):
+class StepKind(enum.StrEnum):
     POINT = "point"
     BUILD = "build"
     STOP = "stop"
@@ -59,16 +59,16 @@ class Action(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class RecoveryStep:
     """One step. component: whom it concerns, where it is one."""
 
-    action: Action
+    action: StepKind
     says: str
     component: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class RecoveryPlan:
     """A recovery as a value. service: as it will live. placements: in start order. first: the point that an
     interrupted attempt took before it touched anything."""
 
@@ -76,15 +76,15 @@ class Plan:
     point: RecoveryPoint
     mode: Mode
     placements: tuple[Placement, ...]
-    steps: tuple[Step, ...]
+    steps: tuple[RecoveryStep, ...]
     warnings: tuple[str, ...] = ()
     first: First | None = None
 
-    def of(self, action: Action) -> list[Step]:
+    def of(self, action: StepKind) -> list[RecoveryStep]:
         """The steps of one action, in order."""
         return [step for step in self.steps if step.action is action]
 
-    def placed(self, action: Action) -> list[Placement]:
+    def placed(self, action: StepKind) -> list[Placement]:
         """The placements that these steps concern, in the order of the steps."""
         by_name = {placement.name: placement for placement in self.placements}
         return [by_name[step.component] for step in self.of(action) if step.component]
@@ -132,7 +132,7 @@ def make_plan(
     in_place: bool = False,
     start: bool = False,
     protect_first: bool = True,
-) -> Plan:
+) -> RecoveryPlan:
     """The plan to recover `point` of `service`: exactly one of to (a directory), target (component →
     changed options, as config/service_file.py's `parse_target` gives them) and in_place. start: also start and
     check what is built at a target; in place that always happens. protect_first: take a point of the live
@@ -153,7 +153,7 @@ def make_plan(
     whole = replace(service, components={p.name: p.component for p in found.each})
     takes_point = mode is Mode.IN_PLACE and protect_first and first is None
     starts = start or mode is Mode.IN_PLACE
-    return Plan(
+    return RecoveryPlan(
         whole,
         point,
         mode,
@@ -241,26 +241,28 @@ def _warnings(
 
 def _steps(
     service: Service, mode: Mode, each: Sequence[Placement], *, takes_point: bool, starts: bool
-) -> list[Step]:
+) -> list[RecoveryStep]:
     steps = []
     if takes_point:
-        steps.append(Step(Action.POINT, f"take a point of {service.name} as it is now"))
+        steps.append(RecoveryStep(StepKind.POINT, f"take a point of {service.name} as it is now"))
     for p in each:
         if p.stage is Stage.NEW:
             says = (
                 f"build {p.name} ({p.component.kind}, {p.part.files:,} entries, {p.part.bytes_seen:,} bytes) "
                 f"in {p.staging.data}"
             )
-            steps.append(Step(Action.BUILD, says, p.name))
+            steps.append(RecoveryStep(StepKind.BUILD, says, p.name))
     if mode is Mode.IN_PLACE:
-        steps += [Step(Action.STOP, f"stop {p.name}", p.name) for p in reversed(each)]
+        steps += [RecoveryStep(StepKind.STOP, f"stop {p.name}", p.name) for p in reversed(each)]
     # What holds others goes first: it would take them aside with it.
     for p in sorted(each, key=lambda p: len(p.place.parts)):
         says = f"put {p.name} at {p.place}"
         if p.occupied and p.stage is not Stage.TAKING:
             says += f"; what is there moves aside to {p.aside}"
-        steps.append(Step(Action.EXCHANGE, says, p.name))
+        steps.append(RecoveryStep(StepKind.EXCHANGE, says, p.name))
     if starts:
-        steps += [Step(Action.START, f"start {p.name} and wait until it answers", p.name) for p in each]
-        steps += [Step(Action.CHECK, f"check {checks.named(check)}") for check in service.checks]
-    return [*steps, Step(Action.RECORD, "record the recovery in the vault")]
+        steps += [
+            RecoveryStep(StepKind.START, f"start {p.name} and wait until it answers", p.name) for p in each
+        ]
+        steps += [RecoveryStep(StepKind.CHECK, f"check {checks.named(check)}") for check in service.checks]
+    return [*steps, RecoveryStep(StepKind.RECORD, "record the recovery in the vault")]

@@ -50,7 +50,7 @@ class Contents(Protocol):
     def lengths(self, content: Ragged) -> np.typing.NDArray[np.int64]: ...
 
 
-class Component(Protocol):
+class ComponentFolder(Protocol):
     """What browsing needs of a component: its tree, read when asked for."""
 
     @property
@@ -103,7 +103,7 @@ class ComponentTree:
     """One component at one point. first_inode: its inodes count up from there. FileNotFoundError from any
     method means that there is no such path."""
 
-    def __init__(self, component: Component, chunks: ChunkCache, first_inode: int) -> None:
+    def __init__(self, component: ComponentFolder, chunks: ChunkCache, first_inode: int) -> None:
         self._component = component
         self._chunks = chunks
         self._first_inode = first_inode
@@ -244,7 +244,7 @@ class PointTree:
 
     INODES = 1 << 40
 
-    def __init__(self, components: Mapping[str, Component], contents: Contents, time_ns: int) -> None:
+    def __init__(self, components: Mapping[str, ComponentFolder], contents: Contents, time_ns: int) -> None:
         chunks = ChunkCache(contents)
         self._trees = {
             name.encode(): ComponentTree(component, chunks, self.INODES * (number + 1))

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ..model.errors import UndividedError
-from .checks import Verdict
+from .checks import CheckResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Result:
     data_loss_seconds: float | None
     first: str | None
     components: Mapping[str, Recovered]
-    checks: tuple[Verdict, ...] = ()
+    checks: tuple[CheckResult, ...] = ()
     failed: str | None = None
     advice: str = ""
     resumable: bool = False

@@ -24,14 +24,14 @@ from ..vault.format.timeline_segment import fold
 from ..vault.read.reader import Reader
 
 
-class Abandoned(UndividedError):
+class SourceAbandoned(UndividedError):
     """Another component could not be built: stop building this one."""
 
 
 class VaultSource:
     """Implements drivers.base.Source. Used by one thread at a time; `extract` uses all cores by itself.
 
-    abandoned: set by another thread to end what is going on with Abandoned. given: called from several
+    abandoned: set by another thread to end what is going on with SourceAbandoned. given: called from several
     threads with the bytes written or read since the last call.
     """
 
@@ -105,7 +105,7 @@ class VaultSource:
 
     def _check(self) -> None:
         if self._abandoned.is_set():
-            raise Abandoned("another component could not be built", doing=f"build {self._part.name}")
+            raise SourceAbandoned("another component could not be built", doing=f"build {self._part.name}")
 
     @cached_property
     def _rows(self) -> dict[bytes, int]:

@@ -19,15 +19,15 @@ from ..vault.ballast import NAME as RESERVE
 from ..vault.crypto.envelope import digest_of
 from ..vault.format.log_entry import decode_entry
 from ..vault.index.index import StoredPack
-from ..vault.index.load import index_links, known_index, read_index_segment
-from ..vault.log.heads import Chain, history_of
+from ..vault.index.load import index_links, load_index, read_index_segment
+from ..vault.log.heads import TimelineHead, history_of
 from ..vault.log.log import Log
 from ..vault.prune.execute import execute
 from ..vault.prune.plan import plan_prune
 from ..vault.read.reader import Reader
 from ..vault.stores.memory import MemoryStore
 from ..vault.vault import Vault
-from ..vault.verify.pack_check import Inspector, stored_pack
+from ..vault.verify.pack_check import PackChecker, stored_pack
 from .vaults import TIMELINE, contents, protect
 
 PASSPHRASE = "correct horse"  # noqa: S105  of a vault in memory
@@ -68,9 +68,9 @@ class SmallVault:
     def _prepare(self) -> None:
         """What is read without any flip. Opened anew: nothing is remembered from making it."""
         self.vault = Vault.open(self.store, passphrase=lambda: PASSPHRASE)
-        self.index = known_index(self.store, self.vault.keys, self.vault._log)
+        self.index = load_index(self.store, self.vault.keys, self.vault._log)
         self.live = {digest for s in self.index.segments for digest in s.names()}
-        self.inspector = Inspector(self.store, self.vault.keys, self.vault.contents(), self.index)
+        self.inspector = PackChecker(self.store, self.vault.keys, self.vault.contents(), self.index)
         self.chunks: dict[bytes, bytes] = {}
         for name in self.live:
             ids = _ids(stored_pack(self.index, name))
@@ -215,9 +215,9 @@ class SmallVault:
         return f"unknown: {self.objects[name][max(0, at - 12) : at + 12]!r}"
 
 
-def _steps(log: Log) -> list[tuple[Chain, str]]:
+def _steps(log: Log) -> list[tuple[TimelineHead, str]]:
     """Each step of the timeline, and the digest before it."""
-    found, digest = list[tuple[Chain, str]](), ""
+    found, digest = list[tuple[TimelineHead, str]](), ""
     for _, chain in history_of(log, TIMELINE):
         found.append((chain, digest))
         digest = chain.digest

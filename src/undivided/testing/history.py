@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ..host.rooted import Beneath
+from ..host.rooted import RootedDirectory
 from ..model.columns import Ragged
 from ..model.entries import Entries, Entry, Layout
 from ..model.point import Coherence, ComponentPoint, Position, RecoveryPoint
@@ -14,7 +14,7 @@ from ..model.streams import Piece
 from ..tree.read import Reading
 from ..tree.walk import walk
 from ..vault.stores.memory import MemoryStore
-from ..vault.vault import Segment, Vault
+from ..vault.vault import TimelineSegment, Vault
 
 
 class History:
@@ -33,7 +33,7 @@ class History:
 
     def tree(self, root: Path) -> ComponentPoint:
         """A whole directory as it is."""
-        with Beneath(root) as beneath:
+        with RootedDirectory(root) as beneath:
             reading = Reading(beneath, walk(beneath))
             return self._commit(reading.entries, reading.pieces(), ())
 
@@ -45,7 +45,7 @@ class History:
     def _commit(self, puts: Entries, pieces: Iterable[Piece], gone: Sequence[bytes]) -> ComponentPoint:
         with self.vault.writer() as writer:
             content = writer.store(pieces, len(puts), Layout.CONTENT)
-            segment = Segment(replace(puts, content=content), Ragged.of(list(gone)))
+            segment = TimelineSegment(replace(puts, content=content), Ragged.of(list(gone)))
             entry = writer.commit(
                 "point", {self.timeline: segment}, lambda digests: {"digests": dict(digests)}
             )

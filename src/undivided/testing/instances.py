@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
-from ..drivers.redis.resp import Connection, Server
+from ..drivers.redis.resp import RedisAddress, RedisConnection
 from ..model.service import Component
 from . import mariadb, postgresql
 from .redis import RedisServer
@@ -173,7 +173,9 @@ class RedisInstance:
             connection.call("SADD", "tokens", token)
 
     def read_all(self, component: Component) -> set[str]:
-        with contextlib.closing(Connection(Server(socket=component.options["socket"]))) as connection:
+        with contextlib.closing(
+            RedisConnection(RedisAddress(socket=component.options["socket"]))
+        ) as connection:
             members = connection.call("SMEMBERS", "tokens")
         assert isinstance(members, list)
         return {member.decode() for member in members if isinstance(member, bytes)}

@@ -22,7 +22,7 @@ import pymysql
 
 from ..drivers.mariadb import MariaDBDriver
 from ..drivers.mariadb.processes import serving
-from ..drivers.mariadb.programs import Owner
+from ..drivers.mariadb.programs import MariaDBOwner
 from ..model.point import ComponentPoint
 from ..model.service import Component
 from .memory import MemorySink, MemorySource
@@ -41,7 +41,7 @@ class MariaDBServer:
         # Not pytest's tmp_path: a UNIX socket's path must be short, and the account must be able to enter.
         self.directory = Path(tempfile.mkdtemp(prefix="und-mariadb-", dir="/tmp"))
         self.directory.chmod(0o755)
-        self.owner = Owner.fit(0, 0)
+        self.owner = MariaDBOwner.fit(0, 0)
         self.data = self.directory / "data"
         self.socket = str(self.directory / "s")
         self.port = free_port()
@@ -172,7 +172,7 @@ def running(copy: Path, *options: str) -> Iterator[pymysql.Connection[Any]]:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        **Owner.of(copy).popen(),
+        **MariaDBOwner.of(copy).popen(),
     )
     try:
         until = time.monotonic() + _PATIENCE

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ..drivers.postgresql import PostgreSQLDriver
-from ..drivers.postgresql.programs import Owner, last_words, launch, stop_running, wait_ready
+from ..drivers.postgresql.programs import PostgreSQLOwner, last_words, launch, stop_running, wait_ready
 from ..model.point import ComponentPoint
 from ..model.service import Component
 from .memory import MemorySink, MemorySource
@@ -41,12 +41,12 @@ def installations() -> dict[str, Path]:
     return found
 
 
-def account() -> Owner:
+def account() -> PostgreSQLOwner:
     """Who runs the servers: the user postgres when we are root, else ourselves."""
     if os.geteuid() != 0:
-        return Owner(os.geteuid(), os.getegid())
+        return PostgreSQLOwner(os.geteuid(), os.getegid())
     name = pwd.getpwnam("postgres")
-    return Owner(name.pw_uid, name.pw_gid)
+    return PostgreSQLOwner(name.pw_uid, name.pw_gid)
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from ..drivers.redis.resp import Connection, RefusedError, Reply, Server
+from ..drivers.redis.resp import RedisAddress, RedisConnection, RefusedError, Reply
 from ..model.errors import SourceError
 from ..model.service import Component
 
@@ -64,8 +64,8 @@ class RedisServer:
                 assert time.monotonic() < until and self.process.poll() is None, self.log()
                 time.sleep(0.01)
 
-    def connect(self, password: str | None = None) -> Connection:
-        return Connection(Server(socket=self.socket), password or self.config.get("requirepass"))
+    def connect(self, password: str | None = None) -> RedisConnection:
+        return RedisConnection(RedisAddress(socket=self.socket), password or self.config.get("requirepass"))
 
     def call(self, *words: str | bytes | int) -> Reply:
         with contextlib.closing(self.connect()) as connection:
@@ -95,7 +95,7 @@ class RedisServer:
         self.close()
 
 
-def everything(connection: Connection, databases: int = 16) -> dict[tuple[int, bytes], Any]:
+def everything(connection: RedisConnection, databases: int = 16) -> dict[tuple[int, bytes], Any]:
     """All data of a server: (database, key) to a serialization of the value with its absolute expiry."""
     found: dict[tuple[int, bytes], Any] = {}
     for number in range(databases):
@@ -108,7 +108,7 @@ def everything(connection: Connection, databases: int = 16) -> dict[tuple[int, b
     return found
 
 
-def expiry(connection: Connection, key: str | bytes) -> Reply:
+def expiry(connection: RedisConnection, key: str | bytes) -> Reply:
     """When a key dies, in milliseconds since the epoch; -1 never. Before Redis 7 only whether it does: 0."""
     try:
         return connection.call("PEXPIRETIME", key)
@@ -116,7 +116,7 @@ def expiry(connection: Connection, key: str | bytes) -> Reply:
         return -1 if connection.call("PTTL", key) == -1 else 0
 
 
-def _value(connection: Connection, key: bytes) -> object:
+def _value(connection: RedisConnection, key: bytes) -> object:
     kind = connection.call("TYPE", key)
     read: dict[Any, tuple[str | int, ...]] = {
         b"string": ("GET", ""),

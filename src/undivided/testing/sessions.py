@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from ..drivers.base import Guard, Sink
+from ..drivers.base import Sink, Watchdog
 from ..model.errors import SourceError
 from ..model.point import Coherence, Position
 
@@ -83,10 +83,10 @@ class StoppedSession:
     def prepare(self, sink: Sink) -> None:
         self.seen.append("prepare")
 
-    def arm(self, guard: Guard, deadline: float) -> None:
+    def arm(self, guard: Watchdog, deadline: float) -> None:
         self.seen.append("arm")
 
-    def hold(self, guard: Guard, deadline: float) -> None:
+    def hold(self, guard: Watchdog, deadline: float) -> None:
         self.seen.append("hold")
         guard.resume([self.counter.pid])
         time.sleep(self.late)

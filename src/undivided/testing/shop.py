@@ -14,7 +14,7 @@ from ..drivers.registry import driver_for
 from ..model.point import RecoveryPoint
 from ..model.service import Service
 from ..recovery.execute import execute
-from ..recovery.plan import Plan, make_plan
+from ..recovery.plan import RecoveryPlan, make_plan
 from ..recovery.result import Result
 from ..vault.stores.directory import DirectoryStore
 from ..vault.vault import Vault
@@ -60,7 +60,7 @@ class Shop:
         """In place."""
         return self.execute(make_plan(self.service, point, in_place=True))
 
-    def execute(self, plan: Plan) -> Result:
+    def execute(self, plan: RecoveryPlan) -> Result:
         return execute(plan, self.vault, state=self.root / "state", protect_first=self.protect)
 
 

@@ -11,9 +11,9 @@ from ..model.columns import Ragged
 from ..model.entries import Entries, Entry, Layout
 from ..vault.crypto.aead import TAG_BYTES
 from ..vault.format.index_segment import StoredPack
-from ..vault.format.pack_header import Table
-from ..vault.log.heads import latest_chain
-from ..vault.vault import LogEntry, Segment, Vault, Writer
+from ..vault.format.pack_header import PackHeader
+from ..vault.log.heads import latest_head
+from ..vault.vault import LogEntry, TimelineSegment, Vault, Writer
 
 Files = Mapping[bytes, bytes]
 TIMELINE = "0123456789abcdef"
@@ -31,11 +31,11 @@ def pieces(files: Files, size: int = 100_000) -> Iterator[tuple[int, memoryview,
 
 def segment(
     writer: Writer, files: Files, drop: Sequence[bytes] = (), layout: Layout = Layout.CONTENT
-) -> Segment:
+) -> TimelineSegment:
     """The files stored, as what a commit adds."""
     content = writer.store(pieces(files), len(files), layout) if files else Ragged.empty(0)
     rows = [Entry(path, size=len(data)) for path, data in files.items()]
-    return Segment(Entries.of(rows, content.tolist()), Ragged.of(list(drop)))
+    return TimelineSegment(Entries.of(rows, content.tolist()), Ragged.of(list(drop)))
 
 
 def protect(
@@ -52,7 +52,7 @@ def protect(
         added = {timeline: segment(writer, files, drop, layout)}
 
         def body(digests: Mapping[str, str]) -> dict[str, Any]:
-            before = latest_chain(vault._log, timeline)
+            before = latest_head(vault._log, timeline)
             unchanged = before.sequence if before else 0
             sequence = unchanged if added[timeline].empty else vault.head.number + 1
             part = {"timeline": timeline, "sequence": sequence, "digest": digests[timeline]}
@@ -87,7 +87,7 @@ def stored_pack(
 ) -> StoredPack:
     """What the index keeps of a pack: frames of chunk ids, every chunk of the same length, nothing shrunk."""
     sizes = [len(ids) * length for ids in frames]
-    table = Table(
+    table = PackHeader(
         stored=np.array([size + TAG_BYTES for size in sizes], "<u4"),
         plain=np.array(sizes, "<u4"),
         codec=np.zeros(len(frames), "u1"),

@@ -66,7 +66,7 @@ class Notes:
         ]
 
 
-class Attributes:
+class AttributeReader:
     """Sets the attributes of rows of one table on open descriptors. Thread-safe."""
 
     def __init__(self, entries: Entries, notes: Notes, birth: Birth) -> None:

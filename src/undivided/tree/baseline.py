@@ -34,7 +34,7 @@ class Seen(NamedTuple):
         return Seen(directory, found.st_ino, found.st_ctime_ns, found.st_mtime_ns, size)
 
 
-class Known:
+class Baseline:
     """base: sorted by path. device: that of the tree's root. count: how many paths there are; size: their
     bytes."""
 

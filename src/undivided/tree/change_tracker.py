@@ -17,10 +17,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..host.names import ROOT, ancestors_of
-from ..host.rooted import Beneath
-from .baseline import Known, Seen
+from ..host.rooted import RootedDirectory
+from .baseline import Baseline, Seen
 from .diff import TICK_NS, coarse_clock_ns, difference
-from .inotify import Watch
+from .inotify import InotifyWatch
 from .patterns import Patterns
 from .walk import Walk, walk
 
@@ -50,18 +50,20 @@ class Changes:
         return len(self.found) + len(self.vanished)
 
 
-class Follow:
+class ChangeTracker:
     """Usable once `start` has walked the tree. `known` is what was captured; its owner tells us by
     `captured`."""
 
-    def __init__(self, root: Beneath, patterns: Patterns, *, one_filesystem: bool, began_ns: int) -> None:
+    def __init__(
+        self, root: RootedDirectory, patterns: Patterns, *, one_filesystem: bool, began_ns: int
+    ) -> None:
         """began_ns: the coarse realtime clock before the walk."""
         self.root = root
-        self.known: Known
+        self.known: Baseline
         self._patterns = patterns
         self._one_filesystem = one_filesystem
         self._looked_ns = began_ns
-        self._watch = Watch()
+        self._watch = InotifyWatch()
         self._suspect: set[bytes] = set()
 
     @property
@@ -72,7 +74,7 @@ class Follow:
     def start(self) -> Walk:
         """The first walk. Raises OSError when the root cannot be opened."""
         first = self._walk(ROOT)
-        self.known = Known(first, self.root.device)
+        self.known = Baseline(first, self.root.device)
         return first
 
     def suspect(self, paths: Iterable[bytes]) -> None:

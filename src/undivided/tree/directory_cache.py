@@ -10,23 +10,23 @@ from __future__ import annotations
 import os
 import threading
 
-from ..host.rooted import HERE, Beneath
+from ..host.rooted import HERE, RootedDirectory
 
 _MOST = 64
 """Per thread: the directories above the one that is filled, and a few neighbours."""
 
 
-class Folders:
+class DirectoryCache:
     """Descriptors (O_PATH) for calls that take a directory and a single name. Thread-safe."""
 
-    def __init__(self, root: Beneath) -> None:
+    def __init__(self, root: RootedDirectory) -> None:
         self._root = root
         self._own = threading.local()
         self._lock = threading.Lock()
         self._kept: list[dict[bytes, int]] = []
 
     def fd(self, path: bytes) -> int:
-        """Good until this thread asks for the next. Raises OSError as Beneath.open does."""
+        """Good until this thread asks for the next. Raises OSError as RootedDirectory.open does."""
         open_ = getattr(self._own, "open", None)
         if open_ is None:
             open_ = self._own.open = {}

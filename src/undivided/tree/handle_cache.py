@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from ..host.rooted import Beneath
+from ..host.rooted import RootedDirectory
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 _AGAIN = os.O_WRONLY | os.O_NOFOLLOW
@@ -30,10 +30,10 @@ class _File:
     identity: tuple[int, int] | None = None
 
 
-class OpenFiles:
+class HandleCache:
     """Thread-safe. Rows are keys; a row's file is created at its first use."""
 
-    def __init__(self, root: Beneath) -> None:
+    def __init__(self, root: RootedDirectory) -> None:
         self._root = root
         self._lock = threading.Lock()
         self._files: dict[int, _File] = {}

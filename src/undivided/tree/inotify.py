@@ -31,7 +31,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _libc.inotify_add_watch.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_uint32]
 
 
-class Watch:
+class InotifyWatch:
     """Collects the paths that may have changed. A thread empties the kernel's queue, which is short."""
 
     def __init__(self) -> None:

@@ -13,7 +13,7 @@ from functools import partial
 from types import TracebackType
 
 from ..host.names import ROOT, shown
-from ..host.rooted import Beneath
+from ..host.rooted import RootedDirectory
 from ..model.errors import SourceError
 
 GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO)
@@ -21,10 +21,10 @@ GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO)
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
-class Opener:
+class FileOpener:
     """Opens files for reading without touching their access times, where that is permitted. Thread-safe."""
 
-    def __init__(self, root: Beneath) -> None:
+    def __init__(self, root: RootedDirectory) -> None:
         self._root = root
         self._quiet = os.O_NOATIME
 
@@ -50,7 +50,7 @@ class Opener:
 class Neighbours:
     """Keeps the directory of the last path open: in sorted tables the next one mostly lies beside it."""
 
-    def __init__(self, root: Beneath) -> None:
+    def __init__(self, root: RootedDirectory) -> None:
         self._root = root
         self._folder, self._fd = b"", -1
 

@@ -23,11 +23,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..host.names import parent_of
-from ..host.rooted import Beneath
+from ..host.rooted import RootedDirectory
 from ..model.columns import Ragged
 from ..model.entries import Entries, Entry, Kind, encode_extents, encode_xattrs, kind_of
 from ..model.streams import Piece, Stream
-from .opener import GONE, Neighbours, Opener, unreadable
+from .opener import GONE, FileOpener, Neighbours, unreadable
 from .small_files import Looks, SmallFiles
 from .walk import Walk, link_number
 
@@ -41,13 +41,13 @@ class Reading:
     """The rows of a walk being read. entries: complete but for their content, once built. After `pieces` is
     exhausted: unsettled: rows that changed meanwhile; vanished: rows that are gone."""
 
-    def __init__(self, root: Beneath, rows: Walk) -> None:
+    def __init__(self, root: RootedDirectory, rows: Walk) -> None:
         self._root = root
         self._walk = rows
         self.unsettled: list[int] = []
         self.vanished: list[int] = []
         self.entries = self._described()
-        self._opener = Opener(root)
+        self._opener = FileOpener(root)
 
     def pieces(self) -> Iterator[Piece]:
         """The content of all rows, as Sink.put_many wants it.
@@ -173,7 +173,7 @@ class Reading:
         )
 
     def _holes(self, path: bytes) -> list[tuple[int, int]]:
-        fd = Opener(self._root).open(path)
+        fd = FileOpener(self._root).open(path)
         try:
             return data_extents(fd, os.fstat(fd).st_size)
         finally:
@@ -181,7 +181,7 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class OpenedFile:
     """One path as it is now. fd: open for reading when it is a file, else -1."""
 
     entry: Entry
@@ -190,7 +190,7 @@ class Opened:
 
 
 @contextmanager
-def opened(root: Beneath, path: bytes) -> Iterator[Opened | None]:
+def opened(root: RootedDirectory, path: bytes) -> Iterator[OpenedFile | None]:
     """One path, described from its own descriptor; None when it is gone. Raises SourceError."""
     fd = -1
     try:
@@ -200,12 +200,12 @@ def opened(root: Beneath, path: bytes) -> Iterator[Opened | None]:
                 found = os.stat(name, dir_fd=parent, follow_symlinks=False)
                 kind = kind_of(found.st_mode)
                 if kind == Kind.FILE:
-                    fd = Opener(root).open(path)
+                    fd = FileOpener(root).open(path)
                     found = os.fstat(fd)
                 place: int | bytes = fd if fd >= 0 else b"/proc/self/fd/%d/%s" % (parent, name)
                 target = os.readlink(name, dir_fd=parent) if kind == Kind.SYMLINK else b""
                 entry = replace(_entry(root, path, found, fd), target=target, xattrs=_xattrs(place))
-                one = Opened(entry, found, fd)
+                one = OpenedFile(entry, found, fd)
         except OSError as error:
             if error.errno not in GONE:
                 raise unreadable(path, error) from error
@@ -301,7 +301,7 @@ def _xattrs(place: int | bytes) -> dict[bytes, bytes]:
     return found
 
 
-def _entry(root: Beneath, path: bytes, found: os.stat_result, fd: int) -> Entry:
+def _entry(root: RootedDirectory, path: bytes, found: os.stat_result, fd: int) -> Entry:
     kind = kind_of(found.st_mode)
     is_file, is_device = kind == Kind.FILE, kind in (Kind.CHARACTER, Kind.BLOCK)
     linked = found.st_nlink > 1 and kind != Kind.DIRECTORY

@@ -11,9 +11,9 @@ import os
 from contextlib import suppress
 from typing import NamedTuple
 
-from ..host.rooted import Beneath
+from ..host.rooted import RootedDirectory
 from ..model.streams import Batch
-from .opener import GONE, Neighbours, Opener, unreadable
+from .opener import GONE, FileOpener, Neighbours, unreadable
 
 _AHEAD = 32  # files a thread has open at once: a few threads stay far below any limit
 
@@ -42,10 +42,12 @@ class SmallFiles:
     """Makes batches of rows. Thread-safe: their rows are told to `vanished` and `unsettled` by whoever reads
     them."""
 
-    def __init__(self, root: Beneath, looks: Looks, vanished: list[int], unsettled: list[int]) -> None:
+    def __init__(
+        self, root: RootedDirectory, looks: Looks, vanished: list[int], unsettled: list[int]
+    ) -> None:
         self._root, self._looks = root, looks
         self._vanished, self._unsettled = vanished, unsettled
-        self._opener = Opener(root)
+        self._opener = FileOpener(root)
 
     def batch(self, rows: list[int], room: int) -> Batch:
         """room: the bytes of all rows."""

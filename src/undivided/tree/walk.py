@@ -21,7 +21,7 @@ from operator import attrgetter
 import numpy as np
 
 from ..host.names import ROOT, ancestors_of
-from ..host.rooted import Beneath
+from ..host.rooted import RootedDirectory
 from ..model.columns import Array, Ragged
 from ..model.entries import Entries, Kind, kind_of
 from .patterns import Patterns
@@ -87,7 +87,7 @@ class Walk:
 
 
 def walk(
-    root: Beneath,
+    root: RootedDirectory,
     start: bytes = ROOT,
     *,
     patterns: Patterns = _EVERYTHING,
@@ -113,7 +113,7 @@ class _Walker:
     """A directory gets its row when it is entered, everything else when it is listed."""
 
     def __init__(
-        self, root: Beneath, patterns: Patterns, entering: Callable[[int, bytes], None] | None
+        self, root: RootedDirectory, patterns: Patterns, entering: Callable[[int, bytes], None] | None
     ) -> None:
         self.root = root
         self.patterns = patterns

@@ -20,13 +20,13 @@ from pathlib import Path
 import numpy as np
 
 from ..host.names import ROOT, parent_of, shown
-from ..host.rooted import Beneath, begin_flushing, syncfs
+from ..host.rooted import RootedDirectory, begin_flushing, syncfs
 from ..model.columns import Array
 from ..model.entries import Entries, Kind
 from ..model.errors import DamageError, UndividedError
-from .attributes import Attributes, Birth, Notes
-from .directory_cache import Folders
-from .handle_cache import OpenFiles
+from .attributes import AttributeReader, Birth, Notes
+from .directory_cache import DirectoryCache
+from .handle_cache import HandleCache
 from .validation import extents_of, lengths, outline
 
 Buffer = bytes | bytearray | memoryview
@@ -99,13 +99,13 @@ class TreeWriter:
         self._lock = threading.Lock()
         with self._saying(ROOT):
             into.mkdir(parents=True, exist_ok=True)
-            self._root = Beneath(into)
+            self._root = RootedDirectory(into)
             # Opened before anything is written: it is told of whatever fails from here on.
             self._flushed = self._root.open(ROOT, os.O_RDONLY | os.O_DIRECTORY)
         self._notes = Notes()
-        self._attributes = Attributes(entries, self._notes, Birth.beneath(self._flushed))
-        self._open = OpenFiles(self._root)
-        self._folders = Folders(self._root)
+        self._attributes = AttributeReader(entries, self._notes, Birth.beneath(self._flushed))
+        self._open = HandleCache(self._root)
+        self._folders = DirectoryCache(self._root)
 
     @property
     def notes(self) -> list[str]:

@@ -15,11 +15,11 @@ NAME = "reserve"
 SIZE = 4 << 20
 
 
-def give_up_reserve(store: Store) -> None:
+def release_ballast(store: Store) -> None:
     store.delete(NAME)
 
 
-def restore_reserve(store: Store) -> None:
+def restore_ballast(store: Store) -> None:
     """Makes it if it is not there and there is room."""
     if any(name == NAME for name, _ in store.list(NAME)):
         return

@@ -20,14 +20,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..model.errors import UsageError, WrongKeyError
-from .ballast import restore_reserve
+from .ballast import restore_ballast
 from .crypto import recipients
 from .crypto.keys import WriterKeys, new_keys
 from .crypto.recipients import Secret
-from .crypto.signing import Authority, must_be_signed
+from .crypto.signing import SigningKey, must_be_signed
 from .format.log_entry import Head, LogEntry
 from .format.readme import README
-from .format.timeline_segment import Segment
+from .format.timeline_segment import TimelineSegment
 from .format.vault_json import CONFIG, FORMAT, VaultConfig, read_config
 from .index import damage_marks as condemned
 from .log import keyring
@@ -40,10 +40,10 @@ from .write.writer import Writer
 if TYPE_CHECKING:
     # Who protects neither reads nor verifies: a command's start is no time to load what only those need.
     from .read.reader import Reader
-    from .verify.report import Proven, Report, Scope
+    from .verify.report import Report, Scope, VerificationAge
     from .verify.run import Progress
 
-__all__ = ["Head", "LogEntry", "Segment", "Vault", "Writer"]
+__all__ = ["Head", "LogEntry", "TimelineSegment", "Vault", "Writer"]
 
 
 class Vault:
@@ -84,7 +84,7 @@ class Vault:
             if "README" not in unfinished:
                 store.create("README", [README.encode()])
             store.create(CONFIG, [config.encode()])
-            restore_reserve(store)
+            restore_ballast(store)
         except ExistsError as error:
             raise UsageError(f"someone else makes a vault in {store.url}", doing="create a vault") from error
         for name in unfinished:
@@ -157,7 +157,7 @@ class Vault:
         """What opens content. The passphrase is asked for, as `reader` does."""
         return ContentKeys(self.keys, self._unlock)
 
-    def authority(self) -> Authority:
+    def authority(self) -> SigningKey:
         """What signs entries that destroy. The passphrase is asked for, as `reader` does."""
         return self._ring.authority()
 
@@ -173,7 +173,7 @@ class Vault:
         scope = scope or Scope(read_data=read_data)
         return Verification(uncached(self.store), self.keys, self._log, self._unlock).run(scope, progress)
 
-    def proven(self) -> tuple[int, Proven] | None:
+    def proven(self) -> tuple[int, VerificationAge] | None:
         """UTC ns of the newest verification of data, and how much was verified how long ago as of then."""
         from .verify.record import last_proven
 
@@ -182,16 +182,16 @@ class Vault:
     def condemn(self, packs: Sequence[str], timelines: Sequence[str] = ()) -> LogEntry | None:
         """Records that these (Report.packs and .timelines) are damaged, so that the next protection stores
         anew what it still has: see vault/index/damage_marks.py. None when all of it is known."""
-        return condemned.condemn(self._log, packs, timelines)
+        return condemned.mark_damaged(self._log, packs, timelines)
 
     def wounded(self, since: int = 0) -> bool:
         """Whether packs were condemned after entry `since`: then `Writer.missing` tells which files to read
         again."""
-        return condemned.wounded(self._log, since)
+        return condemned.damaged_since(self._log, since)
 
     def torn(self, since: int = 0) -> frozenset[str]:
         """Timelines that cannot be gone on from, as was found after entry `since`."""
-        return condemned.torn(self._log, since)
+        return condemned.broken_timelines(self._log, since)
 
     def recipients(self) -> list[dict[str, Any]]:
         """Who can open the vault: id, kind, label, created_ns. Nothing secret."""

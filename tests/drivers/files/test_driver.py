@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from undivided.drivers.base import Session
-from undivided.drivers.files.driver import held as files_held
 from undivided.drivers.files.driver import FilesDriver
+from undivided.drivers.files.driver import held as files_held
 from undivided.model.errors import SourceError, UsageError
 from undivided.model.point import Coherence, ComponentPoint, Position
 from undivided.model.service import Component

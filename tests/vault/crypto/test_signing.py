@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from undivided.model.errors import DamageError, UsageError
 from undivided.vault.crypto.aead import Sealer
-from undivided.vault.crypto.signing import Authority, Signed, check, must_be_signed
+from undivided.vault.crypto.signing import Signed, SigningKey, check, must_be_signed
 from undivided.vault.format.log_entry import PURPOSE, decode_entry, encode_entry, name_of
 from undivided.vault.stores.memory import MemoryStore
 from undivided.vault.vault import Vault
@@ -22,8 +22,8 @@ ENTRY = Signed("prune", "00" * 16, 7, "ab" * 32, 1_700_000_000, {"freed": 3, "gr
 
 
 def test_the_same_private_key_is_the_same_authority() -> None:
-    assert Authority(PRIVATE).public == Authority(PRIVATE).public
-    assert Authority(PRIVATE).public != Authority(X25519PrivateKey.generate()).public
+    assert SigningKey(PRIVATE).public == SigningKey(PRIVATE).public
+    assert SigningKey(PRIVATE).public != SigningKey(X25519PrivateKey.generate()).public
 
 
 @pytest.mark.parametrize(
@@ -39,16 +39,16 @@ def test_the_same_private_key_is_the_same_authority() -> None:
     ],
 )
 def test_a_signature_is_good_for_exactly_one_entry(other: dict[str, Any]) -> None:
-    authority = Authority(PRIVATE)
+    authority = SigningKey(PRIVATE)
     signed = ENTRY._replace(body={**ENTRY.body, "signature": authority.sign(ENTRY)})
     assert check(authority.public, signed)
-    assert not check(Authority(X25519PrivateKey.generate()).public, signed)
+    assert not check(SigningKey(X25519PrivateKey.generate()).public, signed)
     changed = {**other, "body": {**other.get("body", ENTRY.body), "signature": signed.body["signature"]}}
     assert not check(authority.public, signed._replace(**changed))
 
 
 def test_what_was_signed_before_json_is_what_is_checked_after_it() -> None:
-    authority = Authority(PRIVATE)
+    authority = SigningKey(PRIVATE)
     made = ENTRY._replace(body={"counts": {10: "ten", 9: "nine"}, "pair": (1, 2)})
     stored = json.loads(json.dumps({**made.body, "signature": authority.sign(made)}))
     assert check(authority.public, made._replace(body=stored))
@@ -56,7 +56,7 @@ def test_what_was_signed_before_json_is_what_is_checked_after_it() -> None:
 
 @pytest.mark.parametrize("signature", [None, 7, "", "zz", "00" * 64])
 def test_what_is_no_signature_is_refused_quietly(signature: object) -> None:
-    assert not check(Authority(PRIVATE).public, ENTRY._replace(body={"signature": signature}))
+    assert not check(SigningKey(PRIVATE).public, ENTRY._replace(body={"signature": signature}))
 
 
 @pytest.mark.parametrize(("kind", "body"), KINDS)
@@ -86,7 +86,7 @@ def test_with_the_passphrase_it_is_signed_and_read_by_everyone(store: MemoryStor
     (seen,) = Vault.open(store, keys=vault.keys).log()
     assert seen == entry
     (epoch,) = vault.keys.epochs
-    other = replace(vault.keys, epochs=(replace(epoch, authority=Authority(PRIVATE).public),))
+    other = replace(vault.keys, epochs=(replace(epoch, authority=SigningKey(PRIVATE).public),))
     with pytest.raises(DamageError, match="did not sign"):
         decode_entry(other, 1, store.read(name_of(1)))
 

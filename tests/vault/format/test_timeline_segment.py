@@ -9,11 +9,11 @@ import pytest
 from undivided.model.columns import Ragged
 from undivided.model.entries import Entries, Entry, merge
 from undivided.model.errors import DamageError
-from undivided.vault.format.timeline_segment import Segment, chained, fold
+from undivided.vault.format.timeline_segment import TimelineSegment, chained, fold
 
 
-def _segment(puts: dict[bytes, int], drop: list[bytes]) -> Segment:
-    return Segment(Entries.of([Entry(p, size=s) for p, s in puts.items()]), Ragged.of(drop))
+def _segment(puts: dict[bytes, int], drop: list[bytes]) -> TimelineSegment:
+    return TimelineSegment(Entries.of([Entry(p, size=s) for p, s in puts.items()]), Ragged.of(drop))
 
 
 def test_folding_is_merging_one_after_another() -> None:
@@ -33,11 +33,11 @@ def test_folding_is_merging_one_after_another() -> None:
 def test_a_segment_survives_its_bytes_and_belongs_to_its_timeline() -> None:
     segment = _segment({b"a": 1, b"b": 2}, [b"c"])
     block = segment.encode("t1")
-    again = Segment.decode(block, "t1", "x")
+    again = TimelineSegment.decode(block, "t1", "x")
     assert again.puts.path.tolist() == [b"a", b"b"]
     assert again.tombstones.tolist() == [b"c"]
     with pytest.raises(DamageError, match="another timeline"):
-        Segment.decode(block, "t2", "x")
+        TimelineSegment.decode(block, "t2", "x")
 
 
 def test_the_digest_names_the_whole_history() -> None:

@@ -12,7 +12,7 @@ from undivided.testing.vaults import stored_pack
 from undivided.vault.crypto.aead import Sealer
 from undivided.vault.crypto.keys import new_keys
 from undivided.vault.format import index_segment as segments
-from undivided.vault.index.index import Index, Segment
+from undivided.vault.index.index import ChunkIndex, Segment
 
 SESSION = (b"s" * 16, b"k" * 80)
 Packs = dict[bytes, list[list[bytes]]]
@@ -32,7 +32,7 @@ def test_every_chunk_is_found_where_it_lies_and_no_other() -> None:
     frames = [[rng.randbytes(32) for _ in range(rng.randint(1, 5))] for _ in range(40)]
     cut = [_segment({b"a" * 32: frames[:15]}), _segment({b"b" * 32: frames[15:40]})]
     whole = [_segment({b"a" * 32: frames[:15], b"b" * 32: frames[15:40]})]
-    for index in (Index(cut), Index(whole), Index([Segment.joined(cut)])):
+    for index in (ChunkIndex(cut), ChunkIndex(whole), ChunkIndex([Segment.joined(cut)])):
         assert len(index) == sum(map(len, frames))
         strangers = [rng.randbytes(32) for _ in range(50)]
         assert (index.find(_flat(strangers)) == -1).all()
@@ -53,7 +53,7 @@ def test_every_chunk_is_found_where_it_lies_and_no_other() -> None:
 
 def test_ids_that_share_their_first_bytes_are_told_apart() -> None:
     ids = [b"\xff" * 8 + bytes([i]) * 24 for i in range(20)]
-    index = Index([_segment({b"a" * 32: [ids[:9]]}), _segment({b"b" * 32: [ids[9:19]]})])
+    index = ChunkIndex([_segment({b"a" * 32: [ids[:9]]}), _segment({b"b" * 32: [ids[9:19]]})])
     rows = index.find(_flat(ids))
     assert index.offset[rows[:9]].tolist() == [10 * i for i in range(9)]
     assert index.offset[rows[9:19]].tolist() == [10 * i for i in range(10)]
@@ -65,24 +65,24 @@ def test_a_chunk_stored_twice_is_found_in_its_newest_usable_place() -> None:
     old, new = _segment({b"o" * 32: [[chunk]]}), _segment({b"n" * 32: [[chunk]]})
     o, n = (b"o" * 32).hex(), (b"n" * 32).hex()
 
-    def where(index: Index) -> list[str]:
+    def where(index: ChunkIndex) -> list[str]:
         rows = index.find(_flat([chunk]))
         return [index.place(int(index.frame[int(r)])).pack for r in rows if r >= 0]
 
     for both in ([new, old], [Segment.joined([new, old])]):
-        assert where(Index(both)) == [n]
-        assert where(Index(both, unusable=frozenset([n]))) == [o]
-        assert where(Index(both, doubtful=frozenset([n]))) == [o]
-        assert where(Index(both, unusable=frozenset([o]), doubtful=frozenset([o, n]))) == [n]
-        assert where(Index(both, unusable=frozenset([n, o]))) == []
-    assert where(Index([new], doubtful=frozenset([n]))) == [n]
+        assert where(ChunkIndex(both)) == [n]
+        assert where(ChunkIndex(both, unusable=frozenset([n]))) == [o]
+        assert where(ChunkIndex(both, doubtful=frozenset([n]))) == [o]
+        assert where(ChunkIndex(both, unusable=frozenset([o]), doubtful=frozenset([o, n]))) == [n]
+        assert where(ChunkIndex(both, unusable=frozenset([n, o]))) == []
+    assert where(ChunkIndex([new], doubtful=frozenset([n]))) == [n]
 
 
 def test_an_empty_index_knows_nothing() -> None:
-    assert Index([]).find(_flat([b"x" * 32])).tolist() == [-1]
-    assert Index([]).find(np.zeros(0, np.uint8)).tolist() == []
-    assert len(Index([])) == 0
-    assert list(Index([]).ids()) == []
+    assert ChunkIndex([]).find(_flat([b"x" * 32])).tolist() == [-1]
+    assert ChunkIndex([]).find(np.zeros(0, np.uint8)).tolist() == []
+    assert len(ChunkIndex([])) == 0
+    assert list(ChunkIndex([]).ids()) == []
 
 
 def _random_packs(rng: random.Random, count: int, prefix: bytes) -> Packs:
@@ -118,7 +118,7 @@ def test_only_the_chosen_packs_stay_and_are_found_as_before() -> None:
     rng = random.Random(4)
     packs = _random_packs(rng, 8, b"p")
     chosen = np.array([i % 3 == 0 for i in range(8)])
-    index = Index([_segment(packs).only(chosen)])
+    index = ChunkIndex([_segment(packs).only(chosen)])
     for keep, (name, frames) in zip(chosen.tolist(), packs.items(), strict=True):
         for frame in frames:
             rows = index.find(_flat(frame))

@@ -9,9 +9,9 @@ import pytest
 
 from undivided.model.errors import DamageError
 from undivided.testing.vaults import protect, stored_pack
-from undivided.vault.format.index_segment import Segment, StoredPack
-from undivided.vault.index.load import index_links, known_index, read_index_segments
-from undivided.vault.log.session import Session
+from undivided.vault.format.index_segment import IndexSegment, StoredPack
+from undivided.vault.index.load import index_links, load_index, read_index_segments
+from undivided.vault.log.session import WriteSession
 from undivided.vault.stores.memory import MemoryStore
 from undivided.vault.vault import LogEntry, Vault
 
@@ -23,9 +23,7 @@ def _packs(vault: Vault, count: int) -> list[str]:
         protect(
             vault, f"p{i}", {b"%d" % n: os.urandom(64) for n in range(3 ** (count - i))}, timeline=f"t{i}"
         )
-        found += [
-            name for name in known_index(vault.store, vault.keys, vault._log).packs if name not in found
-        ]
+        found += [name for name in load_index(vault.store, vault.keys, vault._log).packs if name not in found]
     return found
 
 
@@ -36,7 +34,7 @@ def _say(vault: Vault, **links: list[str]) -> LogEntry:
 def _found(vault: Vault, store: MemoryStore | None = None) -> list[str]:
     """The packs in which the index finds something; given a store, as a writer has it."""
     present = dict(store.list("packs/")) if store else None
-    index = known_index(vault.store, vault.keys, vault._log, present)
+    index = load_index(vault.store, vault.keys, vault._log, present)
     ids = [np.zeros((0, 32), np.uint8), *index.ids()]
     rows = index.find(np.concatenate(ids).ravel())
     return sorted({index.place(frame).pack for frame in index.frame[rows].tolist()} if len(rows) else set())
@@ -92,19 +90,19 @@ def test_segments_come_in_order_and_one_that_is_not_what_was_stored_is_damage(
 def _new_pack(vault: Vault) -> StoredPack:
     """One pack more, in a segment of its own."""
     pack = stored_pack(b"n" * 32, [[os.urandom(32)]], 10, (b"s" * 16, b"k"))
-    session = Session(vault.store, vault.keys, vault._log)
-    name = session.store_index(Segment.of([pack]))
+    session = WriteSession(vault.store, vault.keys, vault._log)
+    name = session.store_index(IndexSegment.of([pack]))
     _say(vault, index=[name])
     return pack
 
 
 def test_what_was_read_before_is_not_read_again(store: MemoryStore, vault: Vault) -> None:
     _packs(vault, 3)
-    before = known_index(store, vault.keys, vault._log)
+    before = load_index(store, vault.keys, vault._log)
     for name in before.names:
         del store.objects[f"index/{name}"]
     new = _new_pack(vault).name
-    after = known_index(store, vault.keys, vault._log, before=before)
+    after = load_index(store, vault.keys, vault._log, before=before)
     assert after.names[1:] == before.names
     assert list(after.packs) == [new, *before.packs]
     assert (after.find(np.concatenate(list(before.ids())).ravel()) >= 0).all()

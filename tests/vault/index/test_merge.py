@@ -15,7 +15,7 @@ from undivided.vault.index.index import merge as merging
 from undivided.vault.index.load import index_links, read_index_segments
 from undivided.vault.log.heads import index_entries
 from undivided.vault.stores.memory import MemoryStore
-from undivided.vault.vault import Segment, Vault
+from undivided.vault.vault import TimelineSegment, Vault
 
 PASSPHRASE = "correct horse"
 
@@ -67,7 +67,7 @@ def test_a_commit_without_data_merges_nothing(store: MemoryStore, vault: Vault) 
     protect(vault, "p1", {b"a": b"1"})
     before = {n for n in store.objects if n.startswith("index/")}
     with vault.writer() as writer:
-        writer.commit("point", {"t": Segment(Entries.none(), Ragged.of([b"a"]))}, {})
+        writer.commit("point", {"t": TimelineSegment(Entries.none(), Ragged.of([b"a"]))}, {})
     assert {n for n in store.objects if n.startswith("index/")} == before
 
 

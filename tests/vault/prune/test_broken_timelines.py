@@ -7,8 +7,8 @@ import pytest
 from undivided.model.errors import DamageError
 from undivided.testing.vaults import TIMELINE, contents, protect, segment
 from undivided.vault.format.timeline_segment import name_of
-from undivided.vault.log.errors import OvertakenError
-from undivided.vault.log.heads import latest_chain
+from undivided.vault.log.errors import ConflictError
+from undivided.vault.log.heads import latest_head
 from undivided.vault.prune.execute import execute
 from undivided.vault.prune.plan import plan_prune
 from undivided.vault.stores.memory import MemoryStore
@@ -61,7 +61,7 @@ def test_without_the_lost_points_the_others_stay_and_everything_verifies(
 
 def test_a_torn_timeline_without_any_point_left_goes_whole(vault: Vault, points: list[int]) -> None:
     prune(vault, "p1", "p2", "p3", "p4", "p5")
-    assert latest_chain(vault._log, TIMELINE) is None
+    assert latest_head(vault._log, TIMELINE) is None
     assert vault.verify(read_data=True).damaged == []
 
 
@@ -79,7 +79,7 @@ def test_who_goes_on_from_a_cut_history_is_refused(vault: Vault, points: list[in
         late = writer.digest(TIMELINE)
     plan = plan_prune(vault, ["p3", "p4", "p5"], grace=0)
     execute(vault, plan)
-    with vault.writer() as writer, pytest.raises(OvertakenError):
+    with vault.writer() as writer, pytest.raises(ConflictError):
         writer.commit("point", {TIMELINE: segment(writer, {b"x": b"x"})}, {}, {TIMELINE: late})
 
 
@@ -87,7 +87,7 @@ def test_a_commit_to_a_history_that_is_being_cut_ends_the_prune(vault: Vault, po
     found_torn(vault)
     plan = plan_prune(vault, ["p3", "p4", "p5"], grace=0)
     protect(vault, "p7", {b"f7": b"7"})
-    with pytest.raises(OvertakenError):
+    with pytest.raises(ConflictError):
         execute(vault, plan)
 
 

@@ -13,29 +13,29 @@ import pytest
 from undivided.model.columns import Array, Ragged
 from undivided.model.entries import Entries, Entry
 from undivided.model.errors import DamageError
-from undivided.vault.format.timeline_segment import Segment, fold
-from undivided.vault.log.heads import Chain
-from undivided.vault.prune.compaction import Change, composed, prove, steps_of
+from undivided.vault.format.timeline_segment import TimelineSegment, fold
+from undivided.vault.log.heads import TimelineHead
+from undivided.vault.prune.compaction import TimelineChange, composed, prove, steps_of
 
 
-def segment(chance: random.Random, number: int) -> Segment:
+def segment(chance: random.Random, number: int) -> TimelineSegment:
     paths = sorted(chance.sample([b"p%03d" % i for i in range(40)], chance.randint(0, 12)))
     rows = [Entry(path, mode=number, size=chance.randrange(9), xattrs={b"a": b"b"}) for path in paths]
     content = [bytes([chance.randrange(256)]) * 32 * chance.randint(0, 3) for _ in rows]
     dropped = chance.sample([b"p%03d" % i for i in range(40)], chance.randint(0, 8))
     puts = Entries.of(rows, content)
     named = {chance.randrange(5): f"user{number}"}
-    return Segment(
+    return TimelineSegment(
         Entries(**puts.columns(), users=named, groups=named),  # type: ignore[arg-type]
         Ragged.of(sorted(dropped)),
     )
 
 
-def history(seed: int) -> tuple[dict[int, Segment], list[Change], set[int]]:
+def history(seed: int) -> tuple[dict[int, TimelineSegment], list[TimelineChange], set[int]]:
     chance = random.Random(seed)
     numbers = sorted(chance.sample(range(1, 100), chance.randint(1, 15)))
     segments = {number: segment(chance, number) for number in numbers}
-    changes = [Change(number, Chain(number), "") for number in numbers]
+    changes = [TimelineChange(number, TimelineHead(number), "") for number in numbers]
     return segments, changes, {number for number in numbers if chance.random() < 0.4}
 
 
@@ -68,15 +68,15 @@ def _flipped(column: Array) -> Array:
     return changed
 
 
-def _without_last(segment: Segment) -> Segment:
+def _without_last(segment: TimelineSegment) -> TimelineSegment:
     return replace(segment, puts=segment.puts.take(np.arange(len(segment.puts) - 1)))
 
 
-WRONG: dict[str, Callable[[Segment], Segment]] = {
+WRONG: dict[str, Callable[[TimelineSegment], TimelineSegment]] = {
     "drops nothing": lambda s: replace(s, tombstones=Ragged.empty(0)),
     "drops one more": lambda s: replace(s, tombstones=Ragged.of([*s.tombstones, b"q"])),
     "puts one less": _without_last,
-    "drops what it put": lambda s: Segment(
+    "drops what it put": lambda s: TimelineSegment(
         _without_last(s).puts, Ragged.of([*s.tombstones, s.puts.path[len(s.puts) - 1]])
     ),
     "a bit of a mode": lambda s: replace(s, puts=replace(s.puts, mode=_flipped(s.puts.mode))),

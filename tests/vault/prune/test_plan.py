@@ -10,11 +10,11 @@ import pytest
 from undivided.model.errors import DamageError, UsageError
 from undivided.testing.stores import Slow, Wrapper
 from undivided.testing.vaults import TIMELINE, contents, protect, segment
-from undivided.vault.log.errors import FencedError, OvertakenError
+from undivided.vault.log.errors import ConflictError, FencedError
 from undivided.vault.prune.execute import execute
 from undivided.vault.prune.plan import plan_prune
 from undivided.vault.stores.memory import MemoryStore
-from undivided.vault.vault import Segment, Vault, Writer
+from undivided.vault.vault import TimelineSegment, Vault, Writer
 
 KINDS = ("packs/", "index/", "timeline/")
 
@@ -27,7 +27,7 @@ def stored(store: MemoryStore) -> set[str]:
     return {name for name in store.objects if name.startswith(KINDS)}
 
 
-def leave_a_pack(writer: Writer, store: MemoryStore) -> Segment:
+def leave_a_pack(writer: Writer, store: MemoryStore) -> TimelineSegment:
     """Stores enough for a pack to go out, and waits for it."""
     added = segment(writer, {b"a": os.urandom(40_000_000)})
     deadline = time.monotonic() + 60
@@ -127,7 +127,7 @@ def test_who_referred_to_what_was_pruned_meanwhile_is_told(store: MemoryStore, v
     with vault.writer() as writer:
         added = segment(writer, {b"copy": data})
         pruned(other, "p1")
-        with pytest.raises(OvertakenError):
+        with pytest.raises(ConflictError):
             writer.commit("point", {TIMELINE: added}, {})
     entry = protect(vault, "p3", {b"copy": data})
     assert contents(vault, entry.number) == {b"a": b"2", b"copy": data}
@@ -152,7 +152,7 @@ def test_of_two_prunes_one_wins_and_both_are_safe(store: MemoryStore, vault: Vau
     last = protect(vault, "p3", {b"a": b"3"})
     one, two = plan_prune(vault, ["p1"], grace=0), plan_prune(vault, ["p1", "p2"], grace=0)
     execute(vault, one)
-    with pytest.raises(OvertakenError, match="quicker"):
+    with pytest.raises(ConflictError, match="quicker"):
         execute(vault, two)
     pruned(vault, "p2")
     assert contents(vault, last.number) == {b"a": b"3"}
@@ -182,7 +182,7 @@ def test_a_pinned_point_is_not_forgotten_after_all(vault: Vault) -> None:
     protect(vault, "p2", {b"a": b"2"})
     plan = plan_prune(vault, ["p1"])
     vault.append("pin", {"point": "p1", "pinned": True})
-    with pytest.raises(OvertakenError, match="pinned"):
+    with pytest.raises(ConflictError, match="pinned"):
         execute(vault, plan)
 
 

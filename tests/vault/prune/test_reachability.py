@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from undivided.testing.vaults import stored_pack
-from undivided.vault.index.index import Index, Segment
-from undivided.vault.prune.reachability import Occupancy, occupancy
+from undivided.vault.index.index import ChunkIndex, Segment
+from undivided.vault.prune.reachability import PackUsage, pack_usage
 
 SESSION = (b"s" * 16, b"k" * 80)
 Frames = list[list[bytes]]
@@ -45,9 +45,9 @@ def test_a_frame_lives_if_readers_look_in_it_for_a_chunk_that_is_referred_to(see
     generations = [_packs(rng, rng.randint(1, 5)) for _ in range(rng.randint(1, 4))]
     names = [name for packs in generations for name in packs]
     bad = frozenset(name.hex() for name in names if rng.random() < 0.2)
-    index = Index([_segment(packs) for packs in generations], doubtful=bad)
+    index = ChunkIndex([_segment(packs) for packs in generations], doubtful=bad)
     referred = [_chunk(rng) for _ in range(rng.randint(0, 60))]
-    found = occupancy(index, _blocks(rng, referred), memory=8 * rng.choice([1, 3, 7, 1000]))
+    found = pack_usage(index, _blocks(rng, referred), memory=8 * rng.choice([1, 3, 7, 1000]))
 
     prefixes = {chunk[:8] for chunk in referred}
     order = [
@@ -88,25 +88,25 @@ def test_a_frame_lives_if_readers_look_in_it_for_a_chunk_that_is_referred_to(see
 def test_a_pack_that_two_segments_list_is_as_alive_as_its_newer_listing() -> None:
     chunks = [[b"a" * 32], [b"b" * 32]]
     older, newer = _segment({b"p" * 32: chunks}), _segment({b"p" * 32: chunks, b"q" * 32: [[b"c" * 32]]})
-    found = occupancy(Index([newer, older]), [np.frombuffer(b"a" * 32, np.uint8)])
+    found = pack_usage(ChunkIndex([newer, older]), [np.frombuffer(b"a" * 32, np.uint8)])
     assert found.packs == [(b"p" * 32).hex(), (b"q" * 32).hex()]
     assert found.live.tolist() == [26, 0]
     assert found.dead() == [(b"q" * 32).hex()]
 
 
 def test_nothing_referred_to_leaves_nothing_alive_and_nothing_is_no_error() -> None:
-    index = Index([_segment({b"p" * 32: [[b"a" * 32]]})])
-    assert occupancy(index, []).dead() == [(b"p" * 32).hex()]
-    assert occupancy(index, [np.zeros(0, np.uint8)]).dead() == [(b"p" * 32).hex()]
-    empty = occupancy(Index([]), [np.frombuffer(b"a" * 32, np.uint8)])
+    index = ChunkIndex([_segment({b"p" * 32: [[b"a" * 32]]})])
+    assert pack_usage(index, []).dead() == [(b"p" * 32).hex()]
+    assert pack_usage(index, [np.zeros(0, np.uint8)]).dead() == [(b"p" * 32).hex()]
+    empty = pack_usage(ChunkIndex([]), [np.frombuffer(b"a" * 32, np.uint8)])
     assert (empty.packs, empty.dead(), empty.worth_repacking(1.0, 10**9)) == ([], [], [])
 
 
-def _occupancy(live: list[int], size: int = 100) -> Occupancy:
+def _occupancy(live: list[int], size: int = 100) -> PackUsage:
     none = np.zeros(0, np.bool_)
     names = [chr(ord("a") + i) for i in range(len(live))]
     sizes = np.full(len(live), size)
-    return Occupancy(none, none, names, sizes, sizes, np.array(live))
+    return PackUsage(none, none, names, sizes, sizes, np.array(live))
 
 
 def test_the_emptiest_packs_are_repacked_first_and_no_more_than_the_budget_is_copied() -> None:
@@ -121,7 +121,7 @@ def test_the_emptiest_packs_are_repacked_first_and_no_more_than_the_budget_is_co
 def test_small_packs_are_put_together_once_they_are_many_and_after_the_emptiest() -> None:
     none = np.zeros(0, np.bool_)
     size = np.array([100, 10, 5, 20, 100])
-    found = Occupancy(none, none, list("abcde"), size, size, np.array([100, 10, 5, 20, 30]))
+    found = PackUsage(none, none, list("abcde"), size, size, np.array([100, 10, 5, 20, 30]))
     assert found.worth_repacking(0.5, 1000, small=50, many=3) == ["e", "c", "b", "d"]
     assert found.worth_repacking(0.5, 44, small=50, many=3) == ["e", "c"]
     assert found.worth_repacking(0.5, 1000, small=20, many=2) == ["e", "c", "b"]

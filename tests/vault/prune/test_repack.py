@@ -14,9 +14,9 @@ from undivided.vault.format import pack as packs
 from undivided.vault.format.frames import FrameDecoder
 from undivided.vault.format.index_segment import StoredPack, segments_of
 from undivided.vault.format.pack import open_footer
-from undivided.vault.index.index import Index
-from undivided.vault.index.load import known_index
-from undivided.vault.prune.reachability import occupancy
+from undivided.vault.index.index import ChunkIndex
+from undivided.vault.index.load import load_index
+from undivided.vault.prune.reachability import pack_usage
 from undivided.vault.prune.repack import Repacking
 from undivided.vault.read.histories import ContentKeys
 from undivided.vault.stores.memory import MemoryStore
@@ -60,16 +60,16 @@ def _opened(vault: Vault, data: bytes) -> set[bytes]:
     return ids
 
 
-def _without(index: Index, gone: Collection[str]) -> list[StoredPack]:
+def _without(index: ChunkIndex, gone: Collection[str]) -> list[StoredPack]:
     """The packs that are left."""
     return [pack for segment in index.segments for pack in segment.packs() if pack.name not in gone]
 
 
 def test_what_lives_moves_from_many_packs_into_few_and_opens_there(store: MemoryStore, vault: Vault) -> None:
     kept = _filled(vault)
-    index = known_index(store, vault.keys, vault._log)
+    index = load_index(store, vault.keys, vault._log)
     references = np.frombuffer(b"".join(kept), np.uint8)
-    found = occupancy(index, [references])
+    found = pack_usage(index, [references])
     chosen = found.worth_repacking(0.6, 1 << 40)
     assert len(chosen) == 4
     work = _repacking(store, vault)
@@ -84,17 +84,17 @@ def test_what_lives_moves_from_many_packs_into_few_and_opens_there(store: Memory
     assert open_footer(vault.keys, data, "it").session not in dict(new[0].sessions)
     assert set(kept) <= _opened(vault, data)
 
-    after = Index(list(segments_of([*new, *_without(index, work.moved)])))
+    after = ChunkIndex(list(segments_of([*new, *_without(index, work.moved)])))
     assert list(after.packs) == [new[0].name]
     assert (after.find(references) >= 0).all()
-    again = occupancy(after, [references])
+    again = pack_usage(after, [references])
     assert (again.dead(), again.worth_repacking(0.6, 1 << 40)) == ([], [])
 
 
 def test_a_rotten_pack_stays_where_it_is_and_the_others_move(store: MemoryStore, vault: Vault) -> None:
     kept = _filled(vault, points=2)
-    index = known_index(store, vault.keys, vault._log)
-    found = occupancy(index, [np.frombuffer(b"".join(kept), np.uint8)])
+    index = load_index(store, vault.keys, vault._log)
+    found = pack_usage(index, [np.frombuffer(b"".join(kept), np.uint8)])
     rotten, gone, *_ = found.packs
     whole = bytes(store.objects[packs.name_of(rotten)])
     store.objects[packs.name_of(rotten)] = whole[:5] + bytes([whole[5] ^ 1]) + whole[6:]
@@ -111,9 +111,9 @@ def test_a_rotten_pack_stays_where_it_is_and_the_others_move(store: MemoryStore,
 
 def test_a_run_cut_short_has_moved_exactly_what_it_stored(store: MemoryStore, vault: Vault) -> None:
     _filled(vault, points=7)
-    index = known_index(store, vault.keys, vault._log)
+    index = load_index(store, vault.keys, vault._log)
     everything = np.concatenate(list(index.ids())).ravel()
-    found = occupancy(index, [everything])
+    found = pack_usage(index, [everything])
     work = _repacking(store, vault)
     stored: list[StoredPack] = []
     for pack in work.run(index, found.packs, found.frames):
@@ -127,14 +127,14 @@ def test_a_run_cut_short_has_moved_exactly_what_it_stored(store: MemoryStore, va
                 assert {chunk.tobytes() for chunk in pack.table.id.reshape(-1, 32)} <= there
     rest = [name for name in found.packs if name not in work.moved]
     more = list(_repacking(store, vault).run(index, rest, found.frames))
-    after = Index(list(segments_of([*stored, *more, *_without(index, found.packs)])))
+    after = ChunkIndex(list(segments_of([*stored, *more, *_without(index, found.packs)])))
     assert (after.find(everything) >= 0).all()
 
 
 def test_packs_without_anything_alive_are_not_even_read(store: MemoryStore, vault: Vault) -> None:
     _filled(vault, points=1)
-    index = known_index(store, vault.keys, vault._log)
-    found = occupancy(index, [])
+    index = load_index(store, vault.keys, vault._log)
+    found = pack_usage(index, [])
     work = _repacking(store, vault)
     store.objects = {name: data for name, data in store.objects.items() if not name.startswith("packs/")}
     assert list(work.run(index, found.packs, found.frames)) == []

@@ -10,7 +10,7 @@ import pytest
 from undivided.model.errors import UsageError
 from undivided.testing.vaults import contents, protect
 from undivided.vault.repair.execute import Repaired
-from undivided.vault.repair.plan import Action, RepairPlan
+from undivided.vault.repair.plan import RepairAction, RepairPlan
 from undivided.vault.repair.run import Overhaul
 from undivided.vault.stores.memory import MemoryStore
 from undivided.vault.vault import Vault
@@ -82,7 +82,7 @@ def test_a_copy_heals_every_kind_of_object_byte_for_byte(
     *_, name = _names(store, kind)
     wreck(store, name)
     plan, done = _repair(store, vault, copy)
-    assert [(r.object, r.action) for r in plan.remedies if r.object == name] == [(name, Action.COPY)]
+    assert [(r.object, r.action) for r in plan.remedies if r.object == name] == [(name, RepairAction.COPY)]
     assert name in done.healed
     assert store.objects[name] == copy.objects[name]
     healed = _reopened(store, vault)
@@ -120,7 +120,7 @@ def test_what_can_be_read_of_a_damaged_pack_is_kept_and_the_rest_is_named(
     name = max(_names(store, "packs/"), key=lambda n: len(store.objects[n]))
     _flip(store, name, 100)
     plan, done = _repair(store, vault)
-    assert [(r.object, r.action) for r in plan.remedies] == [(name, Action.SET_ASIDE)]
+    assert [(r.object, r.action) for r in plan.remedies] == [(name, RepairAction.SET_ASIDE)]
     assert name not in store.objects and done.quarantined[name] in store.objects
     assert done.salvaged > 0
     report = _reopened(store, vault).verify(read_data=True)
@@ -161,7 +161,7 @@ def test_junk_at_the_end_of_the_log_goes_and_the_vault_is_usable_again(
     name = f"log/{vault.head.number + 1:010d}"
     _junk(store, name)
     plan, done = _repair(store, vault)
-    assert [(r.object, r.action) for r in plan.remedies] == [(name, Action.SET_ASIDE)]
+    assert [(r.object, r.action) for r in plan.remedies] == [(name, RepairAction.SET_ASIDE)]
     assert name in done.quarantined
     healed = _reopened(store, vault)
     assert contents(healed, protect(healed, "p3", {b"d": b"4"}).number)[b"d"] == b"4"
@@ -222,7 +222,7 @@ def test_a_copy_that_is_damaged_itself_heals_nothing(
     _flip(store, name)
     _flip(copy, name, 200)
     plan, done = _repair(store, vault, copy)
-    assert [r.action for r in plan.remedies] == [Action.SET_ASIDE]
+    assert [r.action for r in plan.remedies] == [RepairAction.SET_ASIDE]
     assert done.healed == []
 
 

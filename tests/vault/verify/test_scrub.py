@@ -8,13 +8,12 @@ import os
 import pytest
 
 from undivided.testing.vaults import contents, protect
-from undivided.vault.repair.open_damaged import open_leniently
+from undivided.vault.repair.open_damaged import open_damaged
 from undivided.vault.stores.memory import MemoryStore
 from undivided.vault.vault import Vault
-from undivided.vault.verify.run import scrub
 from undivided.vault.verify.record import verified_entries
 from undivided.vault.verify.report import Scope
-from undivided.vault.verify.run import Verification
+from undivided.vault.verify.run import Verification, scrub
 
 DAY = 86400
 DATA = Scope(read_data=True)
@@ -149,7 +148,7 @@ def test_a_run_that_cannot_record_says_so_and_checks_all_the_same(store: MemoryS
     files = {b"a": os.urandom(2000)}
     entry = protect(vault, "p", files)
     store.objects[f"log/{vault.head.number + 1:010d}"] = b"junk"
-    opened = open_leniently(store, vault.keys, lambda: "correct horse")
+    opened = open_damaged(store, vault.keys, lambda: "correct horse")
     report = opened.verify(scope=DATA)
     assert [d.object for d in report.damaged] == [f"log/{vault.head.number + 1:010d}"]
     assert report.read == 1

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from undivided.vault.write import in_flight as module
-from undivided.vault.write.in_flight import Claims
+from undivided.vault.write.in_flight import InFlightChunks
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -17,7 +17,7 @@ def test_every_chunk_is_fresh_exactly_once(seed: int, monkeypatch: pytest.Monkey
     monkeypatch.setattr(module, "_LARGEST", 20)
     rng = random.Random(seed)
     pool = [bytes([rng.randrange(3)]) * 8 + rng.randbytes(24) for _ in range(150)]
-    claims, plain = Claims(), set[bytes]()
+    claims, plain = InFlightChunks(), set[bytes]()
     for _ in range(60):
         batch = [rng.choice(pool) for _ in range(rng.randint(0, 8))]
         among = [i for i in range(len(batch)) if rng.random() < 0.8]

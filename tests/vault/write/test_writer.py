@@ -15,9 +15,9 @@ from undivided.testing.vaults import contents, pieces, protect, segment
 from undivided.vault.format.log_entry import name_of
 from undivided.vault.stores.base import Buffer, Store, StoreError
 from undivided.vault.stores.memory import MemoryStore
-from undivided.vault.vault import Segment, Vault
+from undivided.vault.vault import TimelineSegment, Vault
 
-NOTHING = Segment(Entries.none(), Ragged.of([]))
+NOTHING = TimelineSegment(Entries.none(), Ragged.of([]))
 
 
 def _packs(store: MemoryStore) -> int:
@@ -101,7 +101,7 @@ def test_a_segment_that_is_not_stored_is_committed_by_nothing(
 def test_many_components_store_side_by_side(vault: Vault) -> None:
     files = [{b"f%d" % i: os.urandom(300_000 * (k + 1)) + bytes(400_000) for i in range(6)} for k in range(5)]
     with vault.writer() as writer:
-        segments: dict[str, Segment] = {}
+        segments: dict[str, TimelineSegment] = {}
 
         def one(k: int) -> None:
             segments[f"t{k}"] = segment(writer, files[k], layout=list(Layout)[k % 2])
@@ -154,7 +154,9 @@ def test_after_a_conflict_the_body_is_made_anew(store: MemoryStore, vault: Vault
         return {"digests": dict(digests)}
 
     with slow.writer() as writer:
-        entry = writer.commit("point", {"0123456789abcdef": Segment(Entries.none(), Ragged.of([b"b"]))}, body)  # type: ignore[arg-type]
+        entry = writer.commit(
+            "point", {"0123456789abcdef": TimelineSegment(Entries.none(), Ragged.of([b"b"]))}, body
+        )  # type: ignore[arg-type]
     assert tried == [2, entry.number] == [2, 4]
     assert contents(slow, 3) == {b"b": b"2"}
     assert contents(slow, 4) == {}

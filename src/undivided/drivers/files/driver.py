@@ -17,7 +17,7 @@ import os
 from pathlib import Path
 
 from ...host.mounts import below, beneath
-from ...host.rooted import Beneath
+from ...host.rooted import RootedDirectory
 from ...model.errors import SourceError
 from ...model.point import ComponentPoint
 from ...model.service import Component
@@ -58,7 +58,7 @@ class FilesDriver:
 
     def describe(self) -> Description:
         try:
-            with Beneath(self._path) as root:
+            with RootedDirectory(self._path) as root:
                 entries = walk(root, patterns=self._patterns, one_filesystem=self._one_filesystem).entries
             mount = beneath(self._path)
         except OSError as error:

@@ -21,16 +21,16 @@ from pathlib import Path
 from typing import Any
 
 from ...host.names import first_few
-from ...host.rooted import Beneath
+from ...host.rooted import RootedDirectory
 from ...model.errors import SourceError
 from ...model.point import Coherence, Position
 from ...snapshotters.base import Snapshotter
-from ...tree.change_tracker import Changes, Follow
+from ...tree.change_tracker import Changes, ChangeTracker
 from ...tree.diff import coarse_clock_ns
 from ...tree.walk import Walk
-from ..base import Guard, Sink
+from ..base import Sink, Watchdog
 from ..support.freeze import Hold, hold_for
-from .remainder import Remainder
+from .remainder import Delta
 from .tree import Tree, new_token, paths_of, read_into, refuse_gaps, state_of
 
 ROUNDS = 6
@@ -53,9 +53,9 @@ class HeldSession:
         self._snapshotter = snapshotter
         self._writers = writers
         self._hold: Hold | None = None
-        self._root: Beneath | None = None
-        self._follow: Follow | None = None
-        self._rest: Remainder | None = None
+        self._root: RootedDirectory | None = None
+        self._follow: ChangeTracker | None = None
+        self._rest: Delta | None = None
         self._began_ns = self._marked_ns = 0
         self._gone: list[bytes] = []
         self._restless: set[bytes] = set()
@@ -76,9 +76,9 @@ class HeldSession:
     def prepare(self, sink: Sink) -> None:
         self._hold = hold_for(self._writers) if self._writers else None
         root = self._root = self._tree.open(self._tree.path)
-        rest = self._rest = Remainder(root, self._snapshotter, LIMIT, torn=not self._writers)
+        rest = self._rest = Delta(root, self._snapshotter, LIMIT, torn=not self._writers)
         self._began_ns = coarse_clock_ns()
-        follow = self._follow = Follow(
+        follow = self._follow = ChangeTracker(
             root,
             self._tree.patterns,
             one_filesystem=self._tree.one_filesystem,
@@ -103,12 +103,12 @@ class HeldSession:
             raise _unsettled(changes)
         self._waiting = cost / self._rate + len(changes) * PER_FILE
 
-    def arm(self, guard: Guard, deadline: float) -> None:
+    def arm(self, guard: Watchdog, deadline: float) -> None:
         if self._hold:
             self._hold.arm(guard)
             self._catch_up()
 
-    def hold(self, guard: Guard, deadline: float) -> None:
+    def hold(self, guard: Watchdog, deadline: float) -> None:
         if not self._hold:
             return
         allowed = (deadline - time.monotonic()) / 2
@@ -199,11 +199,11 @@ class HeldSession:
         rest.forget(gone)
         self._gone += gone
 
-    def _prepared(self) -> tuple[Follow, Remainder]:
+    def _prepared(self) -> tuple[ChangeTracker, Delta]:
         assert self._follow and self._rest, "prepared before anything else"
         return self._follow, self._rest
 
-    def _read(self, sink: Sink, follow: Follow, rows: Walk, changes: Changes | None = None) -> None:
+    def _read(self, sink: Sink, follow: ChangeTracker, rows: Walk, changes: Changes | None = None) -> None:
         """Reads rows and tells what was not stable. changes: how the rows looked, if not in the first
         walk."""
         begun = time.monotonic()
@@ -221,7 +221,7 @@ class HeldSession:
             sink.drop(follow.gone(path))
 
     @staticmethod
-    def _drop(sink: Sink, follow: Follow, changes: Changes) -> None:
+    def _drop(sink: Sink, follow: ChangeTracker, changes: Changes) -> None:
         for path in changes.vanished:
             sink.drop(follow.gone(path))
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from ...host.names import shown
-from ...host.rooted import Beneath
+from ...host.rooted import RootedDirectory
 from ...model.entries import Entries, Entry, Kind, Layout
 from ...model.errors import SourceError
 from ...model.streams import Piece, Stream
@@ -32,10 +32,12 @@ class _Kept:
     copy: int = -1
 
 
-class Remainder:
+class Delta:
     """torn: whether files may change while they are copied. restless: those that did."""
 
-    def __init__(self, root: Beneath, snapshotter: Snapshotter | None, limit: int, *, torn: bool) -> None:
+    def __init__(
+        self, root: RootedDirectory, snapshotter: Snapshotter | None, limit: int, *, torn: bool
+    ) -> None:
         self.restless: list[bytes] = []
         self._root = root
         self._snapshotter = snapshotter

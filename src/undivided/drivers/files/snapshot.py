@@ -15,7 +15,7 @@ from ...model.point import Coherence, Position
 from ...snapshotters.base import Snapshot, Snapshotter
 from ...tree.diff import coarse_clock_ns
 from ...tree.walk import Walk, walk
-from ..base import Guard, Sink
+from ..base import Sink, Watchdog
 from ..support.freeze import Hold, hold_for
 from .tree import Tree, flush, new_token, paths_of, read_into, refuse_gaps, state_of
 
@@ -47,11 +47,11 @@ class SnapshotSession:
         with self._tree.open(self._tree.path) as root:
             flush(root)  # so that the snapshot has little left to flush while everybody waits
 
-    def arm(self, guard: Guard, deadline: float) -> None:
+    def arm(self, guard: Watchdog, deadline: float) -> None:
         if self._hold:
             self._hold.arm(guard)
 
-    def hold(self, guard: Guard, deadline: float) -> None:
+    def hold(self, guard: Watchdog, deadline: float) -> None:
         if self._hold:
             self._hold.stop(guard, deadline)
 

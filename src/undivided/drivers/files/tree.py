@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ...host.names import ROOT, first_few
-from ...host.rooted import Beneath, syncfs
+from ...host.rooted import RootedDirectory, syncfs
 from ...model.columns import Array, Ragged
 from ...model.entries import Layout
 from ...model.errors import SourceError
@@ -39,10 +39,10 @@ class Tree:
     previous: ComponentPoint | None
     cache: Path | None
 
-    def open(self, path: Path) -> Beneath:
+    def open(self, path: Path) -> RootedDirectory:
         """Raises SourceError when the tree is not there."""
         try:
-            return Beneath(path)
+            return RootedDirectory(path)
         except OSError as error:
             raise SourceError(
                 f"{path}: {(error.strerror or str(error)).lower()}",
@@ -76,7 +76,7 @@ class Tree:
             remember_walk(self.cache, token, walk, began_ns)
 
 
-def read_into(sink: Sink, root: Beneath, rows: Walk) -> Reading:
+def read_into(sink: Sink, root: RootedDirectory, rows: Walk) -> Reading:
     """Reads rows into the sink. Of the result `unsettled` and `vanished` still have to be dealt with."""
     reading = Reading(root, rows)
     if len(rows):
@@ -95,7 +95,7 @@ def refuse_gaps(unreadable: list[tuple[bytes, str]]) -> None:
         )
 
 
-def flush(root: Beneath) -> None:
+def flush(root: RootedDirectory) -> None:
     """Has the tree's filesystem write what it holds in memory. Raises SourceError when it cannot."""
     fd = root.open(ROOT, os.O_RDONLY | os.O_DIRECTORY)
     try:

@@ -1,6 +1,6 @@
 """The binary log as it grows: from the image's place to the mark, byte for byte, and not one byte twice.
 
-A `Chain` says which bytes of the server's binary log the sink holds. The first file begins at the image's
+A `BinlogChain` says which bytes of the server's binary log the sink holds. The first file begins at the image's
 place: it is the file's header (magic and format description) followed by what came after that place. Every
 later file is whole. The last ends exactly at the mark. So to replay a point is to replay all of `log/`, from
 the start to the end, and no position needs to be looked for.
@@ -23,7 +23,7 @@ from typing import Any
 from ...model.entries import Entry, Kind
 from ...model.errors import SourceError
 from ..base import Sink
-from .client import Connection
+from .client import MariaDBConnection
 
 PREFIX = b"log"
 _MAGIC = b"\xfebin"
@@ -36,7 +36,7 @@ _TAIL = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class Chain:
+class BinlogChain:
     """What the sink holds of the log. file, offset: how far, in the server's own words. first: the file it
     begins in; skipped: how many bytes of that were left out. size: bytes held. tail: digest of the last
     bytes."""
@@ -52,8 +52,8 @@ class Chain:
         return {name: getattr(self, name) for name in self.__slots__}
 
     @staticmethod
-    def from_record(record: Mapping[str, Any]) -> Chain:
-        return Chain(**record)
+    def from_record(record: Mapping[str, Any]) -> BinlogChain:
+        return BinlogChain(**record)
 
 
 def number(file: str) -> int:
@@ -69,7 +69,7 @@ class BinaryLog:
     directory: str
     doing: str
 
-    def begin(self, sink: Sink, file: str, offset: int) -> Chain:
+    def begin(self, sink: Sink, file: str, offset: int) -> BinlogChain:
         """A new chain in `log/`, from an image's place on."""
         # Away at once, not at the end of the point: a log begun anew has the same names.
         inside = PREFIX + b"/"
@@ -82,9 +82,11 @@ class BinaryLog:
                 )
             sink.put(Entry(PREFIX, Kind.DIRECTORY, mode=0o700))
             size = sink.append(_stored(file), 0, [header])
-        return Chain(file, offset, first=file, skipped=offset - len(header), size=size)
+        return BinlogChain(file, offset, first=file, skipped=offset - len(header), size=size)
 
-    def follow(self, sink: Sink, chain: Chain, connection: Connection, file: str, offset: int) -> Chain:
+    def follow(
+        self, sink: Sink, chain: BinlogChain, connection: MariaDBConnection, file: str, offset: int
+    ) -> BinlogChain:
         """The chain continued up to `offset` in `file`. Raises SourceError when what lies between is not
         there."""
         names = [str(row[0]) for row in connection.rows("SHOW BINARY LOGS")]
@@ -104,7 +106,7 @@ class BinaryLog:
             start = 0
         return replace(chain, file=file, offset=offset, size=chain.size + added, tail=self.tail(file, offset))
 
-    def continues(self, chain: Chain) -> bool:
+    def continues(self, chain: BinlogChain) -> bool:
         """Whether the server's log holds, in its place, what the chain ends with."""
         try:
             return self.tail(chain.file, chain.offset) == chain.tail
@@ -119,7 +121,7 @@ class BinaryLog:
             last = b"".join(self._bytes(fd, file, start, offset))
         return hashlib.sha256(header + last).hexdigest()
 
-    def _append(self, sink: Sink, fd: int, chain: Chain, name: str, start: int, end: int) -> int:
+    def _append(self, sink: Sink, fd: int, chain: BinlogChain, name: str, start: int, end: int) -> int:
         if end == start:
             return 0
         if end < start:

@@ -95,7 +95,7 @@ class Login:
             os.unlink(path)
 
 
-class Connection:
+class MariaDBConnection:
     """One session on a server. Not thread-safe. A context manager.
 
     Raises SourceError wherever the server cannot be reached, refuses, or does not answer in time.
@@ -140,7 +140,7 @@ class Connection:
         with contextlib.suppress(OSError, self._library.err.Error):
             self._connection.close()
 
-    def __enter__(self) -> Connection:
+    def __enter__(self) -> MariaDBConnection:
         return self
 
     def __exit__(self, *failure: object) -> None:

@@ -17,7 +17,7 @@ from ...model.service import Component
 from ..base import Description, Found, Health, Session, Source
 from ..support.service_control import start_by_options, stop_by_options
 from ..support.swap import exchange
-from .client import Connection, Login, ServerError
+from .client import Login, MariaDBConnection, ServerError
 from .configuration import LOG, datadir_in, server_command
 from .processes import found, launch, serving, terminate
 from .restore import restore
@@ -44,7 +44,7 @@ class MariaDBDriver:
         return found()
 
     def describe(self) -> Description:
-        with Connection(self._login, f"describe {self.component.name}") as connection:
+        with MariaDBConnection(self._login, f"describe {self.component.name}") as connection:
             facts = ask(connection)
             rows = connection.one(
                 "SELECT COALESCE(SUM(DATA_LENGTH + INDEX_LENGTH), 0) FROM information_schema.TABLES"
@@ -59,7 +59,7 @@ class MariaDBDriver:
 
     def health(self) -> Health:
         try:
-            with Connection(self._login, f"ask {self.component.name}") as connection:
+            with MariaDBConnection(self._login, f"ask {self.component.name}") as connection:
                 (version,) = connection.one("SELECT VERSION()")
         except UndividedError as error:
             return Health(False, error.cause)
@@ -75,7 +75,7 @@ class MariaDBDriver:
             path = datadir_in(self.component, defaults) if defaults else None
         if path is None:
             try:
-                with Connection(self._login, f"find the data of {self.component.name}") as connection:
+                with MariaDBConnection(self._login, f"find the data of {self.component.name}") as connection:
                     path = ask(connection).directory
             except SourceError as error:
                 raise SourceError(
@@ -122,7 +122,7 @@ class MariaDBDriver:
     def _answers(self) -> bool:
         """Whether a server speaks at this component's place. One that refuses our login does."""
         try:
-            Connection(self._login, f"ask {self.component.name}").close()
+            MariaDBConnection(self._login, f"ask {self.component.name}").close()
         except ServerError as error:
             return error.code in (1040, 1044, 1045, 1130, 1698)
         return True

@@ -23,7 +23,7 @@ import math
 import time
 
 from ...model.errors import SourceError
-from .client import Connection, Login, ServerError
+from .client import Login, MariaDBConnection, ServerError
 
 _IN_THE_WAY = {
     "START": "LOCK TABLES … WRITE or a running ALTER, CREATE or DROP is in the way: let it end first.",
@@ -42,28 +42,28 @@ _WAITED = (1205, 1969)
 """Lock wait timeout exceeded; max_statement_time exceeded."""
 
 
-class Hold:
+class CommitBlock:
     """One session that can hold its server. `held` after `enter`; `lost` when it ended before it was
     released."""
 
     def __init__(self, login: Login, name: str) -> None:
         self._login, self._doing = login, f"hold {name}"
-        self._session: Connection | None = None
-        self._other: Connection | None = None
+        self._session: MariaDBConnection | None = None
+        self._other: MariaDBConnection | None = None
         self._entered = False
         self._ahead = list(_STAGES)
         self.lost = False
 
     @property
-    def session(self) -> Connection:
+    def session(self) -> MariaDBConnection:
         """The session that holds: what it is asked is answered within the hold."""
         assert self._session is not None
         return self._session
 
     def open(self) -> None:
         """Connects. Also a second session, which can end the first should it hang."""
-        self._other = Connection(self._login, self._doing)
-        self._session = Connection(self._login, self._doing)
+        self._other = MariaDBConnection(self._login, self._doing)
+        self._session = MariaDBConnection(self._login, self._doing)
         for connection in (self._other, self._session):
             connection.run("SET SESSION wait_timeout = 28800")
 

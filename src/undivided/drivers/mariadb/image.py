@@ -23,9 +23,9 @@ from ...model.errors import SourceError
 from ...model.service import Component
 from ..base import Sink
 from .client import Login
-from .lock_wait import LIMIT, Patience
+from .lock_wait import LIMIT, LockWait
 from .programs import Child, program
-from .server_facts import Facts
+from .server_facts import MariaDBFacts
 from .xbstream import Piece, pieces
 
 PREFIX = b"data"
@@ -36,7 +36,7 @@ _BINLOG_INFO = (b"xtrabackup_binlog_info", b"mariadb_backup_binlog_info")
 
 
 @dataclass(frozen=True, slots=True)
-class Image:
+class MariaDBImage:
     """file, offset: the place in the binary log it stands for. size: bytes."""
 
     file: str
@@ -44,7 +44,7 @@ class Image:
     size: int
 
 
-def take_image(sink: Sink, component: Component, login: Login, facts: Facts) -> Image:
+def take_image(sink: Sink, component: Component, login: Login, facts: MariaDBFacts) -> MariaDBImage:
     """A new image under `data/`. Raises SourceError when it is not whole: then the point must not be made."""
     doing = f"take an image of {component.name}"
     tool = program(component, "mariadb-backup")
@@ -61,7 +61,7 @@ def take_image(sink: Sink, component: Component, login: Login, facts: Facts) -> 
             f"--target-dir={scratch}",  # for notes of its own; it insists, even when it streams
         ]
         with (
-            Patience(login, doing) as patience,
+            LockWait(login, doing) as patience,
             Child(argv, doing=doing, says="completed OK!", stdout=subprocess.PIPE) as child,
         ):
             try:
@@ -85,7 +85,7 @@ def take_image(sink: Sink, component: Component, login: Login, facts: Facts) -> 
 class _Writer:
     """Puts a stream's files under `data/`, each with the owner and mode of the live file."""
 
-    def __init__(self, sink: Sink, facts: Facts) -> None:
+    def __init__(self, sink: Sink, facts: MariaDBFacts) -> None:
         self._sink, self._directory = sink, os.fsencode(facts.directory)
         self._waiting: dict[bytes, tempfile.SpooledTemporaryFile[bytes]] = {}
         self._folders: set[bytes] = set()
@@ -105,11 +105,11 @@ class _Writer:
                 spool.seek(0)
                 self._put(path, iter(lambda s=spool: s.read(_READ), b""))  # type: ignore[misc]
 
-    def image(self, doing: str) -> Image:
+    def image(self, doing: str) -> MariaDBImage:
         words = self._info.decode("utf-8", "replace").split()
         if len(words) < 2 or not words[1].isdigit():
             raise SourceError("the image does not say where in the binary log it stands", doing=doing)
-        return Image(os.path.basename(words[0]), int(words[1]), self._size)
+        return MariaDBImage(os.path.basename(words[0]), int(words[1]), self._size)
 
     def _whole(self, first: Piece, stream: Iterator[Piece]) -> Iterator[bytes]:
         """The file that begins with `first`, to its end. What is another file's goes to wait."""

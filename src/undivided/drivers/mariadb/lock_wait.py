@@ -13,7 +13,7 @@ import threading
 from types import TracebackType
 
 from ...model.errors import SourceError
-from .client import Connection, Login
+from .client import Login, MariaDBConnection
 
 LIMIT = 5.0
 """Seconds a stage may wait."""
@@ -25,17 +25,17 @@ _WAITING = (
 )
 
 
-class Patience:
+class LockWait:
     """Watches sessions that begin after it, while the `with` block runs. `ended`: whether it had to end
     one."""
 
     def __init__(self, login: Login, doing: str) -> None:
-        self._connection = Connection(login, doing)
+        self._connection = MariaDBConnection(login, doing)
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="patience", daemon=True)
         self.ended = False
 
-    def __enter__(self) -> Patience:
+    def __enter__(self) -> LockWait:
         self._thread.start()
         return self
 

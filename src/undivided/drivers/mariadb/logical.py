@@ -18,10 +18,10 @@ from ...model.errors import SourceError
 from ...model.point import Position
 from ...model.service import Component
 from ..base import Sink
-from .client import Connection, Login
+from .client import Login, MariaDBConnection
 from .programs import Child, program
-from .proxy import Gate
-from .server_facts import Facts
+from .proxy import Proxy
+from .server_facts import MariaDBFacts
 
 WAY = "dump"
 PATH = b"dump.sql"
@@ -35,16 +35,16 @@ _NAMED = 5
 class Logical:
     """One point by a dump."""
 
-    def __init__(self, component: Component, login: Login, facts: Facts) -> None:
+    def __init__(self, component: Component, login: Login, facts: MariaDBFacts) -> None:
         self._component, self._login, self._facts = component, login, facts
         self._doing = f"dump {component.name}"
-        self._gate: Gate | None = None
+        self._gate: Proxy | None = None
         self._child: Child | None = None
 
     def prepare(self, sink: Sink) -> None:
-        with Connection(self._login, self._doing) as connection:
+        with MariaDBConnection(self._login, self._doing) as connection:
             self._name_the_unsteady(sink, connection)
-        gate = self._gate = Gate(self._login, self._doing)
+        gate = self._gate = Proxy(self._login, self._doing)
         with self._login.option_file(socket=gate.path) as options:
             self._child = Child(
                 [
@@ -72,7 +72,7 @@ class Logical:
                 if time.monotonic() > deadline:
                     raise SourceError("mariadb-dump did not come to its snapshot", doing=self._doing)
 
-    def mark(self, session: Connection) -> Position:
+    def mark(self, session: MariaDBConnection) -> Position:
         assert self._gate is not None
         self._gate.open()
         # Asked on the session that holds: its answer shows that it held when the snapshot was opened.
@@ -96,7 +96,7 @@ class Logical:
         if self._child is not None:
             self._child.end()
 
-    def _arrived(self, gate: Gate) -> bool:
+    def _arrived(self, gate: Proxy) -> bool:
         try:
             return gate.arrived(0.05)
         except SourceError:
@@ -115,7 +115,7 @@ class Logical:
             sink.progress(done)
             yield piece
 
-    def _name_the_unsteady(self, sink: Sink, connection: Connection) -> None:
+    def _name_the_unsteady(self, sink: Sink, connection: MariaDBConnection) -> None:
         rows = connection.rows(
             "SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABLES WHERE TABLE_TYPE = 'BASE TABLE' "
             "AND ENGINE NOT IN ('InnoDB', 'SEQUENCE') AND TABLE_SCHEMA NOT IN "

@@ -14,10 +14,10 @@ from typing import Any
 from ...model.point import Position
 from ...model.service import Component
 from ..base import Sink
-from .binlog import BinaryLog, Chain, number
-from .client import Connection, Login
+from .binlog import BinaryLog, BinlogChain, number
+from .client import Login, MariaDBConnection
 from .image import PREFIX, take_image
-from .server_facts import Facts, readable
+from .server_facts import MariaDBFacts, readable
 
 WAY = "log"
 LONG_CHAIN = 1 << 30
@@ -29,14 +29,14 @@ class Physical:
     """One point by image and log."""
 
     def __init__(
-        self, component: Component, login: Login, facts: Facts, state: Mapping[str, Any] | None
+        self, component: Component, login: Login, facts: MariaDBFacts, state: Mapping[str, Any] | None
     ) -> None:
         assert facts.log_base is not None
         self._component, self._login, self._facts = component, login, facts
         self._state: Mapping[str, Any] = state or {}
         self._doing = f"follow the binary log of {component.name}"
         self._log = BinaryLog(os.path.dirname(facts.log_base), self._doing)
-        self._chain: Chain | None = None
+        self._chain: BinlogChain | None = None
         self._image = int(self._state.get("image_size", 0))
         self._mark: tuple[str, int, str] | None = None
 
@@ -44,7 +44,7 @@ class Physical:
         readable(self._facts)
         reason = self._why_new(sink)
         if reason is None:
-            self._chain = Chain.from_record(self._state["chain"])
+            self._chain = BinlogChain.from_record(self._state["chain"])
         else:
             if self._state:
                 sink.note(f"A new image was taken: {reason}.")
@@ -57,11 +57,11 @@ class Physical:
                 "binlog_format is STATEMENT: a statement whose effect depends on more than the data it reads "
                 "may have another effect when it is replayed. ROW is safe."
             )
-        with Connection(self._login, self._doing) as connection:
+        with MariaDBConnection(self._login, self._doing) as connection:
             file, offset, *_ = connection.one("SHOW MASTER STATUS")
             self._chain = self._log.follow(sink, self._chain, connection, str(file), int(offset))
 
-    def mark(self, session: Connection) -> Position:
+    def mark(self, session: MariaDBConnection) -> Position:
         file, offset, *_ = session.one("SHOW MASTER STATUS")
         place, state = session.one("SELECT @@gtid_binlog_pos, @@gtid_binlog_state")
         self._mark = (str(file), int(offset), str(state))
@@ -71,7 +71,7 @@ class Physical:
     def finish(self, sink: Sink) -> dict[str, Any]:
         assert self._chain is not None and self._mark is not None
         file, offset, gtid_state = self._mark
-        with Connection(self._login, self._doing) as connection:
+        with MariaDBConnection(self._login, self._doing) as connection:
             self._chain = self._log.follow(sink, self._chain, connection, file, offset)
         return {"image_size": self._image, "chain": self._chain.as_record(), "gtid_state": gtid_state}
 
@@ -82,7 +82,7 @@ class Physical:
         """Why the last point cannot be gone on from; None when it can."""
         if self._state.get("way") != WAY:
             return "the last point was a dump; there is a binary log now" if self._state else "there was none"
-        chain = Chain.from_record(self._state["chain"])
+        chain = BinlogChain.from_record(self._state["chain"])
         if self._state["series"] != self._facts.series:
             return f"the server was {self._state['series']} and is {self._facts.series} now"
         if self._state["started"] != self._facts.started:

@@ -24,7 +24,7 @@ from typing import Any
 
 from ...model.errors import UndividedError
 from ...model.service import Component
-from .programs import Child, Owner, program
+from .programs import Child, MariaDBOwner, program
 
 _START = 300.0
 """Seconds until it answers: crash recovery of a large redo log takes its time."""
@@ -49,7 +49,12 @@ class PrivateServer:
     """Runs while the `with` block does. doing: for errors, which are UndividedErrors."""
 
     def __init__(
-        self, component: Component, directory: Path, owner: Owner, settings: Mapping[str, Any], doing: str
+        self,
+        component: Component,
+        directory: Path,
+        owner: MariaDBOwner,
+        settings: Mapping[str, Any],
+        doing: str,
     ) -> None:
         self._component, self._directory, self._owner, self._doing = component, directory, owner, doing
         self._settings = settings

@@ -18,7 +18,7 @@ import psutil
 
 from ...model.errors import UndividedError
 from ..base import Found
-from .programs import Owner
+from .programs import MariaDBOwner
 
 NAMES = ("mariadbd", "mysqld")
 _STOP = 600.0
@@ -51,7 +51,7 @@ def launch(argv: list[str], directory: Path, doing: str) -> None:
             stderr=subprocess.DEVNULL,
             cwd="/",
             check=True,
-            **Owner.of(directory).popen(),
+            **MariaDBOwner.of(directory).popen(),
         )
     except (OSError, subprocess.SubprocessError) as error:
         raise UndividedError(f"the server could not be started: {error}", doing=doing) from error

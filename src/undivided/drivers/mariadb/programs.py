@@ -62,26 +62,26 @@ def program(component: Component, name: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Owner:
+class MariaDBOwner:
     """Whose the data is: the account a server shall run under."""
 
     uid: int
     gid: int
 
     @staticmethod
-    def of(path: str | os.PathLike[str]) -> Owner:
+    def of(path: str | os.PathLike[str]) -> MariaDBOwner:
         """The owner of what is at `path`; when that is root, MariaDB's own account."""
         found = os.stat(path)
-        return Owner.fit(found.st_uid, found.st_gid)
+        return MariaDBOwner.fit(found.st_uid, found.st_gid)
 
     @staticmethod
-    def fit(uid: int, gid: int) -> Owner:
+    def fit(uid: int, gid: int) -> MariaDBOwner:
         """(uid, gid), or the account `mysql` where that would be root. Ourselves when we are not root, for
         then nothing else is possible. Raises UndividedError where there is no such account."""
         if os.geteuid() != 0:
-            return Owner(os.geteuid(), os.getegid())
+            return MariaDBOwner(os.geteuid(), os.getegid())
         if uid != 0:
-            return Owner(uid, gid)
+            return MariaDBOwner(uid, gid)
         try:
             account = pwd.getpwnam("mysql")
         except KeyError:
@@ -90,7 +90,7 @@ class Owner:
                 doing="run MariaDB on data of root",
                 hint="Install mariadb-server, or give the data directory to the account that shall run it.",
             ) from None
-        return Owner(account.pw_uid, account.pw_gid)
+        return MariaDBOwner(account.pw_uid, account.pw_gid)
 
     def popen(self) -> dict[str, Any]:
         """Arguments for subprocess that make the child this account's."""
@@ -120,7 +120,7 @@ class Child:
         *,
         doing: str,
         says: str | None = None,
-        owner: Owner | None = None,
+        owner: MariaDBOwner | None = None,
         stdin: int | IO[bytes] = subprocess.DEVNULL,
         stdout: int | IO[bytes] = subprocess.DEVNULL,
         with_us: bool = False,

@@ -28,7 +28,7 @@ _OK = 0
 _READ = 1 << 18
 
 
-class Gate:
+class Proxy:
     """Listens at `path` for one client. Ends with `close`, in whatever state."""
 
     def __init__(self, login: Login, doing: str) -> None:

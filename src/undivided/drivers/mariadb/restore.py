@@ -25,7 +25,7 @@ from ..base import Source
 from . import binlog, image, logical, physical
 from .configuration import write_configuration
 from .private_server import PrivateServer, output
-from .programs import Child, Owner, program
+from .programs import Child, MariaDBOwner, program
 
 _SCRATCH = ".undivided-restore"
 """A name that no database can have, and that the server does not take for one."""
@@ -42,7 +42,7 @@ def restore(component: Component, source: Source, into: Path) -> None:
     _plain(source, doing)
     try:
         into.mkdir(mode=0o700, parents=True, exist_ok=True)
-        owner = Owner.fit(int(state["uid"]), int(state["gid"]))
+        owner = MariaDBOwner.fit(int(state["uid"]), int(state["gid"]))
         _reachable(into, owner, doing)
         if way == physical.WAY:
             _from_image(component, source, into, owner, doing)
@@ -58,7 +58,7 @@ def restore(component: Component, source: Source, into: Path) -> None:
         raise UndividedError(error.cause, doing=doing, hint=error.hint) from error
 
 
-def _from_image(component: Component, source: Source, into: Path, owner: Owner, doing: str) -> None:
+def _from_image(component: Component, source: Source, into: Path, owner: MariaDBOwner, doing: str) -> None:
     state = source.point.state
     _fits(component, state, doing)
     source.extract(into, image.PREFIX)
@@ -91,7 +91,7 @@ def _from_image(component: Component, source: Source, into: Path, owner: Owner, 
         (into / f"{os.path.basename(state['settings']['log_bin'])}.state").write_text(lines)
 
 
-def _from_dump(component: Component, source: Source, into: Path, owner: Owner, doing: str) -> None:
+def _from_dump(component: Component, source: Source, into: Path, owner: MariaDBOwner, doing: str) -> None:
     settings = source.point.state["settings"]
     owner.take(into)
     names = ("innodb_page_size", "innodb_data_file_path", "innodb_undo_tablespaces", "lower_case_table_names")
@@ -145,7 +145,7 @@ def _plain(source: Source, doing: str) -> None:
         raise DamageError("it holds what no capture of MariaDB makes", doing=doing)
 
 
-def _reachable(into: Path, owner: Owner, doing: str) -> None:
+def _reachable(into: Path, owner: MariaDBOwner, doing: str) -> None:
     """Raises UndividedError when the owner of the data cannot get to `into`."""
     if os.geteuid() != 0:
         return

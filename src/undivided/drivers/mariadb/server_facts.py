@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...model.errors import SourceError
-from .client import Connection
-from .programs import Owner
+from .client import MariaDBConnection
+from .programs import MariaDBOwner
 
 SETTINGS = (
     "innodb_page_size",
@@ -54,7 +54,7 @@ _STARTED = (
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class MariaDBFacts:
     """directory: its data directory. log_base: path and first part of its binary logs' names, None without a
     log. settings: option name → value. without_log: why the binary log cannot be relied on, None when it
     can."""
@@ -75,11 +75,11 @@ class Facts:
         return ".".join(self.version.split(".")[:2])
 
     @property
-    def owner(self) -> Owner:
-        return Owner.of(self.directory)
+    def owner(self) -> MariaDBOwner:
+        return MariaDBOwner.of(self.directory)
 
 
-def ask(connection: Connection) -> Facts:
+def ask(connection: MariaDBConnection) -> MariaDBFacts:
     """Raises SourceError when the server does not answer or its data directory is not here."""
     names = ", ".join(f"'{n}'" for n in (*SETTINGS, *_ASKED))
     rows = connection.rows(f"SHOW GLOBAL VARIABLES WHERE Variable_name IN ({names})")
@@ -95,7 +95,7 @@ def ask(connection: Connection) -> Facts:
     if log_base:
         settings["log_bin"] = os.path.basename(log_base)
         settings["binlog_format"] = known["binlog_format"]
-    return Facts(
+    return MariaDBFacts(
         version=known["version"],
         directory=directory,
         log_base=log_base,
@@ -117,7 +117,7 @@ def _supported(version: str) -> None:
     )
 
 
-def readable(facts: Facts) -> None:
+def readable(facts: MariaDBFacts) -> None:
     """Raises SourceError, with what to do, unless we can read the server's files."""
     places = [facts.directory] + ([os.path.dirname(facts.log_base)] if facts.log_base else [])
     for place in places:
@@ -135,7 +135,7 @@ def readable(facts: Facts) -> None:
             )
 
 
-def _without_log(connection: Connection, known: dict[str, Any]) -> str | None:
+def _without_log(connection: MariaDBConnection, known: dict[str, Any]) -> str | None:
     if known["log_bin"] != "ON":
         return "the server keeps no binary log (log_bin is OFF)"
     status = connection.rows("SHOW MASTER STATUS")

@@ -12,9 +12,9 @@ from typing import Any, Protocol
 from ...model.errors import SourceError
 from ...model.point import Coherence, ComponentPoint, Position
 from ...model.service import Component
-from ..base import Guard, Sink
-from .client import Connection, Login
-from .hold import Hold
+from ..base import Sink, Watchdog
+from .client import Login, MariaDBConnection
+from .hold import CommitBlock
 from .logical import WAY as LOGICAL
 from .logical import Logical
 from .physical import WAY as PHYSICAL
@@ -22,12 +22,12 @@ from .physical import Physical
 from .server_facts import ask
 
 
-class Way(Protocol):
+class Method(Protocol):
     """How the data goes to the sink."""
 
     def prepare(self, sink: Sink) -> None: ...
 
-    def mark(self, session: Connection) -> Position:
+    def mark(self, session: MariaDBConnection) -> Position:
         """session: the one that holds."""
         ...
 
@@ -46,16 +46,16 @@ class MariaDBSession:
         self._component, self._name = component, component.name
         self._previous = previous
         self._login: Login | None = None
-        self._hold: Hold | None = None
-        self._way: Way | None = None
+        self._hold: CommitBlock | None = None
+        self._way: Method | None = None
         self._state: dict[str, Any] = {}
 
     def prepare(self, sink: Sink) -> None:
         login = self._login = Login.of(self._component)
         state: Mapping[str, Any] | None = self._previous.state if self._previous else None
-        with Connection(login, f"capture {self._name}") as connection:
+        with MariaDBConnection(login, f"capture {self._name}") as connection:
             facts = ask(connection)
-        self._hold = Hold(login, self._name)
+        self._hold = CommitBlock(login, self._name)
         self._hold.open()
         self._hold.rehearse()
         if facts.without_log is None:
@@ -78,11 +78,11 @@ class MariaDBSession:
         self._hold.open()
         self._hold.rehearse()
 
-    def arm(self, guard: Guard, deadline: float) -> None:
+    def arm(self, guard: Watchdog, deadline: float) -> None:
         assert self._hold is not None
         self._hold.approach(deadline)
 
-    def hold(self, guard: Guard, deadline: float) -> None:
+    def hold(self, guard: Watchdog, deadline: float) -> None:
         # No recipe for the guardian: the hold ends with our connection, and by itself when we fall silent.
         assert self._hold is not None
         self._hold.enter(deadline)

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from ...model.entries import Entry, Layout
 from ...model.service import Component
 from ..base import Sink
-from .server import Facts, psycopg2, translated
+from .server import PostgreSQLFacts, psycopg2, translated
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection
@@ -60,7 +60,7 @@ class Configuration:
             sink.put(Entry(b"config/" + name.encode(), mode=0o600), [text], Layout.CONTENT)
 
 
-def read_configuration(control: connection, found: Facts, doing: str) -> Configuration:
+def read_configuration(control: connection, found: PostgreSQLFacts, doing: str) -> Configuration:
     """Reads what the server says its files are. What may not be read is noted, never silently left out."""
     settings = found.settings
     auto = str(Path(settings["data_directory"], AUTO))

@@ -14,7 +14,7 @@ from ..support.service_control import start_by_options, stop_by_options
 from ..support.swap import exchange
 from . import programs
 from .restore import link_tablespaces, restore_cluster
-from .server import Server, facts, line, psycopg2, size, system_identifier
+from .server import PostgreSQLServer, facts, line, psycopg2, size, system_identifier
 from .session import PostgreSQLSession
 
 PATIENCE = 120.0
@@ -30,7 +30,7 @@ class PostgreSQLDriver:
 
     def __init__(self, component: Component) -> None:
         self.component = component
-        self._server = Server(component)
+        self._server = PostgreSQLServer(component)
         self._directory: Path | None = None
 
     @classmethod

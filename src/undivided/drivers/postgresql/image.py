@@ -24,7 +24,7 @@ from typing import IO, cast
 from ...model.entries import Entries, Entry, Kind, Layout
 from ...model.errors import SourceError
 from ..base import Sink
-from .server import Server, lsn, psycopg2, translated
+from .server import PostgreSQLServer, lsn, psycopg2, translated
 
 COMMAND = (
     "BASE_BACKUP (LABEL 'undivided', CHECKPOINT 'fast', WAL false, WAIT false, "
@@ -41,7 +41,7 @@ CONTROL = b"global/pg_control"
 
 
 @dataclass(frozen=True, slots=True)
-class Image:
+class BaseBackup:
     """start: where the log must begin (LSN). size: bytes read."""
 
     start: int
@@ -49,7 +49,7 @@ class Image:
     size: int
 
 
-def take_image(server: Server, sink: Sink, expected: int) -> Image:
+def take_image(server: PostgreSQLServer, sink: Sink, expected: int) -> BaseBackup:
     """Replaces `data/` and `tablespaces/` by a fresh image. expected: bytes, for the progress bar.
 
     Raises SourceError when the backup does not end whole.
@@ -75,7 +75,7 @@ def take_image(server: Server, sink: Sink, expected: int) -> Image:
     if LABEL not in shelf.kept or CONTROL not in shelf.kept:
         raise SourceError("the base backup has no backup_label or no pg_control", doing=server.doing)
     start, timeline = read_label(shelf.kept[LABEL].decode())
-    return Image(start, timeline, shelf.size)
+    return BaseBackup(start, timeline, shelf.size)
 
 
 def read_label(text: str) -> tuple[int, int]:
@@ -189,7 +189,7 @@ class _Archive:
 class _Backup:
     """The running backup: a thread that receives, and the queue it fills."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: PostgreSQLServer) -> None:
         self._doing = server.doing
         self._connection = server.replication()
         self._queue: queue.Queue[bytes | BaseException | None] = queue.Queue(QUEUED)

@@ -29,7 +29,7 @@ PID_FILE = "postmaster.pid"
 
 
 @dataclass(frozen=True, slots=True)
-class Owner:
+class PostgreSQLOwner:
     """Whom a data directory belongs to, and so who may run a server on it."""
 
     uid: int
@@ -42,14 +42,14 @@ class Owner:
         return {"user": self.uid, "group": self.gid, "extra_groups": []}
 
 
-def owner_for(uid: int, gid: int) -> Owner:
+def owner_for(uid: int, gid: int) -> PostgreSQLOwner:
     """Who shall own a restored cluster: its owner of old, as far as this host and our rights allow."""
     if os.geteuid() != 0:
-        return Owner(os.geteuid(), os.getegid())
+        return PostgreSQLOwner(os.geteuid(), os.getegid())
     with contextlib.suppress(KeyError):
         if uid:
             pwd.getpwuid(uid)
-            return Owner(uid, gid)
+            return PostgreSQLOwner(uid, gid)
     try:
         account = pwd.getpwnam("postgres")
     except KeyError:
@@ -57,10 +57,10 @@ def owner_for(uid: int, gid: int) -> Owner:
             "PostgreSQL does not run as root, and this host has no user postgres",
             hint="Install PostgreSQL, or recover as the user that shall own the data.",
         ) from None
-    return Owner(account.pw_uid, account.pw_gid)
+    return PostgreSQLOwner(account.pw_uid, account.pw_gid)
 
 
-def require_entry(directory: Path, owner: Owner, doing: str) -> None:
+def require_entry(directory: Path, owner: PostgreSQLOwner, doing: str) -> None:
     """Refuses, before any work, a directory that its server could not enter. Makes the owner its owner."""
     if os.geteuid() == owner.uid:
         return
@@ -140,7 +140,7 @@ def running(directory: Path) -> int | None:
 
 
 def launch(
-    binaries: Path, directory: Path, settings: Sequence[tuple[str, str]], owner: Owner, log: Path
+    binaries: Path, directory: Path, settings: Sequence[tuple[str, str]], owner: PostgreSQLOwner, log: Path
 ) -> subprocess.Popen[bytes]:
     """Starts a postmaster on `directory`, its messages appended to `log`. Does not wait."""
     argv = [str(binaries / "postgres"), "-D", str(directory)]

@@ -27,8 +27,8 @@ from ...model.errors import DamageError, UndividedError
 from ...model.service import Component
 from ..base import Source
 from .configuration import place_configuration
-from .programs import Owner, last_words, launch, owner_for, programs, require_entry, wait_ready
-from .wal import Log, segment_name
+from .programs import PostgreSQLOwner, last_words, launch, owner_for, programs, require_entry, wait_ready
+from .wal import WalArchive, segment_name
 
 TABLESPACES = "tablespaces"
 REQUIRED = (b"data/backup_label", b"data/global/pg_control", b"data/PG_VERSION")
@@ -46,7 +46,7 @@ def restore_cluster(component: Component, source: Source, into: Path) -> None:
             )
     major = b"".join(source.read(b"data/PG_VERSION")).decode().strip()
     binaries = programs(component, major)
-    segments = _segments(Log.of(state), sizes, doing)
+    segments = _segments(WalArchive.of(state), sizes, doing)
     owner = _owner(source)
     into.mkdir(parents=True, exist_ok=True)
     require_entry(into, owner, doing)
@@ -64,7 +64,7 @@ def restore_cluster(component: Component, source: Source, into: Path) -> None:
     _replay(binaries, into, str(state["restore_point"]), owner, doing)
 
 
-def _segments(log: Log, sizes: Mapping[bytes, int], doing: str) -> list[str]:
+def _segments(log: WalArchive, sizes: Mapping[bytes, int], doing: str) -> list[str]:
     """Names of the log's files, every one there and as long as it must be."""
     names = []
     for position in range(log.start, log.end, log.segment_size):
@@ -118,14 +118,14 @@ def _extract_log(source: Source, wal: Path, segments: list[str], segment_size: i
             file.truncate(segment_size)
 
 
-def _owner(source: Source) -> Owner:
+def _owner(source: Source) -> PostgreSQLOwner:
     """Whom the cluster belonged to, or can belong to here."""
     entries = source.entries
     row = entries.path.tolist().index(b"data/PG_VERSION")
     return owner_for(int(entries.uid[row]), int(entries.gid[row]))
 
 
-def _give(into: Path, owner: Owner) -> None:
+def _give(into: Path, owner: PostgreSQLOwner) -> None:
     into.chmod(0o700)
     if os.geteuid() == 0:
         os.chown(into, owner.uid, owner.gid)
@@ -134,7 +134,7 @@ def _give(into: Path, owner: Owner) -> None:
                 os.chown(os.path.join(place, name), owner.uid, owner.gid, follow_symlinks=False)
 
 
-def _replay(binaries: Path, into: Path, restore_point: str, owner: Owner, doing: str) -> None:
+def _replay(binaries: Path, into: Path, restore_point: str, owner: PostgreSQLOwner, doing: str) -> None:
     with _private_directory(owner) as private:
         rules = private / "hba"
         rules.write_text("local all all reject\n")
@@ -165,7 +165,7 @@ def _broken(reason: str, restore_point: str, into: Path, doing: str) -> Undivide
 
 
 @contextlib.contextmanager
-def _private_directory(owner: Owner) -> Iterator[Path]:
+def _private_directory(owner: PostgreSQLOwner) -> Iterator[Path]:
     """For the socket, whose path may have 107 bytes: so in a place with a short name."""
     roomy = len(tempfile.gettempdir()) < 60
     private = Path(tempfile.mkdtemp(prefix="undivided-", dir=None if roomy else "/tmp"))  # noqa: S108

@@ -70,7 +70,7 @@ def line(error: BaseException) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class PostgreSQLFacts:
     """What a server says of itself. settings: name → value, in pg_settings' units."""
 
     version_num: int
@@ -99,7 +99,7 @@ class Identity:
     timeline: int
 
 
-class Server:
+class PostgreSQLServer:
     """Where a component's server is and who we are to it. Connects only when asked."""
 
     def __init__(self, component: Component) -> None:
@@ -165,7 +165,7 @@ _REPLICATION_HINT = (
 )
 
 
-def facts(control: connection, doing: str) -> Facts:
+def facts(control: connection, doing: str) -> PostgreSQLFacts:
     """Asks the server. Raises SourceError when the role may not see enough of it."""
     with translated(doing), control.cursor() as cursor:
         cursor.execute("SELECT name, coalesce(setting, ''), sourcefile FROM pg_settings")
@@ -175,7 +175,7 @@ def facts(control: connection, doing: str) -> Facts:
             cause = "the role may not see the server's settings"
             raise SourceError(cause, doing=doing, hint="GRANT pg_monitor to the role.")
         cursor.execute("SELECT pg_is_in_recovery()")
-        return Facts(
+        return PostgreSQLFacts(
             version_num=int(settings["server_version_num"]),
             version=settings["server_version"],
             in_recovery=cursor.fetchone() == (True,),
@@ -209,7 +209,7 @@ def tablespace_places(cursor: cursor) -> dict[str, str]:
     return dict(cursor.fetchall())
 
 
-def require_protectable(control: connection, found: Facts, doing: str) -> None:
+def require_protectable(control: connection, found: PostgreSQLFacts, doing: str) -> None:
     """Refuses, with what to do, a server that cannot be captured by backup and log."""
     if found.version_num < OLDEST:
         raise SourceError(

@@ -21,14 +21,14 @@ from typing import TYPE_CHECKING, Any
 
 from ...model.errors import SourceError
 from ...model.point import Coherence, ComponentPoint, Position
-from ..base import Guard, Sink
+from ..base import Sink, Watchdog
 from . import slot
 from .configuration import Configuration, read_configuration
 from .image import take_image
 from .server import (
-    Facts,
     Identity,
-    Server,
+    PostgreSQLFacts,
+    PostgreSQLServer,
     facts,
     lsn,
     lsn_text,
@@ -38,7 +38,7 @@ from .server import (
     translated,
 )
 from .sync_hold import Withholding
-from .wal import GoneError, Log
+from .wal import WalArchive, WalRemovedError
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection
@@ -55,15 +55,15 @@ class PostgreSQLSession:
 
     coherence = Coherence.APPLICATION
 
-    def __init__(self, server: Server, previous: ComponentPoint | None, *, must_hold: bool) -> None:
+    def __init__(self, server: PostgreSQLServer, previous: ComponentPoint | None, *, must_hold: bool) -> None:
         self.holds = must_hold
         self._server = server
         self._doing = server.doing
         self._previous = previous.state if previous else {}
         self._withholding = Withholding(server) if must_hold else None
         self._control: connection | None = None
-        self._facts: Facts | None = None
-        self._log: Log | None = None
+        self._facts: PostgreSQLFacts | None = None
+        self._log: WalArchive | None = None
         self._state: dict[str, Any] = {}
         self._mark = 0
 
@@ -87,41 +87,41 @@ class PostgreSQLSession:
         if self._withholding:
             self._withholding.prepare()
 
-    def _slot(self, found: Facts) -> str:
+    def _slot(self, found: PostgreSQLFacts) -> str:
         return slot.slot_name(self._server.component.name, found.settings["data_directory"])
 
-    def _prepare_log(self, sink: Sink, found: Facts, identity: Identity) -> None:
+    def _prepare_log(self, sink: Sink, found: PostgreSQLFacts, identity: Identity) -> None:
         """Goes on from the last point, or says why not and takes an image."""
         assert self._control is not None, "prepared"
         try:
             log = self._continued(found, identity)
             log.grow(self._server, sink, self._flushed())
-        except GoneError as gone:
+        except WalRemovedError as gone:
             if self._previous:
                 sink.note(f"{self._server.component.name}: new image, because {gone.cause}")
             image = take_image(self._server, sink, size(self._control, self._doing))
             sink.drop([path for path in sink.entries.path.tolist() if path.startswith(b"log/")])
-            log = Log.at(image.start, image.timeline, found.segment_size)
+            log = WalArchive.at(image.start, image.timeline, found.segment_size)
             self._state["image_size"] = image.size
             log.grow(self._server, sink, self._flushed())
         self._log = log
 
-    def _continued(self, found: Facts, identity: Identity) -> Log:
-        """The log where the last point left it. Raises GoneError."""
+    def _continued(self, found: PostgreSQLFacts, identity: Identity) -> WalArchive:
+        """The log where the last point left it. Raises WalRemovedError."""
         before = self._previous
         if before.get("format") != FORMAT:
-            raise GoneError("there is no earlier point to go on from")
+            raise WalRemovedError("there is no earlier point to go on from")
         if before["system"] != identity.system:
-            raise GoneError("this is another cluster than the one protected so far")
+            raise WalRemovedError("this is another cluster than the one protected so far")
         if before["timeline"] != identity.timeline:
-            raise GoneError(f"the server went over to timeline {identity.timeline}")
+            raise WalRemovedError(f"the server went over to timeline {identity.timeline}")
         if before["tablespaces"] != found.tablespaces:
-            raise GoneError("its tablespaces have changed")
-        log = Log.of(before)
+            raise WalRemovedError("its tablespaces have changed")
+        log = WalArchive.of(before)
         if self._flushed() < log.end:
-            raise GoneError(f"the server's log ends before {before['log_end']}: it went back in time")
+            raise WalRemovedError(f"the server's log ends before {before['log_end']}: it went back in time")
         if log.end - log.start > max(LONGEST_LOG, int(before["image_size"]) // 2):
-            raise GoneError("the log has grown too long to recover from quickly")
+            raise WalRemovedError("the log has grown too long to recover from quickly")
         log.resume(self._server)
         return log
 
@@ -135,11 +135,11 @@ class PostgreSQLSession:
             sink.replace(b"config")
             configuration.put(sink)
 
-    def arm(self, guard: Guard, deadline: float) -> None:
+    def arm(self, guard: Watchdog, deadline: float) -> None:
         if self._withholding:
             self._withholding.arm(guard, deadline)
 
-    def hold(self, guard: Guard, deadline: float) -> None:
+    def hold(self, guard: Watchdog, deadline: float) -> None:
         if self._withholding:
             self._withholding.hold(deadline)
 

@@ -17,13 +17,13 @@ import time
 from typing import Any
 
 from ...model.errors import SourceError
-from .server import Server, lsn, psycopg2, translated
+from .server import PostgreSQLServer, lsn, psycopg2, translated
 
 
 class Standby:
     """Acknowledges at once, until it withholds. name: its application_name."""
 
-    def __init__(self, server: Server, name: str) -> None:
+    def __init__(self, server: PostgreSQLServer, name: str) -> None:
         library = psycopg2()
         walsender = server.replication(name)
         self._walsender = walsender

@@ -28,8 +28,8 @@ import time
 from typing import TYPE_CHECKING
 
 from ...model.errors import SourceError
-from ..base import Guard
-from .server import GRANTS, Server, line, psycopg2, translated
+from ..base import Watchdog
+from .server import GRANTS, PostgreSQLServer, line, psycopg2, translated
 from .standby import Standby
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ _LEFT = "Run this by hand: ALTER SYSTEM RESET synchronous_standby_names; SELECT 
 class Withholding:
     """prepare → arm → hold → check → release → close; the last two any number of times."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: PostgreSQLServer) -> None:
         self._server = server
         self._doing = f"hold {server.component.name}"
         self._name = f"undivided_{os.urandom(4).hex()}"
@@ -117,7 +117,7 @@ class Withholding:
             before = f"ALTER SYSTEM SET synchronous_standby_names = {literal(setting)}"
         self._undo = [before, "SELECT pg_reload_conf()"]
 
-    def arm(self, guard: Guard, deadline: float) -> None:
+    def arm(self, guard: Watchdog, deadline: float) -> None:
         """Makes our receiver a synchronous standby that acknowledges at once: commits pass through it, and
         the reload, which takes its time, is over when the pause begins."""
         assert self._admin is not None, "prepared"

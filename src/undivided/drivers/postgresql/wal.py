@@ -25,7 +25,7 @@ from typing import Any
 from ...model.entries import Entry, Layout
 from ...model.errors import SourceError
 from ..base import Sink
-from .server import Server, lsn, lsn_text, psycopg2, translated
+from .server import PostgreSQLServer, lsn, lsn_text, psycopg2, translated
 
 TAIL = 8192
 """Bytes before the end that tell one history from another."""
@@ -33,12 +33,12 @@ PATIENCE = 60.0
 """Seconds without a byte after which a receiver gives up."""
 
 
-class GoneError(SourceError):
+class WalRemovedError(SourceError):
     """The WAL from here on is no longer on the server, or is of another history: a new image is needed."""
 
 
 @dataclass(slots=True)
-class Log:
+class WalArchive:
     """Where a component's log stands. Positions are LSNs; start is at a segment boundary."""
 
     start: int
@@ -51,15 +51,15 @@ class Log:
     length: int = 0
 
     @staticmethod
-    def at(start: int, timeline: int, segment_size: int) -> Log:
+    def at(start: int, timeline: int, segment_size: int) -> WalArchive:
         """A log that begins with the segment of `start`, still empty."""
         first = start - start % segment_size
-        return Log(first, first, timeline, segment_size, b"")
+        return WalArchive(first, first, timeline, segment_size, b"")
 
     @staticmethod
-    def of(state: Mapping[str, Any]) -> Log:
+    def of(state: Mapping[str, Any]) -> WalArchive:
         """As the last point left it."""
-        return Log(
+        return WalArchive(
             lsn(state["log_start"]),
             lsn(state["log_end"]),
             int(state["timeline"]),
@@ -79,18 +79,18 @@ class Log:
             "tail_length": self.length,
         }
 
-    def resume(self, server: Server) -> None:
-        """Reads the tail again and compares it. Raises GoneError."""
+    def resume(self, server: PostgreSQLServer) -> None:
+        """Reads the tail again and compares it. Raises WalRemovedError."""
         tail = b"".join(receive(server, self.timeline, self.end - self.length, self.end))
         if hashlib.sha256(tail).hexdigest() != self.digest:
             cause = f"the server's log before {lsn_text(self.end)} is not the one followed so far"
-            raise GoneError(cause, doing=server.doing)
+            raise WalRemovedError(cause, doing=server.doing)
         self.tail = tail
 
-    def grow(self, server: Server, sink: Sink, target: int) -> int:
+    def grow(self, server: PostgreSQLServer, sink: Sink, target: int) -> int:
         """Receives up to `target` (an LSN not before `end`) into the sink. Returns the bytes moved.
 
-        Raises GoneError, or SourceError when the server stops sending before.
+        Raises WalRemovedError, or SourceError when the server stops sending before.
         """
         began = self.end
         pieces = _Pieces(receive(server, self.timeline, self.end, target))
@@ -130,10 +130,10 @@ class _Pieces:
             yield piece
 
 
-def receive(server: Server, timeline: int, start: int, target: int) -> Iterator[bytes]:
+def receive(server: PostgreSQLServer, timeline: int, start: int, target: int) -> Iterator[bytes]:
     """The bytes of the log from `start` up to `target`, which must be flushed there or soon be.
 
-    Raises GoneError when the server no longer has them, SourceError when they do not come.
+    Raises WalRemovedError when the server no longer has them, SourceError when they do not come.
     """
     if start >= target:
         return
@@ -160,12 +160,12 @@ def receive(server: Server, timeline: int, start: int, target: int) -> Iterator[
                     yield piece
             except library.errors.UndefinedFile:
                 cause = f"the server no longer has the log from {lsn_text(position)} on"
-                raise GoneError(cause, doing=server.doing) from None
+                raise WalRemovedError(cause, doing=server.doing) from None
     finally:
         walsender.close()
 
 
-def _stalled(server: Server, position: int, target: int) -> None:
+def _stalled(server: PostgreSQLServer, position: int, target: int) -> None:
     cause = f"the server sent no log for {PATIENCE:g} s: it is at {lsn_text(position)} of {lsn_text(target)}"
     raise SourceError(cause, doing=server.doing, hint="Look at its log and at pg_stat_replication.")
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ...model.errors import SourceError
-from .resp import Connection, RefusedError, info
+from .resp import RedisConnection, RefusedError, info
 
 _PIECE = 1 << 20
 _POLL = 0.02
@@ -22,10 +22,10 @@ _PATIENCE = 120.0
 """Seconds that a save of somebody else may keep us from preparing."""
 
 
-class ForkedImage:
+class BgsaveImage:
     """One BGSAVE: `settle` before the hold, `fork` inside it, `read` after it."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: RedisConnection) -> None:
         self._connection = connection
         self._forks = -1
 

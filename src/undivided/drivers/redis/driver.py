@@ -25,7 +25,7 @@ from ...model.service import Component
 from ..base import Description, Found, Health, Source
 from ..support.service_control import start_by_options, stop_by_options
 from ..support.swap import exchange
-from .resp import AbsentError, Connection, RefusedError, Server, info
+from .resp import AbsentError, RedisAddress, RedisConnection, RefusedError, info
 from .restore import DEFAULT_PORT, configuration, quoted, rebuild
 from .session import RedisSession
 
@@ -44,7 +44,7 @@ class RedisDriver:
 
     def __init__(self, component: Component) -> None:
         self.component = component
-        self.server = Server(
+        self.server = RedisAddress(
             address=component.get("address", "127.0.0.1"),
             port=component.get("port", 6379),
             socket=component.get("socket"),
@@ -146,8 +146,8 @@ class RedisDriver:
             connection.close()
         _await_end(pid, self.server)
 
-    def _connect(self) -> Connection:
-        return Connection(self.server, self._password())
+    def _connect(self) -> RedisConnection:
+        return RedisConnection(self.server, self._password())
 
     def _is_absent(self) -> bool:
         try:
@@ -170,7 +170,7 @@ class RedisDriver:
     def _password(self) -> str | None:
         return secret(self.component.get("password"), f"log in to Redis at {self.server}")
 
-    def _directory(self, connection: Connection) -> Path:
+    def _directory(self, connection: RedisConnection) -> Path:
         path = self.component.get("path")
         if path is not None:
             return Path(path)
@@ -227,7 +227,7 @@ class RedisDriver:
                     ) from error
             time.sleep(_POLL)
 
-    def _shut_down(self, connection: Connection) -> None:
+    def _shut_down(self, connection: RedisConnection) -> None:
         connection.timeout(_PATIENCE)
         try:
             # SAVE: what moves aside shall hold the last state even where no save points are set.
@@ -259,7 +259,7 @@ def _listening(process: psutil.Process) -> list[Found]:
     return [Found("redis", {"socket": sockets[0]}, process.pid, says)] if sockets else []
 
 
-def _await_end(pid: int, server: Server) -> None:
+def _await_end(pid: int, server: RedisAddress) -> None:
     until = time.monotonic() + _PATIENCE
     while True:
         try:

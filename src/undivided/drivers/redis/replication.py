@@ -19,7 +19,7 @@ import time
 from collections.abc import Iterator
 
 from ...model.errors import SourceError
-from .resp import Connection, RefusedError
+from .resp import RedisConnection, RefusedError
 
 _HEARTBEAT = 1.0
 """Seconds between acknowledgements; the primary's repl-timeout is a minute."""
@@ -37,7 +37,7 @@ class Replica:
     Raises SourceError when the link breaks, RefusedError when the server does not permit replication.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: RedisConnection) -> None:
         self.replid = ""
         self.offset = 0
         self._connection = connection

@@ -1,7 +1,7 @@
 """RESP: the wire protocol of Redis, as little of it as a backup needs.
 
 A command goes out as an array of byte strings, a reply comes back as one of five shapes that its first byte
-names. One `Connection` is one conversation in order, so a command whose reply was never read can still be
+names. One `RedisConnection` is one conversation in order, so a command whose reply was never read can still be
 undone by a later one: the server executes both, in that order, however late it gets to them.
 
 The protocol is forty lines, and replication (replication.py) needs the raw bytes that client libraries hide.
@@ -43,7 +43,7 @@ class AbsentError(SourceError):
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
+class RedisAddress:
     """Where a server is and who asks: a UNIX socket if given, else TCP. The password is never printed."""
 
     address: str = "127.0.0.1"
@@ -55,13 +55,13 @@ class Server:
         return self.socket or f"{self.address}:{self.port}"
 
 
-class Connection:
+class RedisConnection:
     """One authenticated conversation. timeout: seconds that any single read or write may take.
 
     Raises SourceError when the server cannot be reached or falls silent, RefusedError when it says no.
     """
 
-    def __init__(self, server: Server, password: str | None = None, *, timeout: float = 10.0) -> None:
+    def __init__(self, server: RedisAddress, password: str | None = None, *, timeout: float = 10.0) -> None:
         self.server = server
         self._buffer = bytearray()
         self._owed = 0
@@ -193,7 +193,7 @@ class Connection:
         self._socket.close()
 
 
-def info(connection: Connection, section: str) -> dict[str, str]:
+def info(connection: RedisConnection, section: str) -> dict[str, str]:
     """INFO of a section, as the text values that the server gives."""
     answer = connection.call("INFO", section)
     assert isinstance(answer, bytes), "INFO answers with text"

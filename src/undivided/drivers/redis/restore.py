@@ -26,7 +26,7 @@ from typing import Any
 from ...model.errors import SourceError, UndividedError
 from ...model.service import Component
 from ..base import Source
-from .resp import Connection, RefusedError, Server
+from .resp import RedisAddress, RedisConnection, RefusedError
 from .session import IMAGE, STREAM
 
 _POLL = 0.02
@@ -53,7 +53,7 @@ def rebuild(source: Source, into: Path, program: str) -> None:
     appends = settings.get("appendfilename", "appendonly.aof")
     _join(source, work / appends)
     with tempfile.TemporaryDirectory(prefix="und-", ignore_cleanup_errors=True) as short:
-        server = Server(socket=f"{short}/s")
+        server = RedisAddress(socket=f"{short}/s")
         _load_and_save(program, work, server, settings)
     os.rename(work / "dump.rdb", into / settings.get("dbfilename", "dump.rdb"))
     if settings.get("appendonly") == "yes":
@@ -106,7 +106,7 @@ def _join(source: Source, target: Path) -> None:
                 file.write(piece)
 
 
-def _load_and_save(program: str, work: Path, server: Server, settings: Mapping[str, str]) -> None:
+def _load_and_save(program: str, work: Path, server: RedisAddress, settings: Mapping[str, str]) -> None:
     argv = [program, "--port", "0", "--unixsocket", server.socket or "", "--unixsocketperm", "700"]
     argv += ["--dir", str(work), "--dbfilename", "dump.rdb", "--save", "", "--appendonly", "yes"]
     argv += ["--appendfilename", settings.get("appendfilename", "appendonly.aof"), "--appendfsync", "no"]
@@ -147,12 +147,12 @@ def _load_and_save(program: str, work: Path, server: Server, settings: Mapping[s
             process.wait()
 
 
-def _loaded(process: subprocess.Popen[bytes], server: Server) -> Connection:
+def _loaded(process: subprocess.Popen[bytes], server: RedisAddress) -> RedisConnection:
     """A connection to the private server once it has loaded everything. Loading takes what it takes."""
     while True:
         connection = None
         try:
-            connection = Connection(server, timeout=60.0)
+            connection = RedisConnection(server, timeout=60.0)
             connection.call("PING")
             return connection
         except (RefusedError, SourceError):

@@ -22,10 +22,10 @@ from typing import Any
 from ...model.entries import Entries, Entry, Kind, Layout
 from ...model.errors import SourceError
 from ...model.point import Coherence, ComponentPoint, Position
-from ..base import Guard, Sink
-from .bgsave import ForkedImage
+from ..base import Sink, Watchdog
+from .bgsave import BgsaveImage
 from .replication import Replica
-from .resp import Connection, RefusedError, Server, info
+from .resp import RedisAddress, RedisConnection, RefusedError, info
 
 IMAGE = b"data/dump.rdb"
 STREAM = b"log/stream"
@@ -54,13 +54,13 @@ class RedisSession:
     coherence = Coherence.APPLICATION
     holds = True
 
-    def __init__(self, server: Server, password: str | None, previous: ComponentPoint | None) -> None:
+    def __init__(self, server: RedisAddress, password: str | None, previous: ComponentPoint | None) -> None:
         self._server = server
         self._password = password
         self._previous = previous
-        self._control: Connection | None = None
+        self._control: RedisConnection | None = None
         self._replica: Replica | None = None
-        self._forked: ForkedImage | None = None
+        self._forked: BgsaveImage | None = None
         self._settings: dict[str, str] = {}
         self._version = ""
         self._deadline = 0.0
@@ -72,7 +72,7 @@ class RedisSession:
     # Slow work, before anything is held.
 
     def prepare(self, sink: Sink) -> None:
-        self._control = Connection(self._server, self._password)
+        self._control = RedisConnection(self._server, self._password)
         self._examine(self._control)
         self._settings = self._ask_settings(self._control, sink)
         try:
@@ -82,10 +82,10 @@ class RedisSession:
                 raise
             self._drop_replica()
             sink.note(f"a new image was forked inside the pause: no replication ({error.cause})")
-            self._forked = ForkedImage(self._control)
+            self._forked = BgsaveImage(self._control)
             self._forked.settle()
 
-    def _examine(self, control: Connection) -> None:
+    def _examine(self, control: RedisConnection) -> None:
         about, role = info(control, "server"), info(control, "replication")
         self._version = about.get("redis_version", "0")
         if tuple(int(n) for n in self._version.split(".")[:2]) < (6, 2):
@@ -105,7 +105,7 @@ class RedisSession:
                 hint=f"Name {primary} in the service file.",
             )
 
-    def _ask_settings(self, control: Connection, sink: Sink) -> dict[str, str]:
+    def _ask_settings(self, control: RedisConnection, sink: Sink) -> dict[str, str]:
         found: dict[str, str] = {}
         try:
             for name in _KEPT_SETTINGS:
@@ -120,7 +120,7 @@ class RedisSession:
         return found
 
     def _replicate(self, sink: Sink) -> None:
-        self._replica = Replica(Connection(self._server, self._password))
+        self._replica = Replica(RedisConnection(self._server, self._password))
         known, why = self._known(sink)
         if self._replica.begin(*known):
             self._generation += 1
@@ -166,10 +166,10 @@ class RedisSession:
 
     # The hold.
 
-    def arm(self, guard: Guard, deadline: float) -> None:
+    def arm(self, guard: Watchdog, deadline: float) -> None:
         return  # the pause ends by itself, and begins at once
 
-    def hold(self, guard: Guard, deadline: float) -> None:
+    def hold(self, guard: Watchdog, deadline: float) -> None:
         assert self._control is not None, "prepared before"
         self._deadline = deadline
         left = deadline - time.monotonic()

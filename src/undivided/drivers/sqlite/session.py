@@ -14,7 +14,7 @@ from typing import Any
 
 from ...model.errors import SourceError
 from ...model.point import Coherence, ComponentPoint, Position
-from ..base import Guard, Sink
+from ..base import Sink, Watchdog
 from .image import reader
 from .rollback_journal import JournalCapture
 from .wal import WalCapture
@@ -39,10 +39,10 @@ class SQLiteSession:
             self._capture = way(self._path, self._previous)
             self._capture.prepare(sink)
 
-    def arm(self, guard: Guard, deadline: float) -> None:
+    def arm(self, guard: Watchdog, deadline: float) -> None:
         return  # the lock ends with our process, and is taken at once
 
-    def hold(self, guard: Guard, deadline: float) -> None:
+    def hold(self, guard: Watchdog, deadline: float) -> None:
         assert self._capture is not None, "prepared before"
         self._held = True
         with _told(self._path):

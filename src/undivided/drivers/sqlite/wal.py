@@ -62,7 +62,7 @@ _PATIENCE = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Index:
+class WalIndex:
     """What the wal-index says: frames committed, their page size, and the salts of this WAL."""
 
     frames: int
@@ -90,7 +90,7 @@ class WalCapture:
         self._copied: list[int] | None = None
         self._made_files = False
         self._generation: int = previous.get("generation", 0)
-        self._marked = Index(0, 0, b"")
+        self._marked = WalIndex(0, 0, b"")
 
     def prepare(self, sink: Sink) -> None:
         until = time.monotonic() + _PATIENCE
@@ -176,7 +176,7 @@ class WalCapture:
             "checksum": self._checksum(index, index.frames) if index.frames else "",
         }
 
-    def _move_frames(self, sink: Sink, index: Index) -> None:
+    def _move_frames(self, sink: Sink, index: WalIndex) -> None:
         if os.pread(self._wal, 8, 16) != index.salt:
             raise SourceError(
                 f"the WAL of {self._path} is not the one its index tells of", hint="Protect again."
@@ -204,11 +204,11 @@ class WalCapture:
             with reader(self._path):
                 pass
 
-    def _checksum(self, index: Index, frames: int) -> str:
+    def _checksum(self, index: WalIndex, frames: int) -> str:
         """Of a frame, chained over all before it: hex."""
         return os.pread(self._wal, 8, index.end(frames - 1) + 16).hex()
 
-    def _read_index(self) -> Index:
+    def _read_index(self) -> WalIndex:
         """Both copies of the header must agree and match their checksum, as SQLite itself demands."""
         assert self._index is not None, "locked before"
         for _attempt in range(100):
@@ -217,7 +217,7 @@ class WalCapture:
             if header == raw[_INDEX:] and header[40:] == _sum(header[:40]):
                 version, _, _, _, _, page, frames = struct.unpack_from("=IIIBBHI", header)
                 if version == _INDEX_VERSION:
-                    return Index(frames, (page & 0xFE00) + ((page & 1) << 16), header[32:40])
+                    return WalIndex(frames, (page & 0xFE00) + ((page & 1) << 16), header[32:40])
             time.sleep(0.001)
         raise SourceError(
             f"the wal-index of {self._path} is not whole",

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ...model.errors import SourceError
-from ..base import Guard
+from ..base import Watchdog
 
 _POLL = 0.0005
 _MOUNTS = (Path("/sys/fs/cgroup/unified"), Path("/sys/fs/cgroup"))
@@ -32,11 +32,11 @@ _STOPPED = frozenset(b"TtZX")
 class Hold(Protocol):
     """A way of stopping writers. `stop` may be undone by `resume` at any time, also when it failed."""
 
-    def arm(self, guard: Guard) -> None:
+    def arm(self, guard: Watchdog) -> None:
         """Tells the guardian of all that is known before the stop, so that the stop is short."""
         ...
 
-    def stop(self, guard: Guard, deadline: float) -> None:
+    def stop(self, guard: Watchdog, deadline: float) -> None:
         """Returns when no writer runs any more. Raises SourceError at `deadline` (time.monotonic)."""
         ...
 
@@ -77,12 +77,12 @@ class CgroupHold:
                     found += [int(n) for n in Path(folder, "cgroup.procs").read_text().split()]
         return found
 
-    def arm(self, guard: Guard) -> None:
+    def arm(self, guard: Watchdog) -> None:
         _spare_ourselves(self.pids(), str(self._group))
         guard.write(str(self._freeze), b"0")
         self._armed = True
 
-    def stop(self, guard: Guard, deadline: float) -> None:
+    def stop(self, guard: Watchdog, deadline: float) -> None:
         if not self._armed:
             self.arm(guard)
         try:
@@ -122,10 +122,10 @@ class StopHold:
             return list(_of_user(self._writers["user"]))
         return CgroupHold(_group_of(self._writers)).pids()
 
-    def arm(self, guard: Guard) -> None:
+    def arm(self, guard: Watchdog) -> None:
         self._tell(guard, self.pids())
 
-    def stop(self, guard: Guard, deadline: float) -> None:
+    def stop(self, guard: Watchdog, deadline: float) -> None:
         while True:
             pids = self.pids()
             new = [pid for pid in pids if pid not in self._stopped]
@@ -144,7 +144,7 @@ class StopHold:
                 raise _refused(f"processes did not stop in time: {running}", "They wait for a disk.")
             time.sleep(_POLL)
 
-    def _tell(self, guard: Guard, pids: list[int]) -> None:
+    def _tell(self, guard: Watchdog, pids: list[int]) -> None:
         new = [pid for pid in pids if pid not in self._told]
         if new:
             _spare_ourselves(new, "the writers")

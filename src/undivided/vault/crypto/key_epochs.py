@@ -30,7 +30,7 @@ _CHECKSUM_BYTES = 8
 _WRITER_KEYS, _PRIVATE_KEYS, _PRIVATE_KEY = "writer keys", "private keys", "private key"
 
 
-class Opened(NamedTuple):
+class OpenedKeys(NamedTuple):
     """What the private key of an epoch opens."""
 
     keys: WriterKeys
@@ -64,7 +64,7 @@ class EpochRecord:
             seal_to(epoch.public, raw, _PRIVATE_KEYS, vault),
         )
 
-    def open(self, private: X25519PrivateKey, vault: bytes) -> Opened:
+    def open(self, private: X25519PrivateKey, vault: bytes) -> OpenedKeys:
         """Raises DamageError unless everything fits together."""
         what = self.object
         if private.public_key().public_bytes_raw() != self.public:
@@ -77,7 +77,7 @@ class EpochRecord:
             raise damaged(what, "the writer keys in it are of another epoch")
         if keys.vault_bytes != vault or len(older) != len(keys.epochs) - 1:
             raise damaged(what, "the keys in it are of another vault")
-        return Opened(keys, (*map(X25519PrivateKey.from_private_bytes, older), private), self)
+        return OpenedKeys(keys, (*map(X25519PrivateKey.from_private_bytes, older), private), self)
 
     @property
     def name(self) -> str:

@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 
 from ...model.errors import DamageError, WrongKeyError
 from .aead import PREFIX, SESSION_BYTES, VAULT_BYTES, damaged
-from .signing import Authority
+from .signing import SigningKey
 
 KEY_BYTES = 32
 CONTENT_KEY = "content key"
@@ -148,7 +148,7 @@ def new_epoch(begun: int) -> tuple[Epoch, X25519PrivateKey]:
     """Fresh keys, and the private one that only recipients will hold."""
     private = X25519PrivateKey.generate()
     public = private.public_key().public_bytes_raw()
-    return Epoch(begun, os.urandom(KEY_BYTES), public, Authority(private).public), private
+    return Epoch(begun, os.urandom(KEY_BYTES), public, SigningKey(private).public), private
 
 
 def new_keys() -> tuple[WriterKeys, X25519PrivateKey]:

@@ -46,7 +46,7 @@ class Signed(NamedTuple):
         return PREFIX + b"signed entry" + json.dumps(stored, sort_keys=True, separators=(",", ":")).encode()
 
 
-class Authority:
+class SigningKey:
     """The signing half; who has the vault's private key can make one. public: 32 bytes."""
 
     def __init__(self, private: X25519PrivateKey) -> None:
@@ -59,7 +59,7 @@ class Authority:
         return self._key.sign(entry.message()).hex()
 
 
-def with_signature(authority: Authority | None, entry: Signed) -> Mapping[str, Any]:
+def with_signature(authority: SigningKey | None, entry: Signed) -> Mapping[str, Any]:
     """The body as it is to be stored: signed where that is called for."""
     if not must_be_signed(entry.kind, entry.body):
         return entry.body

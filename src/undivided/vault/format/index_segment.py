@@ -27,7 +27,7 @@ from ...model.errors import DamageError
 from ..crypto.aead import Buffer, Sealer, damaged
 from ..crypto.envelope import SealedObject, seal_object
 from ..crypto.keys import WriterKeys
-from .pack_header import FRAME_TYPES, SessionKeys, Table, typed
+from .pack_header import FRAME_TYPES, PackHeader, SessionKeys, typed
 
 MAGIC = b"UDI1"
 PURPOSE = "index"
@@ -89,12 +89,12 @@ class StoredPack:
 
     name: str
     size: int
-    table: Table
+    table: PackHeader
     sessions: SessionKeys
 
 
 @dataclass(frozen=True)
-class Segment:
+class IndexSegment:
     """p packs, f frames and n chunks in columns as above; pack and rest are flat. `session` looks into
     `sessions`."""
 
@@ -118,18 +118,18 @@ class Segment:
         return len(self.prefix)
 
     @staticmethod
-    def of(packs: Sequence[StoredPack]) -> Segment:
+    def of(packs: Sequence[StoredPack]) -> IndexSegment:
         """At most MOST_SESSIONS sessions; see `segments_of` for any number of packs."""
         numbers: dict[tuple[bytes, bytes], int] = {}
         tables = []
         for pack in packs:
             own = np.array([numbers.setdefault(s, len(numbers)) for s in pack.sessions], "<u2")
             tables.append(replace(pack.table, session=own[pack.table.session]))
-        table = Table.concat(tables)
+        table = PackHeader.concat(tables)
         ids = table.id.reshape(-1, CHUNK_ID_BYTES)
         prefix = prefixes(ids)
         order = np.argsort(prefix, kind="stable")
-        return Segment(
+        return IndexSegment(
             pack=np.frombuffer(bytearray(b"".join(bytes.fromhex(p.name) for p in packs)), "u1"),
             size=np.array([p.size for p in packs], "<u8"),
             frames=np.array([len(p.table.stored) for p in packs], "<u4"),
@@ -143,7 +143,7 @@ class Segment:
         )
 
     @staticmethod
-    def joined(parts: Sequence[Segment]) -> Segment:
+    def joined(parts: Sequence[IndexSegment]) -> IndexSegment:
         """The newest first; a pack listed by several is taken once. Their chunks are runs that are sorted
         already: a stable sort merges them."""
         parts = list(_without_repetition(parts))
@@ -162,7 +162,7 @@ class Segment:
         def end_to_end(name: str) -> Array:
             return np.concatenate([getattr(p, name) for p in parts])
 
-        return Segment(
+        return IndexSegment(
             **{name: end_to_end(name) for name in (*_PACKS, "stored", "plain", "codec", "counter")},
             session=np.concatenate(session),
             prefix=end_to_end("prefix")[order],
@@ -173,7 +173,7 @@ class Segment:
             sessions=list(numbers),
         )
 
-    def only(self, chosen: Array) -> Segment:
+    def only(self, chosen: Array) -> IndexSegment:
         """Without the packs where `chosen` (bool per pack) is false."""
         if chosen.all():
             return self
@@ -181,7 +181,7 @@ class Segment:
         chunks = frames[self.frame]
         renumbered = (np.cumsum(frames) - 1).astype(np.uint32)
         used, session = np.unique(self.session[frames], return_inverse=True)
-        return Segment(
+        return IndexSegment(
             pack=self.pack.reshape(-1, 32)[chosen].ravel(),
             size=self.size[chosen],
             frames=self.frames[chosen],
@@ -204,14 +204,14 @@ class Segment:
         return seal_object(MAGIC, sealer, session, self.encode())
 
     @staticmethod
-    def open(keys: WriterKeys, data: bytes, what: str) -> Segment:
+    def open(keys: WriterKeys, data: bytes, what: str) -> IndexSegment:
         """Raises DamageError naming `what`."""
         sealed = SealedObject(MAGIC, data, what)
         block = sealed.open(keys.structure_of(sealed.session, what), keys.vault_bytes, PURPOSE)
         try:
             columns, header = decode(block)
             sessions = [(bytes.fromhex(s), bytes.fromhex(k)) for s, k in header["sessions"]]
-            segment = Segment(**typed(columns, {**_PACKS, **FRAME_TYPES, **_CHUNKS}), sessions=sessions)
+            segment = IndexSegment(**typed(columns, {**_PACKS, **FRAME_TYPES, **_CHUNKS}), sessions=sessions)
             segment._check()
         except (DamageError, ValueError, KeyError, TypeError) as error:
             raise damaged(what, f"its columns are wrong ({error.args[0]})") from error
@@ -259,7 +259,7 @@ class Segment:
             rows = order[chunk : chunk + int(chunks.sum(dtype=np.int64))]
             chunk += len(rows)
             used, session = np.unique(self.session[frames], return_inverse=True)
-            table = Table(
+            table = PackHeader(
                 **{n: getattr(self, n)[frames] for n in ("stored", "plain", "codec", "counter")},
                 session=session.astype("<u2"),
                 chunks=chunks,
@@ -274,7 +274,7 @@ class Segment:
         return np.concatenate([prefix, self.rest.reshape(-1, REST_BYTES)[rows]], axis=1)
 
 
-def _without_repetition(segments: Iterable[Segment]) -> Iterator[Segment]:
+def _without_repetition(segments: Iterable[IndexSegment]) -> Iterator[IndexSegment]:
     """The segments without packs that an earlier one lists already: a commit that was overtaken while it
     merged may list what the other merged too."""
     seen: set[str] = set()
@@ -284,16 +284,16 @@ def _without_repetition(segments: Iterable[Segment]) -> Iterator[Segment]:
         seen.update(names)
 
 
-def segments_of(packs: Iterable[StoredPack]) -> Iterator[Segment]:
+def segments_of(packs: Iterable[StoredPack]) -> Iterator[IndexSegment]:
     """Any number of packs in as many segments as it takes."""
     gathered: list[StoredPack] = []
     chunks = sessions = 0
     for pack in packs:
         more = len(pack.table.length)
         if gathered and (chunks + more > MOST_CHUNKS or sessions + len(pack.sessions) > MOST_SESSIONS):
-            yield Segment.of(gathered)
+            yield IndexSegment.of(gathered)
             gathered, chunks, sessions = [], 0, 0
         gathered.append(pack)
         chunks, sessions = chunks + more, sessions + len(pack.sessions)
     if gathered:
-        yield Segment.of(gathered)
+        yield IndexSegment.of(gathered)

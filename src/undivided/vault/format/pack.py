@@ -26,7 +26,7 @@ from ...model.errors import DamageError
 from ..crypto.aead import DAMAGE_HINT, TAG_BYTES, Opener, Sealer, damaged
 from ..crypto.keys import WriterKeys
 from ..stores.base import MissingError, Store, StoreError
-from .pack_header import SessionKeys, Table
+from .pack_header import PackHeader, SessionKeys
 
 MAGIC = b"UDP1"
 PURPOSE = "footer"
@@ -35,7 +35,7 @@ CAPACITY = 32 << 20
 """Frames fill a pack up to here; the footer comes on top."""
 
 
-class GoneError(DamageError):
+class PackMissingError(DamageError):
     """The pack is not there: lost, or given up by a prune since the index that names it was read."""
 
 
@@ -45,13 +45,13 @@ def name_of(digest: str) -> str:
 
 
 def read_part(store: Store, digest: str, start: int, length: int) -> bytes:
-    """Bytes of a pack that must be there. Raises DamageError naming the pack when they are not: GoneError
+    """Bytes of a pack that must be there. Raises DamageError naming the pack when they are not: PackMissingError
     when there is no such pack at all."""
     what = name_of(digest)
     try:
         return store.read(what, start, length)
     except MissingError as error:
-        raise GoneError(f"{what} is missing", hint=DAMAGE_HINT) from error
+        raise PackMissingError(f"{what} is missing", hint=DAMAGE_HINT) from error
     except StoreError as error:
         raise damaged(what, f"it cannot be read ({error.cause})") from error
 
@@ -95,8 +95,8 @@ class OpenPack:
         self._lengths.extend(lengths)
         return memoryview(self.buffer)[start : self.used]
 
-    def table(self) -> Table:
-        return Table(
+    def table(self) -> PackHeader:
+        return PackHeader(
             stored=np.array(self._stored, "<u4"),
             plain=np.array(self._plain, "<u4"),
             codec=np.frombuffer(bytes(self._codec), "u1"),
@@ -108,7 +108,7 @@ class OpenPack:
         )
 
 
-def seal_footer(sealer: Sealer, session: bytes, table: Table, sessions: SessionKeys) -> bytes:
+def seal_footer(sealer: Sealer, session: bytes, table: PackHeader, sessions: SessionKeys) -> bytes:
     """Footer and trailer. session: who makes the pack; sessions: what the frames are sealed under."""
     block = encode(table.columns(), {"sessions": [[s.hex(), k.hex()] for s, k in sessions]})
     counter = sealer.count()
@@ -122,7 +122,7 @@ class Footer:
 
     session: bytes
     sessions: SessionKeys
-    table: Table
+    table: PackHeader
 
 
 def read_footer(store: Store, keys: WriterKeys, digest: str, size: int) -> Footer:
@@ -150,7 +150,7 @@ def open_footer(keys: WriterKeys, pack: bytes | memoryview, what: str, size: int
     try:
         columns, header = decode(bytes(opener.open(counter, sealed, trailer, what)))
         sessions = [(bytes.fromhex(s), bytes.fromhex(k)) for s, k in header["sessions"]]
-        table = Table.of(columns, len(sessions))
+        table = PackHeader.of(columns, len(sessions))
     except (DamageError, ValueError, KeyError, TypeError) as error:
         raise damaged(what, f"its footer is wrong ({error.args[0]})") from error
     if int(table.stored.sum(dtype=np.int64)) != frames:

@@ -43,7 +43,7 @@ def typed(columns: Mapping[str, Column], types: Mapping[str, str]) -> dict[str, 
 
 
 @dataclass(frozen=True)
-class Table:
+class PackHeader:
     """Columns as above; id has 32 bytes per chunk, flat."""
 
     stored: Array
@@ -59,10 +59,10 @@ class Table:
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
     @staticmethod
-    def of(columns: Mapping[str, Column], sessions: int) -> Table:
+    def of(columns: Mapping[str, Column], sessions: int) -> PackHeader:
         """sessions: how many go with it. Raises ValueError when the columns do not fit together: they were
         authenticated, yet who wrote them may have been wrong."""
-        table = Table(**typed(columns, _TYPES))
+        table = PackHeader(**typed(columns, _TYPES))
         frames, count = len(table.stored), len(table.length)
         each = (table.plain, table.codec, table.counter, table.session, table.chunks)
         if {len(column) for column in each} != {frames}:
@@ -93,9 +93,9 @@ class Table:
         return (ends - self.length - np.repeat(bases, self.chunks)).astype(np.uint32)
 
     @staticmethod
-    def concat(parts: Sequence[Table]) -> Table:
+    def concat(parts: Sequence[PackHeader]) -> PackHeader:
         joined = {
             name: np.concatenate([np.zeros(0, "<" + kind), *(getattr(p, name) for p in parts)])
             for name, kind in _TYPES.items()
         }
-        return Table(**joined)
+        return PackHeader(**joined)

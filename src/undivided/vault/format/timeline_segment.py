@@ -30,7 +30,7 @@ def name_of(digest: str) -> str:
 
 
 @dataclass(frozen=True)
-class Segment:
+class TimelineSegment:
     """What one commit adds to one timeline. A path both put and dropped is put."""
 
     puts: Entries
@@ -44,7 +44,7 @@ class Segment:
         return self.puts.encode({"timeline": timeline}, tombstones=self.tombstones)
 
     @staticmethod
-    def decode(block: bytes | memoryview, timeline: str, what: str) -> Segment:
+    def decode(block: bytes | memoryview, timeline: str, what: str) -> TimelineSegment:
         """Raises DamageError naming `what` unless it is a segment of this timeline."""
         try:
             puts, more, header = Entries.decode(block)
@@ -53,7 +53,7 @@ class Segment:
             raise damaged(what, f"its columns are wrong ({error.args[0]})") from error
         if not isinstance(tombstones, Ragged) or header.get("timeline") != timeline:
             raise damaged(what, "it is a segment of another timeline")
-        return Segment(puts, tombstones)
+        return TimelineSegment(puts, tombstones)
 
 
 def chained(timeline: str, previous: str, block: bytes | memoryview) -> str:
@@ -63,7 +63,7 @@ def chained(timeline: str, previous: str, block: bytes | memoryview) -> str:
     return hashlib.sha256(text).hexdigest()
 
 
-def fold(segments: Sequence[Segment]) -> Entries:
+def fold(segments: Sequence[TimelineSegment]) -> Entries:
     """The state after all segments, newest last: the latest row per path, minus the dropped, sorted by path.
 
     One pass from the newest backwards, so the work is the number of rows and not rows times segments.

@@ -19,11 +19,11 @@ from .load import index_links
 DAMAGE, REPAIR = "damage", "repair"
 
 
-def condemn(log: Log, packs: Sequence[str], timelines: Sequence[str] = ()) -> LogEntry | None:
+def mark_damaged(log: Log, packs: Sequence[str], timelines: Sequence[str] = ()) -> LogEntry | None:
     """Says so of those of which it is not said already; None when there are none. packs: hex digests;
     timelines: ids. What a prune left could be read by then, whatever was said of it before."""
     pruned = int(log.last.links["pruned"]) if log.last else 0
-    bad, lost = index_links(log).bad, torn(log, pruned)
+    bad, lost = index_links(log).bad, broken_timelines(log, pruned)
     packs = [name for name in packs if name not in bad]
     timelines = [timeline for timeline in timelines if timeline not in lost]
     if not packs and not timelines:
@@ -32,13 +32,13 @@ def condemn(log: Log, packs: Sequence[str], timelines: Sequence[str] = ()) -> Lo
     return log.append(DAMAGE, lambda _: (body, {"bad": packs}))
 
 
-def wounded(log: Log, since: int) -> bool:
+def damaged_since(log: Log, since: int) -> bool:
     """Whether packs were condemned after entry `since`, or an index made anew that may lack some."""
     found = index_entries(log, since)
     return any(entry.links.get("bad") or entry.body.get("rebuilt") for entry in found)
 
 
-def torn(log: Log, since: int = 0) -> frozenset[str]:
+def broken_timelines(log: Log, since: int = 0) -> frozenset[str]:
     """The timelines that were condemned after entry `since` and not repaired after that."""
     found: set[str] = set()
     for entry in log.entries(since):

@@ -22,7 +22,7 @@ from ..format.index_segment import (
     PREFIX_BYTES,
     PURPOSE,
     REST_BYTES,
-    Segment,
+    IndexSegment,
     SortedIds,
     StoredPack,
     name_of,
@@ -34,9 +34,9 @@ from .joined import Joined
 __all__ = [
     "MAGIC",
     "PURPOSE",
-    "Index",
+    "ChunkIndex",
+    "IndexSegment",
     "Place",
-    "Segment",
     "StoredPack",
     "name_of",
     "segments_of",
@@ -131,7 +131,7 @@ class FrameOffsets:
         return offsets
 
 
-class Index:
+class ChunkIndex:
     """Segments for lookup. Immutable, hence thread-safe.
 
     Rows are chunks; rows, frames and packs are numbered through all segments. Per row: frame, offset (in the
@@ -141,7 +141,7 @@ class Index:
 
     def __init__(
         self,
-        segments: Iterable[Segment],
+        segments: Iterable[IndexSegment],
         unusable: frozenset[str] = frozenset(),
         doubtful: frozenset[str] = frozenset(),
         names: Sequence[str] = (),
@@ -175,7 +175,7 @@ class Index:
     def __len__(self) -> int:
         return len(self.frame) if self.runs else 0
 
-    def _rows(self, segment: Segment, packs: frozenset[str], *, outside: bool) -> Array | None:
+    def _rows(self, segment: IndexSegment, packs: frozenset[str], *, outside: bool) -> Array | None:
         """The segment's rows inside or outside of these packs; None for all of them."""
         within = np.array([name in packs for name in segment.names()], np.bool_) if packs else None
         if within is None or not within.any():

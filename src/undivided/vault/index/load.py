@@ -20,7 +20,7 @@ from ..log.heads import index_entries
 from ..log.log import Log
 from ..stores.base import MissingError, Store, parallel
 from . import index as indexes
-from .index import Index
+from .index import ChunkIndex
 
 _READERS = max(2, min(4, os.cpu_count() or 2))
 """Each holds a segment twice while it opens it."""
@@ -49,13 +49,13 @@ def index_links(log: Log) -> IndexLinks:
     return IndexLinks(segments, frozenset(bad), frozenset(doomed))
 
 
-def known_index(
+def load_index(
     store: Store,
     keys: WriterKeys,
     log: Log,
     present: Mapping[str, int] | None = None,
-    before: Index | None = None,
-) -> Index:
+    before: ChunkIndex | None = None,
+) -> ChunkIndex:
     """All committed chunks but those in doomed packs. For writers, present: object → size of the packs that
     are there; others, and those found damaged, are left out. For readers the damaged ones are the last
     choice. before: an index of an earlier state, whose segments need not be read again."""
@@ -73,23 +73,25 @@ def known_index(
                 raise
     segments = [opened[name] for name in linked.segments]
     if present is None:
-        return Index(segments, linked.doomed, linked.bad, linked.segments)
+        return ChunkIndex(segments, linked.doomed, linked.bad, linked.segments)
     lost = {
         name
         for segment in segments
         for name, size in zip(segment.names(), segment.size.tolist(), strict=True)
         if present.get(packs.name_of(name)) != size
     }
-    return Index(segments, unusable=linked.doomed | linked.bad | lost, names=linked.segments)
+    return ChunkIndex(segments, unusable=linked.doomed | linked.bad | lost, names=linked.segments)
 
 
-def read_index_segments(store: Store, keys: WriterKeys, names: Sequence[str]) -> Iterator[indexes.Segment]:
+def read_index_segments(
+    store: Store, keys: WriterKeys, names: Sequence[str]
+) -> Iterator[indexes.IndexSegment]:
     """In order, a few at a time side by side. Raises DamageError as for one."""
     at_once = _READERS if parallel(store) > 1 else 1
     yield from in_order(lambda name: read_index_segment(store, keys, name), names, threads=at_once)
 
 
-def read_index_segment(store: Store, keys: WriterKeys, name: str) -> indexes.Segment:
+def read_index_segment(store: Store, keys: WriterKeys, name: str) -> indexes.IndexSegment:
     """Raises DamageError when it is missing or not what was stored."""
     what = indexes.name_of(name)
     try:
@@ -98,4 +100,4 @@ def read_index_segment(store: Store, keys: WriterKeys, name: str) -> indexes.Seg
         raise damaged(what, "it is missing") from error
     if digest_of(data) != name:
         raise damaged(what, "its SHA-256 is not its name")
-    return indexes.Segment.open(keys, data, what)
+    return indexes.IndexSegment.open(keys, data, what)

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ..crypto.keys import WriterKeys
-from ..format.index_segment import MOST_CHUNKS, MOST_SESSIONS, Segment, StoredPack, segments_of
+from ..format.index_segment import MOST_CHUNKS, MOST_SESSIONS, IndexSegment, StoredPack, segments_of
 from ..log.heads import index_entries
 from ..log.log import Log
 from ..stores.base import Store
@@ -30,7 +30,7 @@ class Merged:
     """Segments, each made when it is asked for, and the link that leads past what they took in. It holds as
     long as `seen` is still the newest entry that changed the index; else the plain link does no harm."""
 
-    segments: Iterable[Segment]
+    segments: Iterable[IndexSegment]
     seen: int
     before: int
 
@@ -46,7 +46,7 @@ def merged(store: Store, keys: WriterKeys, log: Log, packs: Sequence[StoredPack]
     weight, sessions = sum(len(p.table.length) for p in packs), sum(len(p.sessions) for p in packs)
     if weight > MOST_CHUNKS or sessions > MOST_SESSIONS:
         return Merged(segments_of(packs), seen, before)
-    parts = [Segment.of(packs)]
+    parts = [IndexSegment.of(packs)]
     sessions = len(parts[0].sessions)
     for entry in index_entries(log):
         names = entry.links.get("index", ())
@@ -59,4 +59,4 @@ def merged(store: Store, keys: WriterKeys, log: Log, packs: Sequence[StoredPack]
         parts.append(older)
         weight, sessions = weight + len(older), sessions + len(older.sessions)
         before = int(entry.links["before"])
-    return Merged([Segment.joined(parts)], seen, before)
+    return Merged([IndexSegment.joined(parts)], seen, before)

@@ -15,20 +15,20 @@ import numpy as np
 from ...model.columns import Array
 from ..format import pack as packs
 from ..stores.base import Store
-from .index import Index
+from .index import ChunkIndex
 
 _LISTED = 1 << 16
 _DIGEST = re.compile("[0-9a-f]{64}")
 _NAME = "S32"  # compares as bytes do: all are of this length, so padding does not matter
 
 
-def pack_names(index: Index) -> Array:
+def pack_names(index: ChunkIndex) -> Array:
     """u1[p,32] of all packs, by their numbers."""
     parts = [np.zeros((0, 32), np.uint8), *(s.pack.reshape(-1, 32) for s in index.segments)]
     return np.concatenate(parts)
 
 
-def needed_packs(index: Index, doomed: frozenset[str]) -> tuple[Array, Array]:
+def needed_packs(index: ChunkIndex, doomed: frozenset[str]) -> tuple[Array, Array]:
     """Names u1[p,32], sorted, and sizes i8[p] of the packs that must be there."""
     names = pack_names(index)
     _, first = np.unique(names.view(_NAME).ravel(), return_index=True)
@@ -65,7 +65,7 @@ def listed_packs(store: Store) -> Iterator[tuple[bytes, int]]:
             yield bytes.fromhex(digest), size
 
 
-def ids_in(index: Index, number: int) -> Array:
+def ids_in(index: ChunkIndex, number: int) -> Array:
     """The chunks of one pack as the index has them: u1[32n]."""
     for segment in index.segments:
         if number < len(segment.size):
@@ -77,6 +77,6 @@ def ids_in(index: Index, number: int) -> Array:
     return np.zeros(0, np.uint8)
 
 
-def numbers_of(index: Index, name: str) -> Array:
+def numbers_of(index: ChunkIndex, name: str) -> Array:
     """The numbers that a pack has in the index: one, or more where segments repeat it."""
     return np.flatnonzero(among(pack_names(index), [name]))

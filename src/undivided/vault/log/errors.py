@@ -23,7 +23,7 @@ class FencedError(UndividedError):
         super().__init__(cause, doing=doing, hint=hint)
 
 
-class OvertakenError(UndividedError):
+class ConflictError(UndividedError):
     """Somebody else changed what this rested on. timelines: those that cannot be gone on from any more."""
 
     def __init__(
@@ -38,7 +38,7 @@ class OvertakenError(UndividedError):
         self.timelines = frozenset(timelines)
 
 
-class ForgottenError(UsageError):
+class ExpiredError(UsageError):
     """What is asked for was forgotten by a prune."""
 
     def __init__(self, timeline: str, sequence: int) -> None:

@@ -14,12 +14,12 @@ from dataclasses import asdict, dataclass, replace
 from ...model.errors import DamageError
 from ..format.log_entry import LogEntry
 from ..format.timeline_segment import chained
-from .errors import ForgottenError
+from .errors import ExpiredError
 from .log import PRUNE, Log
 
 
 @dataclass(frozen=True)
-class Chain:
+class TimelineHead:
     """A timeline as of some commit. sequence: the entry that last changed it, 0 when never; segment: what
     that entry added; previous: the entry that changed it before; base: the newest prune that compacted it, 0
     when none did."""
@@ -36,15 +36,17 @@ class Chain:
         chained over."""
         return self.base > self.sequence
 
-    def next(self, timeline: str, sequence: int, segment: str, block: bytes | memoryview) -> Chain:
+    def next(self, timeline: str, sequence: int, segment: str, block: bytes | memoryview) -> TimelineHead:
         """After one more segment."""
-        return Chain(sequence, chained(timeline, self.digest, block), segment, self.sequence, self.base)
+        return TimelineHead(
+            sequence, chained(timeline, self.digest, block), segment, self.sequence, self.base
+        )
 
     def record(self) -> dict[str, int | str]:
         return asdict(self)
 
 
-def latest_chain(log: Log, timeline: str, at: int | None = None) -> Chain | None:
+def latest_head(log: Log, timeline: str, at: int | None = None) -> TimelineHead | None:
     """The timeline as of entry `at` (the head by default): from the newest entry at or before it that names
     it. None when it was not there yet, or dropped by a prune.
     """
@@ -52,29 +54,29 @@ def latest_chain(log: Log, timeline: str, at: int | None = None) -> Chain | None
         entry = log.entry(number)
         record = entry.links.get("chains", {}).get(timeline)
         if record is not None:
-            return Chain(**record)
+            return TimelineHead(**record)
         if entry.kind == PRUNE:
             return None
     return None
 
 
-def history_of(log: Log, timeline: str, at: int | None = None) -> list[tuple[LogEntry, Chain]]:
+def history_of(log: Log, timeline: str, at: int | None = None) -> list[tuple[LogEntry, TimelineHead]]:
     """The entries that changed a timeline up to `at`, oldest first, as far as they are kept: each with the
-    segment that leads from the one before to it. Raises DamageError on a broken link, ForgottenError when the
+    segment that leads from the one before to it. Raises DamageError on a broken link, ExpiredError when the
     state at `at` was forgotten.
     """
-    asked = latest_chain(log, timeline, at)
+    asked = latest_head(log, timeline, at)
     if asked is None or not asked.sequence:
         return []
     pruned = next(prune_entries(log), None)
     base = pruned.number if pruned and timeline in pruned.links["chains"] else 0
     if pruned and not base and asked.sequence <= pruned.number:
-        raise ForgottenError(timeline, asked.sequence)
-    found: list[tuple[LogEntry, Chain]] = []
+        raise ExpiredError(timeline, asked.sequence)
+    found: list[tuple[LogEntry, TimelineHead]] = []
     chain = asked
     while chain.sequence > base:
         entry = log.entry(chain.sequence)
-        own = Chain(**entry.links.get("chains", {}).get(timeline, {}))
+        own = TimelineHead(**entry.links.get("chains", {}).get(timeline, {}))
         if own.sequence != entry.number or own.digest != chain.digest or own.previous >= entry.number:
             raise _broken(entry.number, timeline)
         found.append((entry, own))
@@ -83,29 +85,29 @@ def history_of(log: Log, timeline: str, at: int | None = None) -> list[tuple[Log
         before = log.entry(own.previous).links.get("chains", {}).get(timeline)
         if before is None:
             raise DamageError(f"log entry {own.previous} does not name timeline {timeline}")
-        chain = Chain(**before)
+        chain = TimelineHead(**before)
     if base and chain.sequence <= base:
         found += _steps(log, timeline, base, chain.sequence)[::-1]
     return found[::-1]
 
 
-def _steps(log: Log, timeline: str, base: int, until: int) -> list[tuple[LogEntry, Chain]]:
+def _steps(log: Log, timeline: str, base: int, until: int) -> list[tuple[LogEntry, TimelineHead]]:
     """The compacted steps up to the kept sequence `until`, oldest first."""
     steps = log.entry(base).body.get("timelines", {}).get(timeline)
     if steps is None:
         raise _broken(base, timeline)
-    found: list[tuple[LogEntry, Chain]] = []
+    found: list[tuple[LogEntry, TimelineHead]] = []
     for sequence, segment in steps:
         if sequence > until:
             break
         entry = log.entry(sequence)
-        own = Chain(**entry.links.get("chains", {}).get(timeline, {}))
+        own = TimelineHead(**entry.links.get("chains", {}).get(timeline, {}))
         if own.sequence != sequence:
             raise _broken(sequence, timeline)
         previous = found[-1][0].number if found else 0
         found.append((entry, replace(own, segment=segment, previous=previous, base=base)))
     if not found or found[-1][0].number != until:
-        raise ForgottenError(timeline, until)
+        raise ExpiredError(timeline, until)
     return found
 
 

@@ -28,10 +28,10 @@ from ...model.errors import DamageError, UndividedError, UsageError, WrongKeyErr
 from ..crypto import key_epochs as epochs
 from ..crypto import recipients
 from ..crypto.aead import damaged
-from ..crypto.key_epochs import EpochRecord, Opened
+from ..crypto.key_epochs import EpochRecord, OpenedKeys
 from ..crypto.keys import PrivateKeys, WriterKeys, new_epoch
 from ..crypto.recipients import Recipient, Secret
-from ..crypto.signing import Authority
+from ..crypto.signing import SigningKey
 from ..format.log_entry import LogEntry, decode_entry
 from ..format.log_entry import name_of as log_name
 from ..format.vault_json import VaultConfig
@@ -47,7 +47,7 @@ class Keyring:
     def __init__(self, store: Store, config: VaultConfig, ask: Ask | None) -> None:
         self._store, self._config, self._ask = store, config, ask
         self._vault = config.vault_bytes
-        self._opened: Opened | None = None
+        self._opened: OpenedKeys | None = None
         self._lock = threading.Lock()
 
     def unlock(self) -> PrivateKeys:
@@ -58,13 +58,13 @@ class Keyring:
         """As the vault holds them. Raises as `unlock` does."""
         return self._open().keys
 
-    def authority(self) -> Authority:
+    def authority(self) -> SigningKey:
         """The authority in force. Raises as `unlock` does."""
-        return Authority(self.unlock()[-1])
+        return SigningKey(self.unlock()[-1])
 
     # ── opening ─────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _open(self) -> Opened:
+    def _open(self) -> OpenedKeys:
         with self._lock:
             if self._opened is None:
                 self._opened = self._opened_by(self._secret())
@@ -79,7 +79,7 @@ class Keyring:
             )
         return self._ask()
 
-    def _opened_by(self, secret: Secret) -> Opened:
+    def _opened_by(self, secret: Secret) -> OpenedKeys:
         broken: DamageError | None = None
         for recipient in recipients.stored_recipients(self._store):
             try:
@@ -106,7 +106,7 @@ class Keyring:
                 return epochs.read_record(self._store, begun, name)
         raise damaged(f"{epochs.FOLDER}*.{name}", "it is missing")
 
-    def _newest(self, id: str, own: X25519PrivateKey, anchor: EpochRecord) -> Opened:
+    def _newest(self, id: str, own: X25519PrivateKey, anchor: EpochRecord) -> OpenedKeys:
         """What is in force now, beginning at an epoch that is proven."""
         opened = self._unsealed(id, own, anchor)
         for begun, name in epochs.stored_records(self._store):
@@ -127,7 +127,7 @@ class Keyring:
             return None
         return str(entry.body.get("binding"))
 
-    def _unsealed(self, id: str, own: X25519PrivateKey, record: EpochRecord) -> Opened:
+    def _unsealed(self, id: str, own: X25519PrivateKey, record: EpochRecord) -> OpenedKeys:
         private = epochs.read_sealed(self._store, id, own, record.name, self._vault)
         if private is None:
             raise WrongKeyError(

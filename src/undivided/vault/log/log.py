@@ -38,7 +38,7 @@ from ...model.errors import DamageError, WrongKeyError
 from ..crypto.aead import Sealer
 from ..crypto.key_epochs import KIND as EPOCH
 from ..crypto.keys import WriterKeys
-from ..crypto.signing import Authority, Signed, with_signature
+from ..crypto.signing import Signed, SigningKey, with_signature
 from ..format.log_entry import PURPOSE, Head, LogEntry, decode_entry, encode_entry, name_of
 from ..stores.base import ExistsError, MissingError, Store, StoreError, requests
 
@@ -168,7 +168,7 @@ class Log:
         make: Make,
         session: bytes | None = None,
         sealer: Sealer | None = None,
-        authority: Authority | None = None,
+        authority: SigningKey | None = None,
     ) -> LogEntry:
         """Commits one entry. `make` is asked again after every conflict. Returns the entry once it is
         durable. authority: signs it, where its kind calls for that.

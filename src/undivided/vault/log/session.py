@@ -24,7 +24,7 @@ from ..crypto.keys import CONTENT_KEY, KEY_BYTES, WriterKeys, seal_to
 from ..format import pack as packs
 from ..format import timeline_segment as timelines
 from ..format.frames import PURPOSE as FRAME
-from ..format.index_segment import Segment
+from ..format.index_segment import IndexSegment
 from ..format.log_entry import PURPOSE as LOG
 from ..format.log_entry import LogEntry
 from ..index import index as indexes
@@ -37,7 +37,7 @@ RENEWAL_NS = 3600 * 10**9
 """After so long it is announced again."""
 
 
-class Session:
+class WriteSession:
     """Thread-safe. name: hex. bytes_stored: all bytes sent to the store. seen: the newest prune entry that
     was looked at; what came since is news."""
 
@@ -97,7 +97,7 @@ class Session:
             timelines.name_of, seal_object(timelines.MAGIC, own.timelines, self.id, block, own.sealed)
         )
 
-    def store_index(self, segment: Segment) -> str:
+    def store_index(self, segment: IndexSegment) -> str:
         """An index segment. Returns its name."""
         return self._sealed(indexes.name_of, segment.seal(self.content.indexes, self.id))
 

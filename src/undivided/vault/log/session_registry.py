@@ -17,7 +17,7 @@ from .log import PRUNE, SESSION, Log
 
 
 @dataclass
-class Known:
+class KnownSession:
     """What the log says of one session. announced, committed: entries, 0 for none. renewed_ns: when it last
     said that it is at work."""
 
@@ -31,21 +31,21 @@ class Known:
         return self.announced > self.committed and not self.fenced
 
 
-class Roster:
+class SessionRegistry:
     """Sessions by name (hex)."""
 
     def __init__(self, log: Log, pruned: LogEntry | None) -> None:
         """pruned: the newest prune entry before what will be learned."""
         self._log, self._older = log, pruned.number if pruned else 0
-        self._known: dict[str, Known] = {}
+        self._known: dict[str, KnownSession] = {}
         if pruned:
             for name, (announced, renewed_ns) in pruned.body["open"].items():
-                self._known[name] = Known(announced, renewed_ns)
+                self._known[name] = KnownSession(announced, renewed_ns)
 
     def learn(self, entry: LogEntry) -> None:
         """The next entry of the log."""
         if entry.kind == SESSION:
-            own = self._known.setdefault(entry.session, Known())
+            own = self._known.setdefault(entry.session, KnownSession())
             own.announced, own.renewed_ns = entry.number, entry.time_ns
         elif entry.session in self._known:
             self._known[entry.session].committed = entry.number
@@ -54,24 +54,24 @@ class Roster:
 
     def fence(self, names: Iterable[str]) -> None:
         for name in names:
-            self._known.setdefault(name, Known()).fenced = True
+            self._known.setdefault(name, KnownSession()).fenced = True
 
-    def get(self, name: str) -> Known | None:
+    def get(self, name: str) -> KnownSession | None:
         """None when the log has no such session."""
         while name not in self._known and self._older:
             entry = self._log.entry(self._older)
             self._older -= 1
             # Those who were still at work at that prune are known already: whoever else was is no more.
-            self._known.setdefault(entry.session, Known(fenced=True))
+            self._known.setdefault(entry.session, KnownSession(fenced=True))
         return self._known.get(name)
 
-    def copy(self) -> Roster:
-        other = Roster(self._log, None)
+    def copy(self) -> SessionRegistry:
+        other = SessionRegistry(self._log, None)
         other._older = self._older
         other._known = {name: replace(own) for name, own in self._known.items()}
         return other
 
-    def at_work(self) -> Mapping[str, Known]:
+    def at_work(self) -> Mapping[str, KnownSession]:
         return {name: own for name, own in self._known.items() if own.open}
 
     def record(self) -> dict[str, Any]:

@@ -14,17 +14,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ...model.errors import DamageError
-from ..log.heads import Chain, history_of
+from ..log.heads import TimelineHead, history_of
 from ..log.log import Log
 from ..read.histories import Histories
-from .compaction import Step
+from .compaction import CompactionStep
 from .roots import Roots
 
 States = Mapping[str, Mapping[str, int]]
 """Point → timeline → the sequence at which it is."""
 
 
-def cut_torn(log: Log, roots: Roots) -> None:
+def cut_broken(log: Log, roots: Roots) -> None:
     """Takes the end of each torn timeline that no point holds out of the roots. It looks at no entry that the
     roots have not learned: the plan is as of those."""
     held = roots.held()
@@ -32,11 +32,11 @@ def cut_torn(log: Log, roots: Roots) -> None:
         last = max(held[timeline])
         if last < roots.chains[timeline].sequence:
             history = history_of(log, timeline, last)
-            roots.cut(timeline, history[-1][1] if history else Chain())
+            roots.cut(timeline, history[-1][1] if history else TimelineHead())
 
 
-def refuse_torn(
-    histories: Histories, steps: Mapping[str, Sequence[Step]], points: States, error: DamageError
+def refuse_broken(
+    histories: Histories, steps: Mapping[str, Sequence[CompactionStep]], points: States, error: DamageError
 ) -> DamageError:
     """What to raise in place of `error`, with which some step could not be read: it says which points are
     lost, and the ways out. points: all that there are, also those that this prune was to forget, for the keep
@@ -57,7 +57,7 @@ def refuse_torn(
     )
 
 
-def _lost(histories: Histories, timeline: str, steps: Sequence[Step]) -> int:
+def _lost(histories: Histories, timeline: str, steps: Sequence[CompactionStep]) -> int:
     """The first log entry whose segment cannot be read; 0 when all can."""
     for change in (change for step in steps for change in step.changes):
         try:

@@ -26,28 +26,28 @@ import numpy as np
 from ...model.columns import Ragged
 from ...model.entries import Entries
 from ...model.errors import DamageError
-from ..format.timeline_segment import Segment, fold
-from ..log.heads import Chain
+from ..format.timeline_segment import TimelineSegment, fold
+from ..log.heads import TimelineHead
 from ..read.histories import Histories
 
 _DROPPED = -1
 
 
 @dataclass(frozen=True)
-class Change:
+class TimelineChange:
     """One segment of a history as it is. sequence: the log entry that it leads to; before: the timeline's
     digest before it."""
 
     sequence: int
-    chain: Chain
+    chain: TimelineHead
     before: str
 
 
 @dataclass(frozen=True)
-class Step:
+class CompactionStep:
     """The changes that become one step; the last of them leads to a kept state."""
 
-    changes: tuple[Change, ...]
+    changes: tuple[TimelineChange, ...]
 
     @property
     def sequence(self) -> int:
@@ -58,31 +58,31 @@ class Step:
         return len(self.changes) > 1
 
 
-def changes_of(history: Iterable[tuple[int, Chain]]) -> list[Change]:
+def changes_of(history: Iterable[tuple[int, TimelineHead]]) -> list[TimelineChange]:
     """history: (log entry, chain), oldest first."""
-    found: list[Change] = []
+    found: list[TimelineChange] = []
     digest = ""
     for number, chain in history:
-        found.append(Change(number, chain, digest))
+        found.append(TimelineChange(number, chain, digest))
         digest = chain.digest
     return found
 
 
-def steps_of(changes: Sequence[Change], kept: Collection[int]) -> list[Step]:
+def steps_of(changes: Sequence[TimelineChange], kept: Collection[int]) -> list[CompactionStep]:
     """A step for each kept sequence among the changes, and for the newest one in any case."""
-    steps: list[Step] = []
-    gathered: list[Change] = []
+    steps: list[CompactionStep] = []
+    gathered: list[TimelineChange] = []
     for number, change in enumerate(changes, 1):
         gathered.append(change)
         if change.sequence in kept or number == len(changes):
-            steps.append(Step(tuple(gathered)))
+            steps.append(CompactionStep(tuple(gathered)))
             gathered = []
     return steps
 
 
 def segments_of(
-    histories: Histories, timeline: str, steps: Sequence[Step]
-) -> Iterator[tuple[Step, list[Segment]]]:
+    histories: Histories, timeline: str, steps: Sequence[CompactionStep]
+) -> Iterator[tuple[CompactionStep, list[TimelineSegment]]]:
     """Each step with what its changes added, read from the vault."""
     pairs = [(change.chain, change.before) for step in steps for change in step.changes]
     segments = histories.some(timeline, pairs)
@@ -90,16 +90,16 @@ def segments_of(
         yield step, list(itertools.islice(segments, len(step.changes)))
 
 
-def composed(segments: Sequence[Segment]) -> Segment:
+def composed(segments: Sequence[TimelineSegment]) -> TimelineSegment:
     """One segment that does to any state what these do one after another. Its puts are sorted by path."""
     if len(segments) == 1:
         return segments[0]
     puts = fold(segments)
     gone = {path for segment in segments for path in segment.tombstones}
-    return Segment(puts, Ragged.of(sorted(gone.difference(puts.path))))
+    return TimelineSegment(puts, Ragged.of(sorted(gone.difference(puts.path))))
 
 
-def prove(timeline: str, sequence: int, old: Sequence[Segment], new: Segment) -> None:
+def prove(timeline: str, sequence: int, old: Sequence[TimelineSegment], new: TimelineSegment) -> None:
     """Compares what `old` segments do, one after another, with what the `new` one does.
 
     Raises DamageError if any state could differ by it in a single bit; then nothing may be dropped.
@@ -112,7 +112,7 @@ def prove(timeline: str, sequence: int, old: Sequence[Segment], new: Segment) ->
         )
 
 
-def effect_of(segments: Sequence[Segment]) -> str:
+def effect_of(segments: Sequence[TimelineSegment]) -> str:
     """A digest of what the segments do to any state: what each path that they name is put to, or that it is
     dropped."""
     last: dict[bytes, int] = {}

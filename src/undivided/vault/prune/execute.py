@@ -27,19 +27,19 @@ import numpy as np
 from ...host.crashpoints import crashpoint
 from ...model.errors import DamageError
 from .. import ballast as reserve
-from ..ballast import give_up_reserve, restore_reserve
+from ..ballast import release_ballast, restore_ballast
 from ..format.index_segment import MOST_CHUNKS, StoredPack
 from ..format.index_segment import segments_of as index_segments_of
 from ..format.log_entry import LogEntry
-from ..format.timeline_segment import Segment
+from ..format.timeline_segment import TimelineSegment
 from ..index.load import index_links, read_index_segments
-from ..log.errors import OvertakenError
-from ..log.heads import Chain, prune_entries
+from ..log.errors import ConflictError
+from ..log.heads import TimelineHead, prune_entries
 from ..log.log import PRUNE, Clock, Log
-from ..log.session import Session
+from ..log.session import WriteSession
 from ..read.histories import Histories
 from ..stores.base import FullError, Store, uncached
-from .compaction import Step, composed, prove, segments_of
+from .compaction import CompactionStep, composed, prove, segments_of
 from .orphans import NAMES, sweep
 from .plan import PrunePlan
 from .repack import Repacking
@@ -59,7 +59,7 @@ class Pruned:
 
 
 def execute(vault: Vault, plan: PrunePlan, *, now: Clock = time.time_ns) -> Pruned:
-    """Carries a plan out. Raises OvertakenError when another prune was quicker, or somebody needs what was to
+    """Carries a plan out. Raises ConflictError when another prune was quicker, or somebody needs what was to
     go: then nothing was done but sweeping, and a new plan is the answer. StoreError, DamageError."""
     try:
         return _carried_out(vault, plan, now)
@@ -84,7 +84,7 @@ def _carried_out(vault: Vault, plan: PrunePlan, now: Clock) -> Pruned:
     if entry and plan.grace_ns <= 0:
         sweep(store, {kind: dict.fromkeys(entry.body["doomed"][kind], 0) for kind in NAMES})
         deleted, doomed = deleted + doomed, 0
-    restore_reserve(store)
+    restore_ballast(store)
     crashpoint("prune.done")
     return Pruned(entry, deleted, doomed)
 
@@ -94,7 +94,7 @@ def _committed(vault: Vault, store: Store, plan: PrunePlan, now: Clock) -> LogEn
     try:
         return Pruning(vault, store, plan, now, plan.moved).run()
     except FullError:
-        give_up_reserve(store)
+        release_ballast(store)
     sums = zip(plan.moved, accumulate(plan.moved.values()), strict=True)
     few = [name for name, so_far in sums if so_far <= reserve.SIZE * 3 // 4]
     try:
@@ -104,9 +104,9 @@ def _committed(vault: Vault, store: Store, plan: PrunePlan, now: Clock) -> LogEn
 
 
 def refuse_second(log: Log, plan: PrunePlan, error: DamageError | None = None) -> None:
-    """Raises OvertakenError when another prune came since the plan."""
+    """Raises ConflictError when another prune came since the plan."""
     if next(prune_entries(log, plan.head.number), None):
-        raise OvertakenError("another maintenance was quicker") from error
+        raise ConflictError("another maintenance was quicker") from error
 
 
 class Pruning:
@@ -125,7 +125,7 @@ class Pruning:
         self._vault, self._store, self._plan, self._lean = vault, store, plan, lean
         self._moved = moved
         self._log = Log(store, vault.keys, plan.head, now)
-        self._session = Session(store, vault.keys, self._log)
+        self._session = WriteSession(store, vault.keys, self._log)
         self._histories = Histories(store, self._log, vault.contents())
         self._roots, self._roster = plan.roots.copy(), plan.roster.copy()
         self._at = plan.head.number
@@ -181,11 +181,11 @@ class Pruning:
             self._steps[timeline] = list(names.items())
         crashpoint("prune.proved")
 
-    def _merged(self, timeline: str, step: Step, old: Sequence[Segment]) -> str:
+    def _merged(self, timeline: str, step: CompactionStep, old: Sequence[TimelineSegment]) -> str:
         """One segment for several; its name."""
         name = self._session.store_timeline(composed(old).encode(timeline))
         crashpoint("prune.compacted")
-        as_readers_see_it = Chain(step.sequence, segment=name, base=step.sequence + 1)
+        as_readers_see_it = TimelineHead(step.sequence, segment=name, base=step.sequence + 1)
         prove(timeline, step.sequence, old, self._histories.segment(timeline, as_readers_see_it, ""))
         self._doomed["timeline"].update(change.chain.segment for change in step.changes)
         return name
@@ -224,20 +224,20 @@ class Pruning:
                 for kind, digest in self._plan.leavings.orphans.get(entry.session, ()):
                     self._doomed[kind].discard(digest)
             if entry.links.get("bad"):
-                raise OvertakenError("damage was found meanwhile")
+                raise ConflictError("damage was found meanwhile")
             names = list(entry.links.get("index", ()))
             self._doomed["index"].difference_update(names)
             for segment in read_index_segments(self._store, self._vault.keys, names):
                 named = self._plan.leavings.doomed["packs"].keys() & set(segment.names())
                 self._doomed["packs"].difference_update(named)
             for timeline, record in entry.links.get("chains", {}).items():
-                chain = Chain(**record)
+                chain = TimelineHead(**record)
                 if chain.sequence == entry.number:
                     self._doomed["timeline"].discard(chain.segment)
                     self._steps.setdefault(timeline, []).append((entry.number, chain.segment))
                     self._rescue(self._histories.segment(timeline, chain, before.get(timeline, "")))
 
-    def _rescue(self, segment: Segment) -> None:
+    def _rescue(self, segment: TimelineSegment) -> None:
         """Packs that a commit refers to, though nobody did when the plan was made, stay."""
         plan, content = self._plan, segment.puts.content
         rows = plan.index.find(content.blob[: content.offsets[-1]])

@@ -1,4 +1,4 @@
-"""Leavings: objects in the store that the vault has no use for, and when they may go.
+"""Orphans: objects in the store that the vault has no use for, and when they may go.
 
     listed − live = doomed before    goes for good once a reader's grace has passed since
                   + given up         named by the log, needed no more: doomed now
@@ -25,7 +25,7 @@ from ..format import timeline_segment as timelines
 from ..index import index as indexes
 from ..log.heads import prune_entries
 from ..log.log import Log
-from ..log.session_registry import Roster
+from ..log.session_registry import SessionRegistry
 from ..stores.base import MissingError, Store, requests
 
 NAMES = {"packs": packs.name_of, "index": indexes.name_of, "timeline": timelines.name_of}
@@ -42,7 +42,7 @@ def listed(store: Store) -> dict[str, dict[str, int]]:
 
 
 @dataclass
-class Leavings:
+class Orphans:
     """By kind, digests with their sizes. sweep: doomed long enough ago; waiting: not yet; doomed: from now
     on. orphans: for each session, which of `doomed` were its. fenced: sessions to be shut out. unknown:
     orphans of nobody."""
@@ -58,7 +58,7 @@ class Leavings:
 def sort_out(
     store: Store,
     log: Log,
-    roster: Roster,
+    roster: SessionRegistry,
     objects: Objects,
     live: Mapping[str, Iterable[str]],
     given_up: Mapping[str, Iterable[str]],
@@ -66,9 +66,9 @@ def sort_out(
     now_ns: int,
     grace_ns: int,
     session_age_ns: int,
-) -> Leavings:
+) -> Orphans:
     """objects: as listed. live: what is needed; given_up: what entries of the log named, needed or not."""
-    found = Leavings()
+    found = Orphans()
     rest = {kind: dict(objects[kind]) for kind in NAMES}
     for kind, digests in live.items():
         for digest in digests:

@@ -23,18 +23,18 @@ from ...model.columns import Array
 from ...model.errors import DamageError
 from ..format import pack as packs
 from ..format.log_entry import Head
-from ..index.index import Index
-from ..index.load import IndexLinks, index_links, known_index
-from ..log.errors import OvertakenError
+from ..index.index import ChunkIndex
+from ..index.load import IndexLinks, index_links, load_index
+from ..log.errors import ConflictError
 from ..log.heads import history_of, prune_entries
 from ..log.log import Clock, Log
-from ..log.session_registry import Roster
+from ..log.session_registry import SessionRegistry
 from ..read.histories import Histories
 from ..stores.base import uncached
-from .broken_timelines import cut_torn, refuse_torn
-from .compaction import Step, changes_of, composed, segments_of, steps_of
-from .orphans import Leavings, listed, sort_out
-from .reachability import occupancy
+from .broken_timelines import cut_broken, refuse_broken
+from .compaction import CompactionStep, changes_of, composed, segments_of, steps_of
+from .orphans import Orphans, listed, sort_out
+from .reachability import pack_usage
 from .roots import Roots
 
 if TYPE_CHECKING:
@@ -65,18 +65,18 @@ class PrunePlan:
     grace_ns: int
     forgotten: tuple[str, ...]
     dropped: tuple[str, ...]
-    steps: Mapping[str, Sequence[Step]] = field(repr=False)
+    steps: Mapping[str, Sequence[CompactionStep]] = field(repr=False)
     dead: Mapping[str, int] = field(repr=False)
     moved: Mapping[str, int] = field(repr=False)
-    leavings: Leavings = field(repr=False)
+    leavings: Orphans = field(repr=False)
     freed: int
     swept: int
-    index: Index = field(repr=False, compare=False)
+    index: ChunkIndex = field(repr=False, compare=False)
     """From here on: what the execution needs of the mark phase."""
     links: IndexLinks = field(repr=False, compare=False)
     live: Array = field(repr=False, compare=False)
     roots: Roots = field(repr=False, compare=False)
-    roster: Roster = field(repr=False, compare=False)
+    roster: SessionRegistry = field(repr=False, compare=False)
 
     @property
     def compacted(self) -> int:
@@ -112,30 +112,30 @@ def plan_prune(
     log = Log(store, vault.keys, vault.head, now)
     now_ns, grace_ns = now(), int(grace * 1e9)
     pruned = next(prune_entries(log), None)
-    roots, roster = Roots(pruned), Roster(log, pruned)
+    roots, roster = Roots(pruned), SessionRegistry(log, pruned)
     for entry in log.entries(pruned.number if pruned else 0):
         roots.learn(entry)
         roster.learn(entry)
     before = dict(roots.points)
     roots.forget(forget)
-    cut_torn(log, roots)
+    cut_broken(log, roots)
 
     head, links = log.head, index_links(log)
     objects = listed(store)
-    index = known_index(store, vault.keys, log)
+    index = load_index(store, vault.keys, log)
     if log.head != head:
-        raise OvertakenError("another maintenance was quicker")
+        raise ConflictError("another maintenance was quicker")
     histories = Histories(store, log, vault.contents())
     held = roots.held()
-    steps: dict[str, Sequence[Step]] = {}
+    steps: dict[str, Sequence[CompactionStep]] = {}
     for timeline in sorted(roots.chains):
         history = history_of(log, timeline, roots.chains[timeline].sequence)
         changes = changes_of((entry.number, chain) for entry, chain in history)
         steps[timeline] = steps_of(changes, held.get(timeline, set()))
     try:
-        found = occupancy(index, _references(histories, steps))
+        found = pack_usage(index, _references(histories, steps))
     except DamageError as error:
-        raise refuse_torn(histories, steps, before, error) from error
+        raise refuse_broken(histories, steps, before, error) from error
     sizes = dict(zip(found.packs, found.size.tolist(), strict=True))
     _refuse_missing({n: s for n, s in sizes.items() if n not in links.doomed | links.bad}, objects["packs"])
     dead = {n: sizes[n] for n in found.dead() if n not in links.doomed}
@@ -180,7 +180,7 @@ def plan_prune(
     )
 
 
-def _references(histories: Histories, steps: Mapping[str, Sequence[Step]]) -> Iterator[Array]:
+def _references(histories: Histories, steps: Mapping[str, Sequence[CompactionStep]]) -> Iterator[Array]:
     """The chunk ids of everything that is kept, a column at a time."""
     for timeline, own in steps.items():
         for _, segments in segments_of(histories, timeline, own):

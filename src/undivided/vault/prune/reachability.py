@@ -20,7 +20,7 @@ import numpy as np
 from ...model.columns import Array
 from ...model.entries import CHUNK_ID_BYTES
 from ..format.index_segment import prefixes
-from ..index.index import Index
+from ..index.index import ChunkIndex
 
 MEMORY = 128 << 20
 """Bytes of gathered references."""
@@ -28,7 +28,7 @@ _AT_ONCE = 1 << 20
 
 
 @dataclass(frozen=True)
-class Occupancy:
+class PackUsage:
     """What of an index is alive. chunks: bool per row; frames: bool per frame. Per pack, each name once, in
     order of the index: packs (hex), size (i8, of the object), filled and live (i8, stored bytes of its
     frames, and of the live ones)."""
@@ -58,7 +58,7 @@ class Occupancy:
         return [self.packs[i] for i in chosen.tolist()]
 
 
-def occupancy(index: Index, references: Iterable[Array], memory: int = MEMORY) -> Occupancy:
+def pack_usage(index: ChunkIndex, references: Iterable[Array], memory: int = MEMORY) -> PackUsage:
     """references: blocks of ids, u1[32n] each, flat."""
     chunks = live_chunks(index, references, memory)
     frames = np.zeros(index.frame_count, np.bool_)
@@ -72,10 +72,10 @@ def occupancy(index: Index, references: Iterable[Array], memory: int = MEMORY) -
     size[listed] = index.sizes
     filled[listed] = _per_pack(index, np.arange(index.frame_count))
     np.add.at(live, listed, _per_pack(index, np.flatnonzero(frames)))
-    return Occupancy(chunks, frames, list(number), size, filled, live)
+    return PackUsage(chunks, frames, list(number), size, filled, live)
 
 
-def _per_pack(index: Index, frames: Array) -> Array:
+def _per_pack(index: ChunkIndex, frames: Array) -> Array:
     """Stored bytes of these frames in each pack, i8."""
     stored = np.zeros(len(index.packs), np.int64)
     if len(frames):
@@ -83,7 +83,7 @@ def _per_pack(index: Index, frames: Array) -> Array:
     return stored
 
 
-def live_chunks(index: Index, references: Iterable[Array], memory: int = MEMORY) -> Array:
+def live_chunks(index: ChunkIndex, references: Iterable[Array], memory: int = MEMORY) -> Array:
     """bool per row of the index."""
     live = np.zeros(len(index), np.bool_)
     for block in _sorted(references, max(1, memory // 8)):
@@ -126,7 +126,7 @@ def _distinct(values: Array) -> int:
     return len(new) + 1
 
 
-def _only_where_found(index: Index, live: Array) -> None:
+def _only_where_found(index: ChunkIndex, live: Array) -> None:
     """Takes life from the rows of a chunk in which a reader would not look for it."""
     for repeated in _repeated(index):
         for run in index.runs:
@@ -138,7 +138,7 @@ def _only_where_found(index: Index, live: Array) -> None:
                 live[rows + run.first] = index.find(run.ids(rows).ravel()) == rows + run.first
 
 
-def _repeated(index: Index) -> Iterator[Array]:
+def _repeated(index: ChunkIndex) -> Iterator[Array]:
     """The prefixes that more than one row has, sorted, a range of the prefixes at a time."""
     parts = 1 + len(index) // _AT_ONCE
     bounds = [(part << 64) // parts for part in range(1, parts)]

@@ -23,9 +23,9 @@ from ...model.errors import DamageError
 from ..crypto.aead import TAG_BYTES, Sealer, damaged
 from ..crypto.envelope import digest_of
 from ..format import pack as packs
-from ..format.index_segment import MOST_SESSIONS, Segment, StoredPack
+from ..format.index_segment import MOST_SESSIONS, IndexSegment, StoredPack
 from ..format.pack import OpenPack, seal_footer
-from ..index.index import Index
+from ..index.index import ChunkIndex
 from ..stores.base import Store, StoreError, parallel
 
 
@@ -49,7 +49,7 @@ class Repacking:
         self._sessions: dict[tuple[bytes, bytes], int] = {}
         self._copied: list[str] = []
 
-    def run(self, index: Index, chosen: Collection[str], live: Array) -> Iterator[StoredPack]:
+    def run(self, index: ChunkIndex, chosen: Collection[str], live: Array) -> Iterator[StoredPack]:
         """chosen: packs (hex digests); live: bool per frame of the index. Gives each new pack once it is
         stored. Raises StoreError when it cannot be."""
         first = 0
@@ -60,7 +60,7 @@ class Repacking:
         if self._open.used:
             yield self._store_open()
 
-    def _segment(self, segment: Segment, chosen: Collection[str], live: Array) -> Iterator[StoredPack]:
+    def _segment(self, segment: IndexSegment, chosen: Collection[str], live: Array) -> Iterator[StoredPack]:
         """Its packs one by one; those of them that have nothing alive here are none of our business."""
         names = segment.names()
         ends = np.cumsum(segment.frames, dtype=np.int64)
@@ -106,7 +106,7 @@ class Repacking:
     def _fits(self, stored: int) -> bool:
         return self._open.fits(stored - TAG_BYTES) and len(self._sessions) < MOST_SESSIONS
 
-    def _copy(self, segment: Segment, frame: int, rows: Array, sealed: memoryview) -> None:
+    def _copy(self, segment: IndexSegment, frame: int, rows: Array, sealed: memoryview) -> None:
         key = segment.sessions[int(segment.session[frame])]
         place = self._open.reserve(
             len(sealed) - TAG_BYTES,

@@ -12,8 +12,8 @@ from typing import Any
 
 from ..format.log_entry import LogEntry
 from ..index.damage_marks import learn_torn
-from ..log.errors import OvertakenError
-from ..log.heads import Chain
+from ..log.errors import ConflictError
+from ..log.heads import TimelineHead
 from ..log.log import PRUNE
 
 
@@ -26,7 +26,7 @@ class Roots:
     def __init__(self, pruned: LogEntry | None) -> None:
         """pruned: the newest prune entry before what will be learned."""
         self.points: dict[str, dict[str, int]] = {}
-        self.chains: dict[str, Chain] = {}
+        self.chains: dict[str, TimelineHead] = {}
         self.torn: set[str] = set()
         self.forgotten: tuple[str, ...] = ()
         self.dropped: tuple[str, ...] = ()
@@ -35,17 +35,17 @@ class Roots:
         if pruned:
             self._name(pruned, (name for steps in pruned.body["timelines"].values() for _, name in steps))
             self.points = {point: dict(parts) for point, parts in pruned.body["points"].items()}
-            self.chains = {t: Chain(**record) for t, record in pruned.links["chains"].items()}
+            self.chains = {t: TimelineHead(**record) for t, record in pruned.links["chains"].items()}
 
     def learn(self, entry: LogEntry) -> None:
-        """The next entry of the log. Raises OvertakenError when it contradicts what was to be forgotten."""
-        chains = {t: Chain(**record) for t, record in entry.links.get("chains", {}).items()}
+        """The next entry of the log. Raises ConflictError when it contradicts what was to be forgotten."""
+        chains = {t: TimelineHead(**record) for t, record in entry.links.get("chains", {}).items()}
         if entry.kind == PRUNE:
-            raise OvertakenError("another maintenance was quicker")
+            raise ConflictError("another maintenance was quicker")
         if not chains.keys().isdisjoint(self.dropped + self.shortened):
-            raise OvertakenError("a history that was to be dropped is gone on with")
+            raise ConflictError("a history that was to be dropped is gone on with")
         if entry.kind == "pin" and entry.body.get("pinned") and entry.body.get("point") in self.forgotten:
-            raise OvertakenError("a point that was to be forgotten was pinned")
+            raise ConflictError("a point that was to be forgotten was pinned")
         self.chains |= chains
         learn_torn(self.torn, entry)
         self._name(entry, (c.segment for c in chains.values() if c.sequence == entry.number))
@@ -69,7 +69,7 @@ class Roots:
         for timeline in held:
             self.chains.pop(timeline, None)
 
-    def cut(self, timeline: str, chain: Chain) -> None:
+    def cut(self, timeline: str, chain: TimelineHead) -> None:
         """Takes what is behind an earlier state of a timeline out: from now on that is its newest."""
         self.chains[timeline] = chain
         self.shortened += (timeline,)

@@ -25,7 +25,7 @@ from ...model.errors import DamageError
 from ..crypto.aead import damaged
 from ..format import pack as packs
 from ..format.frames import FrameDecoder
-from ..index.index import Index
+from ..index.index import ChunkIndex
 from ..stores.base import Store, parallel
 from .histories import ContentKeys
 
@@ -69,7 +69,7 @@ class _Run:
     frames: list[tuple[int, int, int]]
 
 
-class Scatter:
+class BulkRestore:
     """One bulk restore. newer: an index that is newer than the one given to it, None when there is none."""
 
     def __init__(
@@ -77,16 +77,16 @@ class Scatter:
         store: Store,
         id_key: bytes,
         contents: ContentKeys,
-        index: Index,
-        rows_of: Callable[[Index, Array], Array],
-        newer: Callable[[Index], Index | None],
+        index: ChunkIndex,
+        rows_of: Callable[[ChunkIndex, Array], Array],
+        newer: Callable[[ChunkIndex], ChunkIndex | None],
     ) -> None:
         self._store, self._id_key, self._contents, self._index = store, id_key, contents, index
         self._rows_of, self._newer = rows_of, newer
         self._failure: BaseException | None = None
         self._lock = threading.Lock()
         self._giving = threading.Lock()
-        self._fresh: Index | None = None
+        self._fresh: ChunkIndex | None = None
         self._gone: list[tuple[int, int]] = []
 
     def run(self, content: Ragged, rows: Array, write: Write, done: Done) -> None:
@@ -168,7 +168,7 @@ class Scatter:
                 run = runs.get_nowait()
                 try:
                     self._one(run, wanted, write, done, decoder)
-                except packs.GoneError as error:
+                except packs.PackMissingError as error:
                     self._look_again(run, error)
         except queue.Empty:
             return

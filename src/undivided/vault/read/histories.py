@@ -16,8 +16,8 @@ from ..crypto.keys import CONTENT_KEY, PrivateKeys, WriterKeys, number_of, unsea
 from ..format import timeline_segment as timelines
 from ..format.frames import PURPOSE as FRAME
 from ..format.log_entry import LogEntry
-from ..format.timeline_segment import Segment, chained
-from ..log.heads import Chain, history_of
+from ..format.timeline_segment import TimelineSegment, chained
+from ..log.heads import TimelineHead, history_of
 from ..log.log import Log
 from ..stores.base import MissingError, Store, requests
 
@@ -53,12 +53,12 @@ class ContentKeys:
             self._frames[session, sealed] = opener
         return opener
 
-    def timeline(self, data: bytes, timeline: str, what: str) -> tuple[Segment, memoryview]:
+    def timeline(self, data: bytes, timeline: str, what: str) -> tuple[TimelineSegment, memoryview]:
         """A timeline segment and its column block."""
         sealed = SealedObject(timelines.MAGIC, data, what)
         key = self.key(sealed.session, sealed.sealed_key, what)
         block = sealed.open(key, self._keys.vault_bytes, timelines.PURPOSE)
-        return Segment.decode(block, timeline, what), block
+        return TimelineSegment.decode(block, timeline, what), block
 
 
 class Histories:
@@ -68,12 +68,14 @@ class Histories:
     def __init__(self, store: Store, log: Log, contents: ContentKeys) -> None:
         self._store, self._log, self._contents = store, log, contents
 
-    def segments(self, timeline: str, until: int | None) -> list[tuple[LogEntry, Segment]]:
+    def segments(self, timeline: str, until: int | None) -> list[tuple[LogEntry, TimelineSegment]]:
         """All of a timeline's segments up to entry `until`, oldest first. Raises DamageError, ForgottenError
         when the state at `until` was forgotten."""
         return [(entry, segment) for entry, _, segment in self.each(timeline, until)]
 
-    def each(self, timeline: str, until: int | None = None) -> Iterator[tuple[LogEntry, Chain, Segment]]:
+    def each(
+        self, timeline: str, until: int | None = None
+    ) -> Iterator[tuple[LogEntry, TimelineHead, TimelineSegment]]:
         """The same one by one, so that only few are in memory."""
         history = history_of(self._log, timeline, until)
         befores = ["", *(chain.digest for _, chain in history)]
@@ -81,24 +83,24 @@ class Histories:
         for (entry, chain), segment in zip(history, self.some(timeline, pairs), strict=True):
             yield entry, chain, segment
 
-    def some(self, timeline: str, pairs: Sequence[tuple[Chain, str]]) -> Iterator[Segment]:
+    def some(self, timeline: str, pairs: Sequence[tuple[TimelineHead, str]]) -> Iterator[TimelineSegment]:
         """Those of them that these pairs name, one by one: (chain, the timeline's digest before it)."""
         stored = in_order(self._stored, (chain for chain, _ in pairs), threads=requests(self._store))
         for (chain, before), data in zip(pairs, stored, strict=True):
             yield self.opened(timeline, chain, before, data)
 
-    def segment(self, timeline: str, chain: Chain, previous: str) -> Segment:
+    def segment(self, timeline: str, chain: TimelineHead, previous: str) -> TimelineSegment:
         """One of them. previous: the timeline's digest before it."""
         return self.opened(timeline, chain, previous, self._stored(chain))
 
-    def _stored(self, chain: Chain) -> bytes:
+    def _stored(self, chain: TimelineHead) -> bytes:
         what = timelines.name_of(chain.segment)
         try:
             return self._store.read(what)
         except MissingError as error:
             raise damaged(what, "it is missing") from error
 
-    def opened(self, timeline: str, chain: Chain, previous: str, data: bytes) -> Segment:
+    def opened(self, timeline: str, chain: TimelineHead, previous: str, data: bytes) -> TimelineSegment:
         """The segment in `data`, which must continue the timeline as the log says."""
         what = timelines.name_of(chain.segment)
         if chain.compacted and digest_of(data) != chain.segment:

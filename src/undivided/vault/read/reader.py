@@ -24,12 +24,12 @@ from ..crypto.keys import WriterKeys
 from ..format import pack as packs
 from ..format.frames import FrameDecoder
 from ..format.log_entry import LogEntry
-from ..format.timeline_segment import Segment, fold
-from ..index.index import Index, Place
-from ..index.load import known_index
+from ..format.timeline_segment import TimelineSegment, fold
+from ..index.index import ChunkIndex, Place
+from ..index.load import load_index
 from ..log.log import Log
 from ..stores.base import Store
-from .bulk import Scatter
+from .bulk import BulkRestore
 from .histories import ContentKeys, Histories, Unlock
 
 _CACHED_FRAMES = 16
@@ -44,7 +44,7 @@ class Reader:
         self._contents = ContentKeys(keys, unlock)
         self._histories = Histories(store, log, self._contents)
         self._lock = threading.Lock()
-        self._known: Index | None = None
+        self._known: ChunkIndex | None = None
         self._known_at = -1
         self._frames: OrderedDict[tuple[str, int], bytes] = OrderedDict()
         self._decoder = FrameDecoder()
@@ -54,7 +54,7 @@ class Reader:
         self._log.refresh()
         return fold([segment for _, segment in self._histories.segments(timeline, at)])
 
-    def history(self, timeline: str, until: int | None = None) -> Iterator[tuple[LogEntry, Segment]]:
+    def history(self, timeline: str, until: int | None = None) -> Iterator[tuple[LogEntry, TimelineSegment]]:
         """Each entry that changed the timeline, with what it added, oldest first."""
         self._log.refresh()
         yield from self._histories.segments(timeline, until)
@@ -77,7 +77,7 @@ class Reader:
                         data = self._chunk(index, chunk, row)
                         given += 1
                         yield data
-                except packs.GoneError:
+                except packs.PackMissingError:
                     if self._newer(index) is None:
                         raise
                 wanted = wanted[given:]
@@ -97,29 +97,29 @@ class Reader:
         them, DamageError among them.
         """
         index = self._index()
-        scatter = Scatter(self._store, self._keys.id, self._contents, index, self._rows, self._newer)
+        scatter = BulkRestore(self._store, self._keys.id, self._contents, index, self._rows, self._newer)
         scatter.run(content, rows, write, done)
 
     def open_index(self) -> None:
         """Reads the index now, not when the first chunk is looked up; for that no passphrase is needed."""
         self._index()
 
-    def _index(self) -> Index:
+    def _index(self) -> ChunkIndex:
         with self._lock:
             last = self._log.last
             newest = int(last.links["data"]) if last else 0
             if self._known is None or self._known_at != newest:
-                self._known = known_index(self._store, self._keys, self._log, before=self._known)
+                self._known = load_index(self._store, self._keys, self._log, before=self._known)
                 self._known_at = newest
             return self._known
 
-    def _newer(self, index: Index) -> Index | None:
+    def _newer(self, index: ChunkIndex) -> ChunkIndex | None:
         """What the log knows now, if that is newer than `index`."""
         self._log.refresh()
         newest = self._index()
         return None if newest is index else newest
 
-    def _rows(self, index: Index, ids: Array) -> Array:
+    def _rows(self, index: ChunkIndex, ids: Array) -> Array:
         """Rows of the index for flat ids. Raises DamageError when one is unknown."""
         rows = index.find(ids)
         lost = np.flatnonzero(rows < 0)
@@ -131,7 +131,7 @@ class Reader:
             )
         return rows
 
-    def _chunk(self, index: Index, chunk: bytes, row: int) -> bytes:
+    def _chunk(self, index: ChunkIndex, chunk: bytes, row: int) -> bytes:
         place = index.place(int(index.frame[row]))
         offset = int(index.offset[row])
         data = self._frame(place)[offset : offset + int(index.length[row])]

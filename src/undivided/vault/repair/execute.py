@@ -23,18 +23,18 @@ from ...host.crashpoints import crashpoint
 from ...model.entries import Layout
 from ...model.errors import DamageError
 from ..crypto.keys import WriterKeys
-from ..crypto.signing import Authority
+from ..crypto.signing import SigningKey
 from ..format import pack as packs
 from ..format.vault_json import CONFIG
-from ..index.damage_marks import REPAIR, condemn
-from ..index.index import Index
-from ..index.load import known_index
+from ..index.damage_marks import REPAIR, mark_damaged
+from ..index.index import ChunkIndex
+from ..index.load import load_index
 from ..log.log import Log
 from ..read.histories import ContentKeys
 from ..stores.base import Store, StoreError
 from ..verify.pack_check import opened_chunks, stored_pack
 from ..write.writer import Writer
-from .plan import Action, Planner, Remedy, RepairPlan, digest_in
+from .plan import Planner, Remedy, RepairAction, RepairPlan, digest_in
 from .quarantine import set_aside
 from .rebuild_index import rebuild_index
 
@@ -64,7 +64,7 @@ class Mending:
         store: Store,
         keys: WriterKeys,
         contents: ContentKeys,
-        authority: Authority,
+        authority: SigningKey,
         planner: Planner,
         done: Repaired,
     ) -> None:
@@ -81,7 +81,7 @@ class Mending:
         self._index(plan, log)
         crashpoint("repair.index-mended")
         for remedy in plan.of("packs/", "timeline/"):
-            if remedy.action is Action.COPY:
+            if remedy.action is RepairAction.COPY:
                 self._replace(remedy)
         lost = [r for r in plan.of("packs/", "timeline/") if r.object not in self._done.healed]
         self._condemn(plan, log, lost)
@@ -96,8 +96,8 @@ class Mending:
 
     def _replace(self, remedy: Remedy) -> None:
         """Ours away; theirs in its place, where that is the remedy."""
-        data = self._planner.elsewhere(remedy.object) if remedy.action is Action.COPY else None
-        if data is None and remedy.action is not Action.SET_ASIDE:
+        data = self._planner.elsewhere(remedy.object) if remedy.action is RepairAction.COPY else None
+        if data is None and remedy.action is not RepairAction.SET_ASIDE:
             return
         self._set_aside(remedy)
         if data is not None:
@@ -126,19 +126,19 @@ class Mending:
         """Says so of what was not said yet, before anything of it goes."""
         packs = [digest_in(r.object) for r in lost if r.object.startswith("packs/")]
         timelines = plan.timelines if any(r.object.startswith("timeline/") for r in lost) else ()
-        condemn(log, packs, timelines)
+        mark_damaged(log, packs, timelines)
 
     def _salvage(self, log: Log, remedies: list[Remedy]) -> None:
         """Chunks that can still be read, stored anew under the ids that they have."""
         if not remedies:
             return
-        index = known_index(self._store, self._keys, log)
+        index = load_index(self._store, self._keys, log)
         with Writer(self._store, self._keys, log) as writer:
             for remedy in remedies:
                 self._done.salvaged += self._salvage_from(remedy.object, index, writer)
             writer.commit("salvage", {}, {"packs": [digest_in(r.object) for r in remedies]})
 
-    def _salvage_from(self, name: str, index: Index, writer: Writer) -> int:
+    def _salvage_from(self, name: str, index: ChunkIndex, writer: Writer) -> int:
         """How many chunks of a pack were read and stored, or were there already."""
         try:
             known = stored_pack(index, digest_in(name))

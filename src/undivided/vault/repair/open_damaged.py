@@ -14,10 +14,10 @@ from ..log.log import Log
 from ..stores.base import Store
 from ..stores.hiding import Hiding
 from ..vault import Vault
-from ..verify.log_scan import survey
+from ..verify.log_scan import scan_log
 
 
-def open_leniently(
+def open_damaged(
     store: Store, keys: WriterKeys, passphrase: Ask | None, config: VaultConfig | None = None
 ) -> Vault:
     """config: vault.json of another place, where the one here is lost. Raises NoVaultError, WrongKeyError,
@@ -28,6 +28,6 @@ def open_leniently(
             f"the writer keys are of another vault than {store.url}",
             hint="Check which vault and which configuration are used.",
         )
-    found = survey(store, keys)
+    found = scan_log(store, keys)
     log = Log(Hiding(store, found.hidden), keys, found.head)
     return Vault(store, keys, config, log, Keyring(store, config, passphrase))

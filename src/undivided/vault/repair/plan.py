@@ -25,11 +25,11 @@ from ..format.vault_json import CONFIG, read_config
 from ..log import key_check as custody
 from ..stores.base import MissingError, Store, StoreError
 from ..stores.memory import MemoryStore
-from ..verify.log_scan import Survey
+from ..verify.log_scan import LogScan
 from ..verify.report import Damage, Report
 
 
-class Action(enum.StrEnum):
+class RepairAction(enum.StrEnum):
     COPY = "copy"
     REBUILD = "rebuild"
     SET_ASIDE = "set aside"
@@ -44,14 +44,14 @@ class Remedy:
 
     object: str
     cause: str
-    action: Action
+    action: RepairAction
     there: bool
     points: tuple[str, ...] = ()
     files: tuple[tuple[str, bytes], ...] = ()
 
     @property
     def heals(self) -> bool:
-        return self.action in (Action.COPY, Action.REBUILD)
+        return self.action in (RepairAction.COPY, RepairAction.REBUILD)
 
 
 @dataclass(frozen=True)
@@ -73,12 +73,12 @@ class RepairPlan:
     @property
     def hides(self) -> bool:
         """Whether there may be damage that nobody can see before this is mended."""
-        return any(r.heals or r.action is Action.SET_ASIDE for r in self.of("index/", "log/"))
+        return any(r.heals or r.action is RepairAction.SET_ASIDE for r in self.of("index/", "log/"))
 
     @property
     def lost(self) -> list[Remedy]:
         """Those after which something that a point needs is still missing."""
-        return [r for r in self.remedies if not r.heals and (r.points or r.action is Action.NONE)]
+        return [r for r in self.remedies if not r.heals and (r.points or r.action is RepairAction.NONE)]
 
     def of(self, *prefixes: str) -> list[Remedy]:
         return [r for r in self.remedies if r.object.startswith(prefixes)]
@@ -87,7 +87,7 @@ class RepairPlan:
 class Planner:
     """store: ours, as it is; other: the other vault's, None for none."""
 
-    def __init__(self, store: Store, keys: WriterKeys, survey: Survey, other: Store | None) -> None:
+    def __init__(self, store: Store, keys: WriterKeys, survey: LogScan, other: Store | None) -> None:
         self._store, self._keys, self._other = store, keys, other
         self.survey = survey
 
@@ -107,13 +107,13 @@ class Planner:
         name = damage.object
         there = self._there(name)
         if self.elsewhere(name) is not None:
-            action = Action.COPY
+            action = RepairAction.COPY
         elif name.startswith("index/"):
-            action = Action.REBUILD
+            action = RepairAction.REBUILD
         elif name.startswith(("packs/", "timeline/")) or name in self.survey.hidden:
-            action = Action.SET_ASIDE
+            action = RepairAction.SET_ASIDE
         else:
-            action = Action.NONE
+            action = RepairAction.NONE
         return Remedy(name, damage.cause, action, there, tuple(damage.points), tuple(damage.files))
 
     def elsewhere(self, name: str) -> bytes | None:

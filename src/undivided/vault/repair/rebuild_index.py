@@ -15,7 +15,7 @@ from typing import Any
 
 from ...model.errors import DamageError
 from ..crypto.keys import WriterKeys
-from ..crypto.signing import Authority
+from ..crypto.signing import SigningKey
 from ..format.log_entry import LogEntry
 from ..format.pack import read_footer
 from ..index import index as indexes
@@ -24,7 +24,7 @@ from ..index.index import StoredPack, segments_of
 from ..index.load import index_links, read_index_segment
 from ..index.pack_list import listed_packs
 from ..log.log import Log
-from ..log.session import Session
+from ..log.session import WriteSession
 from ..stores.base import Store, StoreError
 
 _ATTEMPTS = 5
@@ -34,7 +34,7 @@ class _Overtaken(Exception):
     """Somebody changed the index while it was made anew."""
 
 
-def rebuild_index(store: Store, keys: WriterKeys, log: Log, authority: Authority) -> list[str]:
+def rebuild_index(store: Store, keys: WriterKeys, log: Log, authority: SigningKey) -> list[str]:
     """Returns notes: packs that could not be taken in. Raises StoreError when others are always quicker."""
     for _ in range(_ATTEMPTS):
         try:
@@ -44,7 +44,7 @@ def rebuild_index(store: Store, keys: WriterKeys, log: Log, authority: Authority
     raise StoreError("others change the index all the time", doing="rebuild the index", hint="Try again.")
 
 
-def _rebuild(store: Store, keys: WriterKeys, log: Log, authority: Authority) -> list[str]:
+def _rebuild(store: Store, keys: WriterKeys, log: Log, authority: SigningKey) -> list[str]:
     linked = index_links(log)
     seen = int(log.last.links["data"]) if log.last else 0
     whole: list[str] = []
@@ -56,7 +56,7 @@ def _rebuild(store: Store, keys: WriterKeys, log: Log, authority: Authority) -> 
         except (DamageError, StoreError):
             continue
     notes: list[str] = []
-    session = Session(store, keys, log)
+    session = WriteSession(store, keys, log)
     made = [session.store_index(segment) for segment in segments_of(_unnamed(store, keys, named, notes))]
 
     def make(last: LogEntry | None) -> tuple[Any, Mapping[str, Any]]:

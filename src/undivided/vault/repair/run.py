@@ -9,11 +9,11 @@ from ..format.vault_json import CONFIG, VaultConfig, read_config
 from ..log.keyring import Ask
 from ..stores.base import Store
 from ..vault import Vault
-from ..verify.log_scan import survey
+from ..verify.log_scan import scan_log
 from ..verify.report import Scope
 from ..verify.run import Progress
 from .execute import Mending, Repaired
-from .open_damaged import open_leniently
+from .open_damaged import open_damaged
 from .plan import Planner, RepairPlan
 
 _ROUNDS = 3
@@ -36,7 +36,7 @@ class Overhaul:
         self._passphrase = passphrase
         self._seen = seen or Head()
         config, _ = self._config()
-        self._vault: Vault = open_leniently(store, keys, passphrase, config)
+        self._vault: Vault = open_damaged(store, keys, passphrase, config)
 
     def plan(self, *, read_data: bool = False, progress: Progress | None = None) -> RepairPlan:
         """Changes nothing. read_data: look at every byte first; else at the
@@ -47,7 +47,7 @@ class Overhaul:
         report = self._vault.verify(scope=Scope(read_data=read_data, recorded=False), progress=progress)
         if lost:
             report.add(CONFIG, lost)
-        found = survey(self._store, self._keys)
+        found = scan_log(self._store, self._keys)
         for number in range(found.head.number + 1, self._seen.number + 1):
             report.add(name_of(number), "it is missing")
         self._planner = Planner(self._store, self._keys, found, self._other)
@@ -63,7 +63,7 @@ class Overhaul:
             Mending(self._store, self._keys, contents, authority, self._planner, done).run(plan)
             if not plan.hides:
                 break
-            self._vault = open_leniently(self._store, self._keys, self._passphrase)
+            self._vault = open_damaged(self._store, self._keys, self._passphrase)
             plan = self.plan(read_data=self._read_data)
             if plan.empty:
                 break

@@ -22,16 +22,16 @@ from ..crypto.aead import damaged
 from ..crypto.envelope import SealedObject, digest_of
 from ..format import timeline_segment as timelines
 from ..format.log_entry import name_of
-from ..format.timeline_segment import Segment, chained
-from ..index.index import Index
+from ..format.timeline_segment import TimelineSegment, chained
+from ..index.index import ChunkIndex
 from ..read.histories import ContentKeys
 from ..stores.base import MissingError, Store, StoreError, requests
-from .log_scan import History, Mark, Step, Survey
-from .missing_chunks import Losses
+from .log_scan import History, LogScan, PointMark, ScanStep
+from .missing_chunks import MissingChunks
 from .report import Damage, Report
 
 
-class Blame:
+class Impact:
     """Completes a report's damages with points and files. index: with what is damaged as the last choice.
     whole: the damages of packs by their number in the index, of which nothing can be read; lost: chunks of
     others."""
@@ -41,23 +41,23 @@ class Blame:
         store: Store,
         contents: ContentKeys,
         report: Report,
-        index: Index,
+        index: ChunkIndex,
         whole: dict[int, Damage],
-        lost: Losses,
+        lost: MissingChunks,
     ) -> None:
         self._store, self._contents, self._report, self._index = store, contents, report, index
         self._whole, self._lost = whole, lost
         self._suspect = np.zeros(len(index.packs), np.bool_)
         self._suspect[list(whole)] = True
 
-    def run(self, survey: Survey) -> None:
+    def run(self, survey: LogScan) -> None:
         for timeline, history in sorted(survey.histories.items()):
             if history.marks:
                 self._follow(timeline, history)
 
     def _follow(self, timeline: str, history: History) -> None:
         state = _State(history.marks, self._lost_entry)
-        before = Step(0, "", "", 0)
+        before = ScanStep(0, "", "", 0)
         for step, found in zip(history.steps, self._read(history.steps), strict=True):
             state.tell(before=step.number)
             follows = step.previous == before.number
@@ -76,10 +76,10 @@ class Blame:
             state.last, before = step.number, step
         state.tell()
 
-    def _read(self, steps: list[Step]) -> Iterator[bytes | StoreError]:
+    def _read(self, steps: list[ScanStep]) -> Iterator[bytes | StoreError]:
         """The segments' bytes, read ahead; an error in place of one that is not there."""
 
-        def read(step: Step) -> bytes | StoreError:
+        def read(step: ScanStep) -> bytes | StoreError:
             what = timelines.name_of(step.segment)
             try:
                 return self._store.read(what)
@@ -94,8 +94,8 @@ class Blame:
         return self._report.add(name_of(number), "it is missing")
 
     def _segment(
-        self, timeline: str, step: Step, before: Step | None, found: bytes | StoreError
-    ) -> Segment | None:
+        self, timeline: str, step: ScanStep, before: ScanStep | None, found: bytes | StoreError
+    ) -> TimelineSegment | None:
         """The segment, None when it cannot be opened for want of a passphrase. before: what it continues, if
         that is known."""
         if isinstance(found, StoreError):
@@ -112,7 +112,7 @@ class Blame:
             raise damaged(what, "it does not continue its timeline")
         return segment
 
-    def _broken_rows(self, segment: Segment) -> dict[int, list[Damage]]:
+    def _broken_rows(self, segment: TimelineSegment) -> dict[int, list[Damage]]:
         """The damages of each row that lost something."""
         content = segment.puts.content
         ids = content.blob[: content.offsets[-1]].reshape(-1, CHUNK_ID_BYTES)
@@ -148,7 +148,7 @@ class Blame:
 class _State:
     """One timeline on its way: what cannot be had as of now, and the points that are still to be told."""
 
-    def __init__(self, marks: list[Mark], lost_entry: Callable[[int], Damage]) -> None:
+    def __init__(self, marks: list[PointMark], lost_entry: Callable[[int], Damage]) -> None:
         self._lost_entry = lost_entry
         self._marks = iter(sorted(marks))
         self._next = next(self._marks, None)
@@ -161,7 +161,7 @@ class _State:
         """The step that entry `number` made is not known."""
         self.gaps[self._lost_entry(number)] = None
 
-    def update(self, segment: Segment, broken: dict[int, list[Damage]]) -> None:
+    def update(self, segment: TimelineSegment, broken: dict[int, list[Damage]]) -> None:
         if self._current:
             for path in itertools.chain(segment.tombstones.tolist(), segment.puts.path.tolist()):
                 self._current.pop(path, None)

@@ -25,7 +25,7 @@ from ..stores.base import Store, StoreError, requests
 _FOLDER = "log/"
 
 
-class Step(NamedTuple):
+class ScanStep(NamedTuple):
     """One segment of a timeline. number: the entry after which it is the state; previous: the one whose state
     it continues, 0 for none; digest: the timeline's after it; compacted: a prune vouches for the segment by
     its name, and the digest is not chained over it."""
@@ -37,7 +37,7 @@ class Step(NamedTuple):
     compacted: bool = False
 
 
-class Mark(NamedTuple):
+class PointMark(NamedTuple):
     """A point that looks at a timeline. number: its entry; sequence: the step that it sees last."""
 
     number: int
@@ -50,12 +50,12 @@ class Mark(NamedTuple):
 class History:
     """One timeline, in order of the log."""
 
-    steps: list[Step] = field(default_factory=list)
-    marks: list[Mark] = field(default_factory=list)
+    steps: list[ScanStep] = field(default_factory=list)
+    marks: list[PointMark] = field(default_factory=list)
 
 
 @dataclass
-class Survey:
+class LogScan:
     """head: the last entry that opens. junk: (object, cause) behind it; unreadable: the same before it.
     points: id → its record, in order of the log. indexed: entry → the index segments that it added; doomed:
     objects that a prune gave up. objects: how many entries there are."""
@@ -75,9 +75,9 @@ class Survey:
         return frozenset(name for name, _ in self.junk)
 
 
-def survey(store: Store, keys: WriterKeys) -> Survey:
+def scan_log(store: Store, keys: WriterKeys) -> LogScan:
     """Reads the whole log. Raises StoreError when the store cannot even list it."""
-    found = Survey()
+    found = LogScan()
     numbers = list(_numbers(store, found))
     found.objects = len(numbers)
     while numbers:
@@ -92,7 +92,7 @@ def survey(store: Store, keys: WriterKeys) -> Survey:
     return found
 
 
-def _numbers(store: Store, found: Survey) -> Iterator[int]:
+def _numbers(store: Store, found: LogScan) -> Iterator[int]:
     """The numbers of all entries that are there, ascending."""
     for name, _ in store.list(_FOLDER):
         text = name.removeprefix(_FOLDER)
@@ -106,7 +106,7 @@ def _read(store: Store, keys: WriterKeys, number: int) -> LogEntry:
     return decode_entry(keys, number, store.read(name_of(number)))
 
 
-def _read_all(store: Store, keys: WriterKeys, found: Survey) -> None:
+def _read_all(store: Store, keys: WriterKeys, found: LogScan) -> None:
     previous: str | None = ""
     numbers = range(1, found.head.number + 1)
 
@@ -127,7 +127,7 @@ def _read_all(store: Store, keys: WriterKeys, found: Survey) -> None:
         _take(found, entry)
 
 
-def _take(found: Survey, entry: LogEntry) -> None:
+def _take(found: LogScan, entry: LogEntry) -> None:
     if entry.links.get("index"):
         found.indexed[entry.number] = list(entry.links["index"])
     if entry.kind == "prune":
@@ -135,7 +135,7 @@ def _take(found: Survey, entry: LogEntry) -> None:
         return
     for timeline, chain in entry.links.get("chains", {}).items():
         if chain["sequence"] == entry.number:
-            step = Step(entry.number, chain["segment"], chain["digest"], chain["previous"])
+            step = ScanStep(entry.number, chain["segment"], chain["digest"], chain["previous"])
             found.histories.setdefault(timeline, History()).steps.append(step)
     point = entry.body.get("point")
     if isinstance(point, dict):
@@ -144,11 +144,11 @@ def _take(found: Survey, entry: LogEntry) -> None:
             timeline = str(part.get("timeline"))
             chain = entry.links.get("chains", {}).get(timeline)
             if chain is not None:
-                mark = Mark(entry.number, int(chain["sequence"]), str(point.get("id")), str(name))
+                mark = PointMark(entry.number, int(chain["sequence"]), str(point.get("id")), str(name))
                 found.histories.setdefault(timeline, History()).marks.append(mark)
 
 
-def _forget(found: Survey, entry: LogEntry) -> None:
+def _forget(found: LogScan, entry: LogEntry) -> None:
     """After a prune, what was forgotten is nobody's loss, and compacted steps stand for those before."""
     doomed = entry.body["doomed"]
     found.doomed.update(map(packs.name_of, doomed["packs"]))
@@ -165,5 +165,5 @@ def _forget(found: Survey, entry: LogEntry) -> None:
         digests = {step.number: step.digest for step in history.steps}
         before, history.steps = 0, []
         for sequence, name in steps:
-            history.steps.append(Step(sequence, name, digests.get(sequence, ""), before, compacted=True))
+            history.steps.append(ScanStep(sequence, name, digests.get(sequence, ""), before, compacted=True))
             before = sequence

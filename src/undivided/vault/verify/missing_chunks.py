@@ -15,7 +15,7 @@ from .report import Damage
 _ID = f"S{CHUNK_ID_BYTES}"  # compares as bytes do: all are of this length, so padding does not matter
 
 
-class Losses:
+class MissingChunks:
     def __init__(self) -> None:
         self._damages: list[Damage] = []
         self._ids: Array = np.zeros(0, _ID)

@@ -22,8 +22,8 @@ from ..crypto.keys import WriterKeys
 from ..format import pack as packs
 from ..format.frames import FrameDecoder
 from ..format.pack import open_footer
-from ..format.pack_header import SessionKeys, Table
-from ..index.index import Index, StoredPack
+from ..format.pack_header import PackHeader, SessionKeys
+from ..index.index import ChunkIndex, StoredPack
 from ..read.histories import ContentKeys
 from ..stores.base import Store, StoreError
 
@@ -31,7 +31,7 @@ _own = threading.local()
 
 
 @dataclass(frozen=True)
-class Inspected:
+class PackCheck:
     """What one pack is. cause: "" when it is whole. lost: u1[32n], the chunks that cannot be read; None for
     all that the index has in it. bytes: read."""
 
@@ -41,13 +41,15 @@ class Inspected:
     bytes: int = 0
 
 
-class Inspector:
+class PackChecker:
     """Looks at packs. Thread-safe. contents: None without the passphrase; then frames stay sealed."""
 
-    def __init__(self, store: Store, keys: WriterKeys, contents: ContentKeys | None, index: Index) -> None:
+    def __init__(
+        self, store: Store, keys: WriterKeys, contents: ContentKeys | None, index: ChunkIndex
+    ) -> None:
         self._store, self._keys, self._contents, self._index = store, keys, contents, index
 
-    def inspect(self, name: str) -> Inspected:
+    def inspect(self, name: str) -> PackCheck:
         """Never raises for what is wrong with the pack: that is the answer."""
         what = packs.name_of(name)
         try:
@@ -61,17 +63,17 @@ class Inspector:
                 footer = open_footer(self._keys, data, what)
                 table, sessions = footer.table, footer.sessions
         except (DamageError, StoreError) as error:
-            return Inspected(name, error.cause)
+            return PackCheck(name, error.cause)
         if self._contents is None:
             # Unopened, one flipped bit may be anywhere in it.
-            return Inspected(name, cause, None, len(data))
+            return PackCheck(name, cause, None, len(data))
         ids = table.id.reshape(-1, CHUNK_ID_BYTES)
         opened = opened_chunks(self._keys.id, self._contents, table, sessions, memoryview(data), what)
         broken = np.fromiter((chunk is None for _, chunk in opened), np.bool_, len(ids))
         if broken.any():
             cause = cause or "it does not open, though its SHA-256 is its name"
             cause = f"{cause}; {int(broken.sum())} of its {len(ids)} chunks are not what was stored"
-        return Inspected(name, cause, ids[broken].ravel(), len(data))
+        return PackCheck(name, cause, ids[broken].ravel(), len(data))
 
     def _cause(self, name: str, data: bytes) -> str:
         """What is wrong with the pack as a whole. Raises DamageError."""
@@ -81,7 +83,7 @@ class Inspector:
         return "" if agrees(self._index, name, footer.table) else "its footer and the index disagree"
 
 
-def agrees(index: Index, name: str, table: Table) -> bool:
+def agrees(index: ChunkIndex, name: str, table: PackHeader) -> bool:
     """Whether the index knows every chunk of the pack, and those that it finds there where they lie."""
     rows = index.find(table.id)
     if (rows < 0).any():
@@ -100,7 +102,7 @@ def agrees(index: Index, name: str, table: Table) -> bool:
     )
 
 
-def stored_pack(index: Index, name: str) -> StoredPack:
+def stored_pack(index: ChunkIndex, name: str) -> StoredPack:
     """A pack as the index has it. Raises DamageError when it has no such pack."""
     for segment in index.segments:
         if name in segment.names():
@@ -109,7 +111,12 @@ def stored_pack(index: Index, name: str) -> StoredPack:
 
 
 def opened_chunks(
-    id_key: bytes, contents: ContentKeys, table: Table, sessions: SessionKeys, data: memoryview, what: str
+    id_key: bytes,
+    contents: ContentKeys,
+    table: PackHeader,
+    sessions: SessionKeys,
+    data: memoryview,
+    what: str,
 ) -> Iterator[tuple[bytes, memoryview | None]]:
     """(id, bytes) of each chunk of the table, None for those that cannot be read from the pack's bytes. What
     is given is good until the next is asked for."""

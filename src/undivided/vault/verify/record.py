@@ -23,7 +23,7 @@ from ...model.columns import Array
 from ...model.errors import DamageError
 from ..format.log_entry import LogEntry
 from ..log.log import VERIFIED, Log
-from .report import Proven
+from .report import VerificationAge
 
 PREFIX_BYTES = 8
 NEVER = 0
@@ -63,7 +63,9 @@ def ages(log: Log, packs: Array, now_ns: int) -> Ages:
     return Ages(times, points)
 
 
-def record(log: Log, packs: Array, points: Sequence[str], damaged: Sequence[str], proven: Proven) -> LogEntry:
+def record(
+    log: Log, packs: Array, points: Sequence[str], damaged: Sequence[str], proven: VerificationAge
+) -> LogEntry:
     """Appends what was looked at. packs: u1[n,32], read byte by byte; points: decoded; damaged: what was
     found so; proven: how the whole vault stands with it."""
     body = {
@@ -76,10 +78,10 @@ def record(log: Log, packs: Array, points: Sequence[str], damaged: Sequence[str]
     return log.append(VERIFIED, lambda _: (body, {}))
 
 
-def last_proven(log: Log) -> tuple[int, Proven] | None:
+def last_proven(log: Log) -> tuple[int, VerificationAge] | None:
     """UTC ns of the newest record and how the vault stood then; None when it was never verified."""
     entry = next(verified_entries(log), None)
-    return (entry.time_ns, Proven(**entry.body["proven"])) if entry else None
+    return (entry.time_ns, VerificationAge(**entry.body["proven"])) if entry else None
 
 
 def verified_entries(log: Log) -> Iterator[LogEntry]:

@@ -35,7 +35,7 @@ class Damage:
 
 
 @dataclass(frozen=True)
-class Proven:
+class VerificationAge:
     """How much of the vault was verified how long ago. packs: how many there are; never: how many of them
     were not verified within the horizon (record.py); oldest_ns, median_ns: UTC, of all, 0 for never."""
 
@@ -66,7 +66,7 @@ class Report:
     spent: list[str] = field(default_factory=list)
     whole: list[str] = field(default_factory=list)
     whole_timelines: list[str] = field(default_factory=list)
-    proven: Proven = Proven()
+    proven: VerificationAge = VerificationAge()
 
     @property
     def points_affected(self) -> list[str]:

@@ -18,9 +18,9 @@ from ...model.entries import Entries
 from ...model.errors import DamageError
 from ...tree.validation import lengths, outline
 from ..format.timeline_segment import fold
-from ..index.index import Index
+from ..index.index import ChunkIndex
 from ..read.reader import Reader
-from .log_scan import Survey
+from .log_scan import LogScan
 from .report import Report, Scope
 from .scrub import Scrub
 
@@ -29,16 +29,16 @@ class _TimeIsUp(Exception):
     pass
 
 
-class Sampling:
+class RestoreTest:
     """The points of one verification. suspects: packs (hex digests) in which a point that does not decode has
     its content: to be read whole. failed: point → why it does not decode."""
 
-    def __init__(self, reader: Reader, index: Index, report: Report) -> None:
+    def __init__(self, reader: Reader, index: ChunkIndex, report: Report) -> None:
         self._reader, self._index, self._report = reader, index, report
         self.suspects: set[str] = set()
         self.failed: dict[str, str] = {}
 
-    def run(self, scope: Scope, read: Survey, scrub: Scrub, up: Callable[[], bool]) -> None:
+    def run(self, scope: Scope, read: LogScan, scrub: Scrub, up: Callable[[], bool]) -> None:
         """Those that are asked for, then those decoded longest ago, until `up` says that time is."""
         others = [point for point in read.points if point not in scope.points]
         chosen = [*scope.points, *scrub.points_due(others, scope.sample)]

@@ -23,8 +23,8 @@ from ...model.errors import DamageError, UsageError
 from ..crypto.keys import WriterKeys
 from ..format import pack as packs
 from ..index import index as indexes
-from ..index.damage_marks import torn
-from ..index.index import Index
+from ..index.damage_marks import broken_timelines
+from ..index.index import ChunkIndex
 from ..index.load import IndexLinks, index_links, read_index_segment
 from ..index.pack_list import among, ids_in, needed_packs, numbers_of, pack_names, stored_sizes
 from ..log import key_check as custody
@@ -32,12 +32,12 @@ from ..log.log import Log
 from ..read.histories import ContentKeys, Unlock
 from ..read.reader import Reader
 from ..stores.base import Store, StoreError, parallel
-from .impact import Blame
-from .log_scan import Survey, survey
-from .missing_chunks import Losses
-from .pack_check import Inspected, Inspector
+from .impact import Impact
+from .log_scan import LogScan, scan_log
+from .missing_chunks import MissingChunks
+from .pack_check import PackCheck, PackChecker
 from .report import Damage, Report, Scope
-from .restore_test import Sampling
+from .restore_test import RestoreTest
 from .scrub import Scrub
 
 Progress = Callable[[int, int], None]
@@ -54,7 +54,7 @@ class Verification:
         self._unlock, self._now = unlock, now
         self._report = Report()
         self._whole: dict[int, Damage] = {}
-        self._lost = Losses()
+        self._lost = MissingChunks()
         self._stop_at: float | None = None
         self._done = self._total = 0
         self._progress: Progress | None = None
@@ -66,23 +66,23 @@ class Verification:
             self._stop_at = time.monotonic() + scope.seconds
         self._recipients()
         self._open()
-        read = survey(self._store, self._keys)
+        read = scan_log(self._store, self._keys)
         report.objects += read.objects
         for name, cause in (*read.unreadable, *read.junk):
             report.add(name, cause)
         self._log.refresh()
         linked = self._links(read)
         segments = list(self._segments(linked.segments))
-        self._index = Index(segments, unusable=linked.doomed, doubtful=linked.bad)
+        self._index = ChunkIndex(segments, unusable=linked.doomed, doubtful=linked.bad)
         reader = Reader(self._store, self._keys, self._log, self._unlock)
-        self._sampling = Sampling(reader, self._index, report)
+        self._sampling = RestoreTest(reader, self._index, report)
         if scope.read_data:
             self._superseded(read, linked)
         self._packs(scope, read, linked)
         if report.packs:
             doubtful = linked.bad | frozenset(report.packs)
-            self._index = Index(segments, unusable=linked.doomed, doubtful=doubtful)
-        Blame(self._store, self._contents, report, self._index, self._whole, self._lost).run(read)
+            self._index = ChunkIndex(segments, unusable=linked.doomed, doubtful=doubtful)
+        Impact(self._store, self._contents, report, self._index, self._whole, self._lost).run(read)
         self._forgive(linked)
         report.whole_timelines = sorted(self._torn() - set(report.timelines))
         for point in self._sampling.failed.keys() - set(report.points_affected):
@@ -109,7 +109,7 @@ class Verification:
             if cause:
                 self._report.add(name, cause)
 
-    def _links(self, read: Survey) -> IndexLinks:
+    def _links(self, read: LogScan) -> IndexLinks:
         """What the index is made of; all that can be read where links are broken."""
         try:
             return index_links(self._log)
@@ -117,7 +117,7 @@ class Verification:
             everything = [name for number in sorted(read.indexed)[::-1] for name in read.indexed[number]]
             return IndexLinks(everything, frozenset(), frozenset())
 
-    def _segments(self, names: Sequence[str]) -> Iterator[indexes.Segment]:
+    def _segments(self, names: Sequence[str]) -> Iterator[indexes.IndexSegment]:
         for name in names:
             self._report.objects += 1
             try:
@@ -125,7 +125,7 @@ class Verification:
             except (DamageError, StoreError) as error:
                 self._report.add(indexes.name_of(name), error.cause)
 
-    def _superseded(self, read: Survey, linked: IndexLinks) -> None:
+    def _superseded(self, read: LogScan, linked: IndexLinks) -> None:
         """Segments that later ones took in: nobody reads them, so what is wrong with them is worth a note."""
         needed = set(linked.segments)
         for name in (name for names in read.indexed.values() for name in names):
@@ -140,26 +140,26 @@ class Verification:
     def _torn(self) -> frozenset[str]:
         """The timelines that are said to have lost something; none where the log does not say."""
         try:
-            return torn(self._log)
+            return broken_timelines(self._log)
         except (DamageError, StoreError):
             return frozenset()
 
     # ── packs ───────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _packs(self, scope: Scope, read: Survey, linked: IndexLinks) -> None:
+    def _packs(self, scope: Scope, read: LogScan, linked: IndexLinks) -> None:
         """Every pack there must be, with its size; those to be read, read; points decoded."""
         names, sizes = needed_packs(self._index, linked.doomed)
         self._report.objects += len(names)
         found = stored_sizes(self._store, names)
         for number in np.flatnonzero(found < 0).tolist():
-            self._lose(Inspected(names[number].tobytes().hex(), "it is missing"))
+            self._lose(PackCheck(names[number].tobytes().hex(), "it is missing"))
         there = found >= 0
         deep = scope.read_data or bool(scope.points or scope.sample)
         recorded = scope.recorded and deep and not read.junk
         at_once = max(THREADS, parallel(self._store))
         scrub = Scrub(self._log, names, self._report, at_once=at_once, recorded=recorded, now=self._now)
         contents = self._contents if self._report.unlocked else None
-        inspect = Inspector(self._store, self._keys, contents, self._index).inspect
+        inspect = PackChecker(self._store, self._keys, contents, self._index).inspect
         suspect = among(names, linked.bad) | (found != sizes)
         try:
             if contents:
@@ -175,7 +175,7 @@ class Verification:
             scrub.tell()
         self._report.proven = scrub.proven()
 
-    def _read(self, inspected: Iterator[Inspected]) -> None:
+    def _read(self, inspected: Iterator[PackCheck]) -> None:
         for found in inspected:
             if found.cause:
                 self._lose(found)
@@ -183,7 +183,7 @@ class Verification:
             if self._progress:
                 self._progress(self._done, self._total)
 
-    def _lose(self, found: Inspected) -> None:
+    def _lose(self, found: PackCheck) -> None:
         self._report.packs.append(found.name)
         damage = self._report.add(packs.name_of(found.name), found.cause)
         if found.lost is None:

@@ -15,9 +15,9 @@ from ...host.parallel import in_order
 from ...model.columns import Array
 from ...model.errors import UndividedError
 from ..log.log import Log
-from .pack_check import Inspected
+from .pack_check import PackCheck
 from .record import NEVER, ages, record
-from .report import Proven, Report
+from .report import Report, VerificationAge
 
 EVERY = 60.0
 """Seconds after which what was looked at is recorded."""
@@ -61,8 +61,8 @@ class Scrub:
         return sorted(newest_first, key=lambda point: self._points.get(point, NEVER))[:count]
 
     def run(
-        self, numbers: Array, inspect: Callable[[str], Inspected], stop: Callable[[], bool]
-    ) -> Iterator[Inspected]:
+        self, numbers: Array, inspect: Callable[[str], PackCheck], stop: Callable[[], bool]
+    ) -> Iterator[PackCheck]:
         """Looks at the packs in this order until `stop` says so. The report gets how many were left."""
         begun = 0
 
@@ -106,9 +106,9 @@ class Scrub:
             self._report.notes.append(f"What was looked at could not be recorded: {error.cause}.")
         self._fresh, self._damaged, self._decoded = [], [], []
 
-    def proven(self) -> Proven:
+    def proven(self) -> VerificationAge:
         """As of now, for all packs."""
         if not len(self._times):
-            return Proven()
+            return VerificationAge()
         never = int((self._times == NEVER).sum())
-        return Proven(len(self._times), never, int(self._times.min()), int(np.median(self._times)))
+        return VerificationAge(len(self._times), never, int(self._times.min()), int(np.median(self._times)))

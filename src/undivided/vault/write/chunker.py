@@ -51,7 +51,7 @@ def cutter() -> Any:
     return _own.cutter
 
 
-class Divider:
+class Chunker:
     """Divides the rows of one `store` call and hands them to the pipeline."""
 
     def __init__(self, pipeline: Pipeline, layout: Layout) -> None:

@@ -1,4 +1,4 @@
-"""Claims: the chunks that a session stores, so that none is stored twice while no index knows of it yet.
+"""InFlightChunks: the chunks that a session stores, so that none is stored twice while no index knows of it yet.
 
 A first backup of a large service claims tens of millions. As Python objects they would take three times as
 much as the index, so only the latest are: sixty thousand at a time become columns like those of the index,
@@ -19,7 +19,7 @@ _LATEST = 1 << 16
 _LARGEST = 1 << 20
 
 
-class Claims:
+class InFlightChunks:
     """Not thread-safe: the session's lock guards it."""
 
     def __init__(self) -> None:

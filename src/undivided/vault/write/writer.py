@@ -7,7 +7,7 @@ Only the last step makes anything exist. A commit with nothing new writes one lo
 
 What a writer found stored already may be pruned while it works. It takes no lock against that: a commit that
 finds a prune among the entries it had not seen looks every chunk up again that it refers to, and if one is
-gone it raises OvertakenError, and nothing was committed (docs/decisions/commit-protocol.md).
+gone it raises ConflictError, and nothing was committed (docs/decisions/commit-protocol.md).
 
 What is known already is not stored again, if its pack is there: packs that are missing, have another size or
 were found damaged do not count, so the next protection puts their chunks anew.
@@ -32,17 +32,17 @@ from ..format import pack as packs
 from ..format.index_segment import StoredPack
 from ..format.log_entry import LogEntry
 from ..format.pack import OpenPack, seal_footer
-from ..format.timeline_segment import Segment
-from ..index.index import Index
-from ..index.load import known_index
+from ..format.timeline_segment import TimelineSegment
+from ..index.index import ChunkIndex
+from ..index.load import load_index
 from ..index.merge import Merged, merged
-from ..log.errors import OvertakenError
-from ..log.heads import Chain, latest_chain, prune_entries
+from ..log.errors import ConflictError
+from ..log.heads import TimelineHead, latest_head, prune_entries
 from ..log.log import Log
-from ..log.session import Session
+from ..log.session import WriteSession
 from ..stores.base import Store, parallel
-from .chunker import Divider
-from .in_flight import Claims
+from .chunker import Chunker
+from .in_flight import InFlightChunks
 from .pipeline import Pipeline
 
 _StoredIndex = tuple[list[str], Merged]
@@ -55,13 +55,13 @@ class Writer:
 
     def __init__(self, store: Store, keys: WriterKeys, log: Log) -> None:
         self._store, self._keys, self._log = store, keys, log
-        self._session = Session(store, keys, log)
+        self._session = WriteSession(store, keys, log)
         self.session = self._session.name
         self.bytes_read = 0
         self._lock = threading.RLock()
         self._pipeline: Pipeline | None = None
-        self._known: Index | None = None
-        self._claims = Claims()
+        self._known: ChunkIndex | None = None
+        self._claims = InFlightChunks()
         self._uploaded: list[StoredPack] = []
 
     @property
@@ -88,7 +88,7 @@ class Writer:
         A piece's buffer may be used again once the next piece is asked for. Returns as soon as every id is
         known; `commit` waits for the rest. Raises what a batch failed with.
         """
-        column, read = Divider(self._started(), layout).run(pieces, rows)
+        column, read = Chunker(self._started(), layout).run(pieces, rows)
         with self._lock:
             self.bytes_read += read
         return column
@@ -103,13 +103,13 @@ class Writer:
     def digest(self, timeline: str) -> str:
         """The chain digest of a timeline as of now; "" when it is new."""
         self._log.refresh()
-        chain = latest_chain(self._log, timeline)
+        chain = latest_head(self._log, timeline)
         return chain.digest if chain else ""
 
     def commit(
         self,
         kind: str,
-        segments: Mapping[str, Segment],
+        segments: Mapping[str, TimelineSegment],
         body: Body,
         goes_on: Mapping[str, str] | None = None,
     ) -> LogEntry:
@@ -119,7 +119,7 @@ class Writer:
         writer was quicker; the entry being made is then always the log's head + 1. Empty segments add
         nothing. goes_on: the digest of each timeline that its segment was made for, "" for a new one.
 
-        Raises OvertakenError when a chunk that the segments refer to, or a timeline as it is gone on from, is
+        Raises ConflictError when a chunk that the segments refer to, or a timeline as it is gone on from, is
         there no more; FencedError when a prune took this session for dead. Then nothing was committed.
         """
         if self._pipeline:
@@ -139,7 +139,7 @@ class Writer:
                 if last and int(last.links["pruned"]) > seen:
                     raise _NewsError
                 number = last.number + 1 if last else 1
-                chains = {t: latest_chain(self._log, t) or Chain() for t in segments}
+                chains = {t: latest_head(self._log, t) or TimelineHead() for t in segments}
                 _refuse_moved(chains, goes_on or {})
                 for timeline, name in names.items():
                     chains[timeline] = chains[timeline].next(timeline, number, name, blocks[timeline])
@@ -212,7 +212,7 @@ class Writer:
         return [self._session.store_index(segment) for segment in whole.segments], whole
 
     def _catch_up(
-        self, segments: Iterable[Segment], stored: Collection[str], uploaded: Sequence[StoredPack]
+        self, segments: Iterable[TimelineSegment], stored: Collection[str], uploaded: Sequence[StoredPack]
     ) -> None:
         """A prune came since the index was read: is everything that is about to be committed still there?
         stored: names of the timeline segments."""
@@ -221,7 +221,7 @@ class Writer:
         with self._lock:
             self._session.seen = max(entry.number for entry in news)
             self._known = None
-            self._claims = Claims()
+            self._claims = InFlightChunks()
             for pack in uploaded:
                 self._claims.take(pack.table.id.tobytes(), range(len(pack.table.length)))
         self._refuse_gone(segments)
@@ -235,16 +235,16 @@ class Writer:
         for entry in news:
             doomed = entry.body["doomed"]
             if not own.isdisjoint(doomed["packs"]) or not set(stored).isdisjoint(doomed["timeline"]):
-                raise OvertakenError("a prune took what this session stored for leavings")
+                raise ConflictError("a prune took what this session stored for leavings")
 
-    def _refuse_gone(self, segments: Iterable[Segment]) -> None:
+    def _refuse_gone(self, segments: Iterable[TimelineSegment]) -> None:
         """What it refers to must be in the index as it is now, or among what it uploaded."""
         for segment in segments:
             content = segment.puts.content
             ids = content.blob[: content.offsets[-1]]
             gone = np.flatnonzero(self._index().find(ids) < 0)
             if not self._claims.has(ids.reshape(-1, CHUNK_ID_BYTES)[gone]).all():
-                raise OvertakenError("a prune removed content that this point was about to refer to")
+                raise ConflictError("a prune removed content that this point was about to refer to")
 
     def _started(self) -> Pipeline:
         with self._lock:
@@ -256,11 +256,11 @@ class Writer:
                 )
             return self._pipeline
 
-    def _index(self) -> Index:
+    def _index(self) -> ChunkIndex:
         with self._lock:
             if self._known is None:
                 present = dict(self._store.list("packs/"))
-                self._known = known_index(self._store, self._keys, self._log, present)
+                self._known = load_index(self._store, self._keys, self._log, present)
             return self._known
 
 
@@ -268,7 +268,7 @@ class _NewsError(Exception):
     """A prune came that this writer has not looked at yet."""
 
 
-def _refuse_moved(chains: Mapping[str, Chain], goes_on: Mapping[str, str]) -> None:
+def _refuse_moved(chains: Mapping[str, TimelineHead], goes_on: Mapping[str, str]) -> None:
     moved = [timeline for timeline, digest in goes_on.items() if chains[timeline].digest != digest]
     if moved:
-        raise OvertakenError("another writer went on with the same history, or it was forgotten", moved)
+        raise ConflictError("another writer went on with the same history, or it was forgotten", moved)
