@@ -1,4 +1,4 @@
-"""`make bench`, second part: the pause and the spread of the cut under write load, next to the disk's own
+"""`make bench`, second part: the pause and the skew of the cut under write load, next to the disk's own
 fsync.
 
 The five kinds of component are written to without a pause by the torture rig's writers, every write
@@ -91,21 +91,21 @@ def main(points: int = 100) -> None:
                 file = home / f"{size}.yaml"
                 file.write_text(yaml.safe_dump(service(ground, names)))
                 undivided("service", "apply", file)
-                pauses, spreads = [], []
+                pauses, skews = [], []
                 for _ in range(points):
                     point = undivided("protect", f"cut{size}")
                     pauses.append(point["pause_ms"])
-                    spreads.append(point["spread_ms"])
+                    skews.append(point["skew_ms"])
                     bare += fsyncs(home, 10)
                     for name, part in point["components"].items():
                         for step, took in part.get("took_ms", {}).items():
                             slowest.setdefault(f"{size} {name} {step}", []).append(took)
-                rows.append((f"{size} components", pauses, spreads, max(pauses)))
+                rows.append((f"{size} components", pauses, skews, max(pauses)))
         print(f"## The cut under write load, {points} points each\n")
-        print("| | pause p50 | p99 | max | spread p50 | p99 |\n|---|---|---|---|---|---|")
-        for title, pauses, spreads, worst in rows:
+        print("| | pause p50 | p99 | max | skew p50 | p99 |\n|---|---|---|---|---|---|")
+        for title, pauses, skews, worst in rows:
             figures = [percentile(pauses, 50), percentile(pauses, 99), worst]
-            figures += [percentile(spreads, 50), percentile(spreads, 99)]
+            figures += [percentile(skews, 50), percentile(skews, 99)]
             print(f"| {title} | " + " | ".join(f"{figure:.1f} ms" for figure in figures) + " |")
         limits = [percentile(bare, 50), percentile(bare, 99), max(bare)]
         print("| bare fsync of the same disk | " + " | ".join(f"{x:.1f} ms" for x in limits) + " | | |")

@@ -64,7 +64,7 @@ def small_files(root: Path, count: int = 50_000) -> Path:
 
 
 def change_file(path: Path, share: float = 0.01) -> None:
-    """Overwrites `share` of a file with noise, in 64 KiB pieces spread over it."""
+    """Overwrites `share` of a file with noise, in 64 KiB pieces skew over it."""
     noise, size = random.Random(2), path.stat().st_size
     count = max(1, int(size * share) // 65536)
     with open(path, "r+b") as file:

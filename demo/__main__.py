@@ -90,9 +90,9 @@ def story(scene: Scene, tell: Telling) -> bool:
     moved = sum(p["bytes_stored"] for p in taken)
     tell.numbers(
         {
-            "coherence": ", ".join(sorted({p["coherence"] for p in taken})),
+            "consistency": ", ".join(sorted({p["consistency"] for p in taken})),
             "pause": middle_and_most([p["pause_ms"] for p in taken]),
-            "spread": middle_and_most([p["spread_ms"] for p in taken]),
+            "skew": middle_and_most([p["skew_ms"] for p in taken]),
             "protected": f"{size(protected)} in {len(taken)} points of {len(good['components'])} components",
             "moved": f"{size(moved)}, {moved / protected:.0%} of it; uploads are random, so none compresses",
             "data loss": f"{seconds((damaged_at - instant) / 1e9)}: the {len(lost)} orders acknowledged "

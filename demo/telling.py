@@ -13,7 +13,7 @@ from rich.text import Text
 COLUMNS = (
     ("point", 22),
     ("pause", 9),
-    ("spread", 9),
+    ("skew", 9),
     ("protected", 10),
     ("moved", 9),
     ("took", 8),
@@ -52,7 +52,7 @@ class Telling:
         cells = (
             point["point"],
             f"{point['pause_ms']:.1f} ms",
-            f"{point['spread_ms']:.1f} ms",
+            f"{point['skew_ms']:.1f} ms",
             size(point["bytes_seen"]),
             size(point["bytes_stored"]),
             seconds(point["seconds"]),

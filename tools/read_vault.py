@@ -78,7 +78,7 @@ class Epoch(NamedTuple):
     begun: int
     structure: bytes
     public: bytes
-    authority: bytes
+    signing_key: bytes
 
 
 def key_of_file(text: str) -> X25519PrivateKey:
@@ -188,7 +188,7 @@ class Vault:
                 break
         else:
             raise Unreadable("the secret does not open this vault")
-        # Each later epoch counts when its log entry, signed by the authority before it, names it.
+        # Each later epoch counts when its log entry, signed by the signing key before it, names it.
         for name, (later, record) in sorted(records.items(), key=lambda item: item[1][0]):
             if later > begun and (self.path / f"log/{later:010d}").exists():
                 entry, _ = self._entry(later)
@@ -202,7 +202,7 @@ class Vault:
         return hashlib.sha256(bytes.fromhex(record["public"])).hexdigest()[:16]
 
     def _binding(self, begun: int, record: dict[str, Any]) -> bytes:
-        kept = {k: record[k] for k in ("public", "authority", "recipients", "writer_keys", "private_keys")}
+        kept = {k: record[k] for k in ("public", "signing_key", "recipients", "writer_keys", "private_keys")}
         text = json.dumps([self.vault.hex(), begun, kept], sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).digest()
 
@@ -283,10 +283,10 @@ class Vault:
             place = (kind, self.vault.hex(), number, entry["previous"], entry["time_ns"])
             text = json.dumps([*place, unsigned, entry["links"]], sort_keys=True, separators=(",", ":"))
             try:
-                key = Ed25519PublicKey.from_public_bytes(epoch.authority)
+                key = Ed25519PublicKey.from_public_bytes(epoch.signing_key)
                 key.verify(bytes.fromhex(body["signature"]), b"undivided/1 signed entry" + text.encode())
             except (InvalidSignature, KeyError) as error:
-                raise Unreadable(f"log/{number:010d}: the vault's authority did not sign it") from error
+                raise Unreadable(f"log/{number:010d}: the vault's signing key did not sign it") from error
         return entry, hashlib.sha256(data).digest()
 
     def _open_log(self) -> None:
@@ -300,7 +300,7 @@ class Vault:
 
     def points(self) -> dict[str, int]:
         """Point id → its log entry; those that a prune forgot are left out."""
-        gone = {p for e in self.log.values() if e["kind"] == "prune" for p in e["body"]["forgotten"]}
+        gone = {p for e in self.log.values() if e["kind"] == "prune" for p in e["body"]["expired"]}
         named = {e["body"]["point"]["id"]: n for n, e in self.log.items() if e["kind"] == "point"}
         return {point: number for point, number in named.items() if point not in gone}
 
@@ -313,17 +313,17 @@ class Vault:
         return data
 
     def _open_index(self) -> None:
-        """Segments, newest first; a damaged pack is the last choice, a doomed one none."""
+        """Segments, newest first; a damaged pack is the last choice, a pending_deletion one none."""
         self._segments: list[tuple[dict[str, Any], dict[str, Any]]] = []
-        self._bad: set[str] = set()
-        self._doomed: set[str] = set()
+        self._damaged: set[str] = set()
+        self._pending_deletion: set[str] = set()
         healed: set[str] = set()
         number, covered = (self.log[max(self.log)]["links"]["data"] if self.log else 0), 0
         while number > covered:
             links = self.log[number]["links"]
-            healed.update(links.get("healed", ()))
-            self._bad.update(set(links.get("bad", ())) - healed)
-            self._doomed.update(links.get("doomed", ()))
+            healed.update(links.get("repaired", ()))
+            self._damaged.update(set(links.get("damaged", ())) - healed)
+            self._pending_deletion.update(links.get("pending_deletion", ()))
             for name in links.get("index", ()):
                 self._segments.append(self._segment(self._named("index", name)))
             covered = max(covered, links.get("covers", 0))
@@ -365,8 +365,8 @@ class Vault:
 
     def chunk(self, chunk: bytes) -> bytes:
         places = sorted(
-            (place for place in self._places(chunk) if place.pack not in self._doomed),
-            key=lambda place: place.pack in self._bad,
+            (place for place in self._places(chunk) if place.pack not in self._pending_deletion),
+            key=lambda place: place.pack in self._damaged,
         )
         for place in places:
             with contextlib.suppress(OSError, InvalidTag, Unreadable, zstandard.ZstdError):
@@ -403,12 +403,12 @@ class Vault:
     # ── section 7: timelines ────────────────────────────────────────────────────────────────────────────────
 
     def _chain(self, number: int, timeline: str) -> dict[str, Any]:
-        found: dict[str, Any] = self.log[number]["links"]["chains"][timeline]
+        found: dict[str, Any] = self.log[number]["links"]["heads"][timeline]
         return found
 
     def _history(self, timeline: str, at: int) -> list[tuple[int, str, bool]]:
         """(entry, segment, whether it is a compacted step), oldest first."""
-        named = [n for n, e in self.log.items() if timeline in e["links"].get("chains", {})]
+        named = [n for n, e in self.log.items() if timeline in e["links"].get("heads", {})]
         base = self._chain(named[-1], timeline)["base"]
         sequence = self._chain(at, timeline)["sequence"]
         found: list[tuple[int, str, bool]] = []
@@ -419,7 +419,7 @@ class Vault:
         if base and sequence:
             steps = [(n, s, True) for n, s in self.log[base]["body"]["timelines"][timeline] if n <= sequence]
             if not steps or steps[-1][0] != sequence:
-                raise Unreadable(f"the state of timeline {timeline} at entry {at} was forgotten")
+                raise Unreadable(f"the state of timeline {timeline} at entry {at} was expired")
             found += reversed(steps)
         return found[::-1]
 

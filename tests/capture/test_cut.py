@@ -10,7 +10,7 @@ import pytest
 
 from undivided.capture.cut import cut, judge
 from undivided.model.errors import SourceError
-from undivided.model.point import Coherence
+from undivided.model.point import Consistency
 from undivided.testing.sessions import Counter, StoppedSession
 
 RANKS = [["db"], ["site"]]
@@ -35,9 +35,9 @@ def test_all_are_held_while_positions_are_read_and_go_on_afterwards(
     assert grown == [False]
     for session in sessions.values():
         session.counter.wait_until_growing()
-    assert result.overall is Coherence.CRASH
+    assert result.overall is Consistency.CRASH
     assert set(result.positions) == {"db", "site"}
-    assert result.pause_ms >= result.spread_ms > 0
+    assert result.pause_ms >= result.skew_ms > 0
 
 
 def noted(sessions: dict[str, StoppedSession]) -> list[tuple[str, str]]:
@@ -63,7 +63,7 @@ def test_dependents_are_held_first_and_released_last(sessions: dict[str, Stopped
 def test_who_is_asked_is_held_before_anybody_is_stopped_with_its_locks(
     sessions: dict[str, StoppedSession],
 ) -> None:
-    sessions["db"].coherence = Coherence.APPLICATION
+    sessions["db"].consistency = Consistency.APPLICATION
     order = noted(sessions)
     cut(sessions, RANKS, point="p", cap=5)
     assert order == [("hold", "db"), ("hold", "site"), ("release", "site"), ("release", "db")]
@@ -105,11 +105,11 @@ def test_nobody_held_means_no_pause(sessions: dict[str, StoppedSession]) -> None
     assert "hold" not in sessions["site"].seen
 
 
-A, C, ORDERED = Coherence.APPLICATION, Coherence.CRASH, Coherence.ORDERED
+A, C, ORDERED = Consistency.APPLICATION, Consistency.CRASH, Consistency.ORDERED
 
 
 @pytest.mark.parametrize(
-    ("coherence", "held", "overall"),
+    ("consistency", "held", "overall"),
     [
         ({"db": A}, [], A),
         ({"db": A, "cache": A}, ["cache"], A),
@@ -119,10 +119,10 @@ A, C, ORDERED = Coherence.APPLICATION, Coherence.CRASH, Coherence.ORDERED
         ({"db": A, "other": A, "site": C}, ["site"], ORDERED),
     ],
 )
-def test_coherence_is_never_better_than_the_means(
-    coherence: dict[str, Coherence], held: list[str], overall: Coherence
+def test_consistency_is_never_better_than_the_means(
+    consistency: dict[str, Consistency], held: list[str], overall: Consistency
 ) -> None:
-    assert judge(coherence, held)[0] is overall
+    assert judge(consistency, held)[0] is overall
 
 
 def test_two_unheld_components_are_named() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from undivided.catalog.catalog import Catalog, rebuild
 from undivided.model.errors import DamageError, UndividedError, UsageError
-from undivided.model.point import Coherence, ComponentPoint, Position, RecoveryPoint
+from undivided.model.point import ComponentPoint, Consistency, Position, RecoveryPoint
 from undivided.vault.stores.memory import MemoryStore
 from undivided.vault.vault import Vault
 
@@ -24,7 +24,7 @@ def point(id: str, seconds: int, service: str = "portal", note: str = "") -> Rec
             timeline=name * 4,
             sequence=1,
             digest="ab" * 32,
-            coherence=Coherence.APPLICATION,
+            consistency=Consistency.APPLICATION,
             position=Position("0/1", (0, 1)),
             state={"slot": "s", "deep": {"list": [1, 2]}},
             notes=(note,) if note else (),
@@ -35,9 +35,9 @@ def point(id: str, seconds: int, service: str = "portal", note: str = "") -> Rec
         id=id,
         service=service,
         time_ns=1_800_000_000 * SECOND + seconds * SECOND,
-        coherence=Coherence.APPLICATION,
+        consistency=Consistency.APPLICATION,
         pause_ms=4.25,
-        spread_ms=1.5,
+        skew_ms=1.5,
         components=parts,
         definition={"service": service, "components": {"site": {"kind": "files", "path": "/srv"}}},
         bytes_stored=7,
@@ -65,9 +65,9 @@ def pin(vault: Vault, id: str, pinned: bool = True) -> None:
     vault.append("pin", {"point": id, "pinned": pinned})
 
 
-def prune(vault: Vault, *forgotten: str) -> None:
+def prune(vault: Vault, *expired: str) -> None:
     """As far as a catalog looks at it."""
-    vault.append("prune", {"forgotten": list(forgotten)})
+    vault.append("prune", {"expired": list(expired)})
 
 
 def test_a_point_comes_back_as_it_was_committed(vault, catalog):
@@ -230,7 +230,7 @@ def test_a_forgotten_point_is_refused_as_such_by_id_and_its_beginning(vault, cat
     commit(vault, point("abcdef1", 0), point("ffffff3", 20))
     prune(vault, "abcdef1")
     catalog.follow(vault)
-    with pytest.raises(UsageError, match="point abcdef1 was forgotten by the prune of 2") as caught:
+    with pytest.raises(UsageError, match="point abcdef1 was expired by the prune of 2") as caught:
         catalog.point("portal", at)
     assert "undivided points portal" in caught.value.hint
 

@@ -1,4 +1,4 @@
-"""Pruning by the command line: what the rules let go is forgotten, everything else can still be recovered."""
+"""Pruning by the command line: what the rules let go is expired, everything else can still be recovered."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ def test_a_dry_run_tells_what_would_go_and_why_the_rest_stays_and_changes_nothin
     entries = sorted((shop.config / "vault").rglob("*"))
     told = shop("prune", "--dry-run")
     assert told["dry_run"] is True
-    assert told["forgotten"] == going(told) == before[1:3]
+    assert told["expired"] == going(told) == before[1:3]
     reasons = {p["id"]: p["reasons"] for p in told["services"][0]["points"]}
     assert reasons[before[0]] == ["yearly"]
     assert reasons[before[4]] == ["newest", "last"]
     said = shop.run("prune", "shop", "--dry-run").stdout
     assert "3 points of 5 stay, 2 go" in said
-    assert "2 points would be forgotten" in said
+    assert "2 points would be expired" in said
     assert ids(shop) == before
     assert sorted((shop.config / "vault").rglob("*")) == entries
 
@@ -66,14 +66,14 @@ def test_what_the_rules_let_go_is_forgotten_and_the_rest_is_as_it_was(shop):
     contents = {point: orders(shop, point) for point in (before[0], before[3], before[4])}
     told = shop("prune")
     # The recoveries proved their points; the newest of them is the newest anyway.
-    assert told["forgotten"] == before[1:3]
+    assert told["expired"] == before[1:3]
     assert ids(shop) == [before[0], *before[3:]]
     for point, files in contents.items():
         to = shop.home / f"after-{point}"
         shop("recover", "shop", "--at", point, "--to", to)
         assert sorted(path.name for path in (to / "site" / "orders").iterdir()) == files
     assert shop("verify", "--read-data")["damaged"] == []
-    assert shop("prune")["forgotten"] == []
+    assert shop("prune")["expired"] == []
 
 
 def test_a_forgotten_point_is_nowhere_offered_and_refused_with_a_hint(shop):
@@ -81,7 +81,7 @@ def test_a_forgotten_point_is_nowhere_offered_and_refused_with_a_hint(shop):
     shop("prune")
     for words in (["recover", "shop", "--to", "x", "--at"], ["pin", "shop"]):
         said = shop.fails(*words, before[1], code=2)
-        assert f"point {before[1]} was forgotten by the prune of" in said
+        assert f"point {before[1]} was expired by the prune of" in said
         assert "HINT: `undivided points shop`" in said
     found = shop("find", "12.txt", "shop")["versions"]
     assert [(v["first"]["point"], v["points"]) for v in found] == [(before[3], 2)]
@@ -104,7 +104,7 @@ def test_a_pinned_point_stays_until_it_is_unpinned(shop):
     shop("prune")
     assert second in ids(shop)
     shop("unpin", "shop", second)
-    assert shop("prune")["forgotten"] == [second]
+    assert shop("prune")["expired"] == [second]
 
 
 def test_the_newest_proven_point_stays(shop):
@@ -125,7 +125,7 @@ def test_nothing_is_forgotten_of_a_service_without_rules_or_that_is_not_applied(
     else:
         shop("service", "remove", "shop")
     told = shop("prune")
-    assert told["forgotten"] == []
+    assert told["expired"] == []
     assert ids(shop) == before
 
 
@@ -153,7 +153,7 @@ def test_points_are_forgotten_by_name_and_the_rules_see_the_rest(shop):
     # Without the fourth, the third is one of the last two.
     assert reasons[before[2]] == ["last"]
     assert f"asked for: {before[1]}, {before[3]}" in shop.run("prune", "--dry-run", *wanted).stdout
-    assert shop("prune", *wanted)["forgotten"] == [before[1], before[3]]
+    assert shop("prune", *wanted)["expired"] == [before[1], before[3]]
     assert ids(shop) == [before[0], before[2], before[4]]
     assert shop("verify", "--read-data")["damaged"] == []
 
@@ -161,7 +161,7 @@ def test_points_are_forgotten_by_name_and_the_rules_see_the_rest(shop):
 def test_a_point_of_a_service_without_rules_is_forgotten_by_name_and_no_other(shop):
     shop("service", "remove", "shop")
     before = ids(shop)
-    assert shop("prune", "shop", "--forget", before[0])["forgotten"] == before[:1]
+    assert shop("prune", "shop", "--forget", before[0])["expired"] == before[:1]
     assert ids(shop) == before[1:]
 
 
@@ -197,11 +197,11 @@ def test_a_history_that_is_lost_for_good_is_given_up_point_by_point(shop):
     named = [word for point in lost for word in ("--forget", point)]
     assert f"`undivided prune {' '.join(named)}`" in said
     told = shop("prune", "--grace", "0", *named)
-    assert set(lost) <= set(told["forgotten"])
+    assert set(lost) <= set(told["expired"])
     assert shop("verify", "--read-data")["damaged"] == []
     assert "11.txt" in orders(shop, before[0])
     assert "15.txt" in orders(shop, newest)
-    assert shop("prune")["forgotten"] == []
+    assert shop("prune")["expired"] == []
     shop("protect", "shop")
 
 

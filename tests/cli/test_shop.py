@@ -34,7 +34,7 @@ def shop(program: Program) -> Program:
 def test_a_point_says_how_it_was_made_and_is_listed(shop):
     point = shop("protect", "shop")
     assert point["service"] == "shop"
-    assert point["coherence"] in ("application", "crash", "ordered")
+    assert point["consistency"] in ("application", "crash", "ordered")
     assert set(point["components"]) == {"db", "site"}
     assert point["bytes_seen"] >= point["bytes_read"] > 0
     listed = shop("points", "shop")["points"]

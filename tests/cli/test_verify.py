@@ -28,7 +28,7 @@ def test_a_point_or_a_time_that_there_is_not_is_refused(scene: Program) -> None:
 
 def test_a_whole_vault_has_nothing_to_repair(scene: Program) -> None:
     done = scene("repair", "--read-data")
-    assert done["remedies"] == done["healed"] == done["quarantined"] == []
+    assert done["remedies"] == done["repaired"] == done["quarantined"] == []
 
 
 def test_another_vault_is_no_copy(scene: Program, tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def instance(kind: str) -> Iterator[Instance]:
 
 
 @pytest.fixture
-def doomed(kind: str) -> Iterator[Instance]:
+def pending_deletion(kind: str) -> Iterator[Instance]:
     yield from _running(kind)
 
 

@@ -38,8 +38,8 @@ def entry_by_a_clock_that_is(shop: Program, wrong_by: int) -> None:
 
 def suspended(shop: Program) -> set[str]:
     told = shop("prune", code=1)
-    assert "forgotten" not in told
-    return {suspicion["reason"] for suspicion in told["suspended"]}
+    assert "expired" not in told
+    return {anomaly["reason"] for anomaly in told["suspended"]}
 
 
 def test_our_clock_fell_back_by_years_nothing_is_destroyed(shop):
@@ -75,6 +75,6 @@ def test_who_has_looked_goes_on_and_is_not_asked_again(shop):
     said = shop.fails("prune", code=1)
     hint = said.split("When you have looked: ")[1].strip().rstrip(".")
     assert hint == "--despite backwards --despite future --despite leap"
-    assert shop("prune", *hint.split())["forgotten"] == before[:2]
+    assert shop("prune", *hint.split())["expired"] == before[:2]
     shop("protect", "shop")
-    assert len(shop("prune")["forgotten"]) == 1
+    assert len(shop("prune")["expired"]) == 1

@@ -70,7 +70,7 @@ def test_a_point_that_is_named_goes_while_the_flood_keeps_all_others(shop):
     flood(thief(shop), 300, "true")
     before = ids(shop)
     told = shop("prune", "--forget", "flood-00007", code=1)
-    assert told["forgotten"] == ["flood-00007"]
+    assert told["expired"] == ["flood-00007"]
     assert ids(shop) == [point for point in before if point != "flood-00007"]
     assert set(good) <= set(before)
 
@@ -83,15 +83,15 @@ def test_the_points_of_a_thief_push_no_good_point_out(count, claim, shop):
     flood(thief(shop), count, claim)
     told = shop("prune", code=1)
     assert "flood" in {s["reason"] for s in told["services"][0]["suspended"]}
-    assert told["forgotten"] == []
+    assert told["expired"] == []
     assert ids(shop)[:4] == good
     said = shop.fails("prune", code=1)
-    assert "nothing is forgotten for now" in said
+    assert "nothing is expired for now" in said
     assert "--despite flood" in said
     shop("pin", "shop", *good[1:])
     despite = [word for reason in ("flood", "backwards", "future") for word in ("--despite", reason)]
     told = shop("prune", *despite)
-    assert len(told["forgotten"]) >= count - 10
+    assert len(told["expired"]) >= count - 10
     left = ids(shop)
     assert left[:4] == good
     shop("recover", "shop", "--at", good[2], "--to", "back")
@@ -113,7 +113,7 @@ def test_a_flood_of_one_service_does_not_keep_the_others_from_being_pruned(shop)
         shop("protect", "stall")
     flood(thief(shop), 200, "true")
     told = shop("prune", code=1)
-    assert len(told["forgotten"]) == 1
+    assert len(told["expired"]) == 1
     assert len(shop("points", "stall")["points"]) == 4
     # That prune settles nothing about the flood.
     assert "flood" in {s["reason"] for s in shop("prune", code=1)["services"][0]["suspended"]}
@@ -123,7 +123,7 @@ def test_a_thief_can_neither_forget_nor_unpin(shop):
     good = ids(shop)
     shop("pin", "shop", good[1])
     vault = thief(shop)
-    for kind, body in (("prune", {"forgotten": good}), ("pin", {"point": good[1], "pinned": False})):
+    for kind, body in (("prune", {"expired": good}), ("pin", {"point": good[1], "pinned": False})):
         with pytest.raises(Exception, match="passphrase"):
             vault.append(kind, body)
     assert ids(shop) == good
@@ -138,7 +138,7 @@ def test_points_forged_under_the_ids_of_good_ones_take_nothing_from_them(shop):
     forge(thief(shop), ((id, time.time_ns()) for id in good))
     assert shop("points", "shop") == before
     assert shop("catalog", "rebuild")["points"] == len(good)
-    assert shop("prune")["forgotten"] == good[1:3]
+    assert shop("prune")["expired"] == good[1:3]
     for place, id in enumerate((good[0], *good[3:])):
         shop("recover", "shop", "--at", id, "--to", f"back-{place}")
     assert not (shop.home / "back-0" / "site" / "orders" / "7.txt").exists()

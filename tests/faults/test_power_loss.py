@@ -66,10 +66,10 @@ def test_a_vault_opens_after_power_loss_with_every_acknowledged_point_whole(
                 assert at < ready
                 continue
             points = {e.body["point"]["id"]: e.number for e in vault.log() if e.kind == "point"}
-            forgotten = {p for e in vault.log() if e.kind == "prune" for p in e.body["forgotten"]}
+            expired = {p for e in vault.log() if e.kind == "prune" for p in e.body["expired"]}
             assert points.keys() >= {point for known, point in acknowledged if known <= at}
             for point, number in points.items():
-                if point in forgotten:
+                if point in expired:
                     continue
                 assert contents(vault, number) == made[point]
             assert vault.verify(read_data=True).damaged == []

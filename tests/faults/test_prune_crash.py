@@ -68,10 +68,10 @@ def test_a_prune_killed_anywhere_has_lost_nothing_and_the_next_one_ends_it(
 
     vault = opened(path)
     entries = list(vault.log())
-    forgotten = {point for e in entries if e.kind == "prune" for point in e.body["forgotten"]}
-    assert forgotten in ({"p1"}, {"p0", "p1", "p3"})
+    expired = {point for e in entries if e.kind == "prune" for point in e.body["expired"]}
+    assert expired in ({"p1"}, {"p0", "p1", "p3"})
     assert vault.verify(read_data=True).damaged == []
-    for point in states.keys() - forgotten:
+    for point in states.keys() - expired:
         number, state = states[point]
         assert contents(vault, number) == state
 
@@ -84,5 +84,5 @@ def test_a_prune_killed_anywhere_has_lost_nothing_and_the_next_one_ends_it(
     assert vault.verify(read_data=True).damaged == []
     plan = plan_prune(vault, now=lambda: later, grace=0, threshold=1.0)
     assert plan.idle
-    assert not any(plan.leavings.unknown.values())
+    assert not any(plan.orphans.unknown.values())
     assert len([name for name in objects(path) if name.startswith("timeline/")]) == 2

@@ -57,7 +57,7 @@ def test_a_full_disk_is_freed_by_a_prune(vault: Vault) -> None:
     assert (os.statvfs(root).f_bavail - before) * os.statvfs(root).f_frsize > 5_000_000
     assert contents(vault, last.number) == {b"goes": b"gone", b"stays": stays}
     assert vault.verify(read_data=True).damaged == []
-    assert (root / "reserve").stat().st_size
+    assert (root / "ballast").stat().st_size
     protect(vault, "p3", {b"more": os.urandom(100_000)})
 
 

@@ -60,7 +60,7 @@ def test_a_dry_run_names_everything_and_changes_nothing(kiosk: Kiosk) -> None:
     # What is in packs that only the damaged index names is seen when that is mended.
     visible = {name for name in wrecked if not name.startswith("packs/")}
     assert {remedy["object"] for remedy in plan["remedies"]} >= visible
-    assert plan["healed"] == plan["quarantined"] == []
+    assert plan["repaired"] == plan["quarantined"] == []
     kiosk("repair", "--read-data", "--dry-run", code=DAMAGED)
     assert objects(kiosk.vault) == before
 
@@ -73,8 +73,8 @@ def test_killed_at_any_step_a_repair_from_a_copy_ends_in_the_vault_as_it_was(kio
     kiosk.run(*arguments, "--json", code=SIGKILLED, UNDIVIDED_CRASH_AT=step)
     kiosk(*arguments)
     repaired = objects(kiosk.vault)
-    assert {name: repaired.get(name) for name in copy if name != "reserve"} == {
-        name: data for name, data in copy.items() if name != "reserve"
+    assert {name: repaired.get(name) for name in copy if name != "ballast"} == {
+        name: data for name, data in copy.items() if name != "ballast"
     }
     assert in_quarantine(repaired) == set(wrecked.values())
     assert kiosk("verify", "--read-data")["damaged"] == []

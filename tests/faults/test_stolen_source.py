@@ -39,9 +39,9 @@ pytestmark = pytest.mark.usefixtures("cheap_passphrases")
 PASSPHRASE = "correct horse"
 NAME, SECRET = b"private/diary of the minister.txt", b"the minister's secret " * 40
 FORGED = [
-    ("prune", {"forgotten": ["p1"], "doomed": {"packs": [], "index": [], "timeline": []}}),
+    ("prune", {"expired": ["p1"], "pending_deletion": {"packs": [], "index": [], "timeline": []}}),
     ("epoch", {"name": "0" * 16, "binding": "0" * 64}),
-    ("repair", {"healed": [], "quarantined": []}),
+    ("repair", {"repaired": [], "quarantined": []}),
     ("key", {"added": "0" * 16, "recipients": {}}),
     ("pin", {"point": "p1", "pinned": False}),
 ]
@@ -89,7 +89,7 @@ def readable(keys: WriterKeys, store: MemoryStore) -> Iterator[bytes]:
 
 def guesses(keys: WriterKeys) -> Iterator[bytes]:
     """Every key the thief has or could make of what he has."""
-    own = [keys.id, *(k for e in keys.epochs for k in (e.structure, e.public, e.authority))]
+    own = [keys.id, *(k for e in keys.epochs for k in (e.structure, e.public, e.signing_key))]
     for key in own:
         yield key
         yield hashlib.sha256(key).digest()
@@ -180,7 +180,7 @@ def test_a_forged_entry_is_damage_to_everyone_and_nothing_is_destroyed(
     if signed == "by the thief":
         body = {**body, "signature": SigningKey(X25519PrivateKey.generate()).sign(entry)}
     elif signed == "for another place":
-        real = opened(store).authority()
+        real = opened(store).signing_key()
         body = {**body, "signature": real.sign(entry._replace(number=head.number + 7))}
     session = keys.new_session()
     sealer = Sealer(keys.structure, keys.vault_bytes, session, LOG)
@@ -302,7 +302,7 @@ def test_the_private_key_of_an_old_epoch_opens_and_signs_nothing_new(
                 for session, sealed in sessions:
                     with pytest.raises(DamageError):
                         keys.key(session, sealed, "it")
-    head, body = rotated.head, {"forgotten": ["p1"]}
+    head, body = rotated.head, {"expired": ["p1"]}
     links = dict(list(rotated.log())[-1].links)
     entry = Signed("prune", vault.id, head.number + 1, head.digest, 1, body, links)
     signed = {**body, "signature": SigningKey(private).sign(entry)}

@@ -157,7 +157,7 @@ def test_a_point_forged_without_keys_is_refused(store: MemoryStore, vault: Vault
     protect(vault, "p1", {b"a": b"1"})
     session = vault.keys.new_session()
     stranger = Sealer(os.urandom(32), vault.keys.vault_bytes, session, "log")
-    links = {"data": 0, "chains": {}}
+    links = {"data": 0, "heads": {}}
     forged = encode_entry(stranger, session, vault.head, "point", 1, {"point": {"id": "forged"}}, links)
     store.create(name_of(vault.head.number + 1), [forged])
     with pytest.raises(DamageError, match=name_of(vault.head.number + 1)):

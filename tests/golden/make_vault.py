@@ -1,7 +1,7 @@
 """Makes the golden vault anew: only when the format changes on purpose, with a new version number.
 
 It has a bit of everything: two recipients, a rotation of the keys, points before and after it, a pinned one,
-a forgotten one, a history with fewer steps, frames of two sessions moved into one pack, and a condemned pack.
+a expired one, a history with fewer steps, frames of two sessions moved into one pack, and a condemned pack.
 
 python tests/golden/make_vault.py
 """
@@ -74,12 +74,12 @@ def main() -> None:
     keys = vault.rotate()
     vault = Vault.open(DirectoryStore(target), keys=keys, passphrase=lambda: PASSPHRASE)
     late = {two: PASSING[two], b"data/late": FOURTH[b"data/late"]}
-    made.append(add(vault, "forgotten", late, []))
+    made.append(add(vault, "expired", late, []))
     made.append(add(vault, "fourth", {b"data/large": FOURTH[b"data/large"]}, [two]))
-    execute(vault, plan_prune(vault, ["second", "forgotten"], grace=0, threshold=1.0))
-    vault.condemn([next((target / "packs").glob("*/*")).name])
+    execute(vault, plan_prune(vault, ["second", "expired"], grace=0, threshold=1.0))
+    vault.mark_damaged([next((target / "packs").glob("*/*")).name])
     shutil.rmtree(target / ".tmp", ignore_errors=True)
-    (target / "reserve").unlink()
+    (target / "ballast").unlink()
     session = bytes(range(16))
     vectors = {
         "passphrase": PASSPHRASE,

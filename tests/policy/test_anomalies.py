@@ -15,11 +15,11 @@ RULES = {"last": 20, "hourly": 48, "daily": 30, "monthly": 12}
 
 
 def reasons(found):
-    return [suspicion.reason for suspicion in found]
+    return [anomaly.reason for anomaly in found]
 
 
 def of_all(times, settled=0, rules=RULES, mark=None, now=None):
-    """Of a service of which nothing was forgotten yet."""
+    """Of a service of which nothing was expired yet."""
     times = np.asarray(times)
     now = int(times.max()) if now is None else now
     return of_points(times, np.arange(len(times)), Points.of(times), settled, rules, mark, now)
@@ -83,7 +83,7 @@ def test_a_flood_is_told_with_when_it_came_and_what_it_would_push_out():
     assert found.reason == "flood"
     assert "more than the 100 that an hour may have here" in found.says
     assert "2030-01-07T22" in found.says
-    assert "because of them 20 others would be forgotten" in found.says
+    assert "because of them 20 others would be expired" in found.says
 
 
 def test_a_flood_in_the_very_first_hour_of_a_service_is_one():
@@ -156,4 +156,4 @@ def test_the_failure_names_each_reason_and_how_to_go_on():
     error = suspended(of_clock(quarters, 0, int(STEADY[-1])), "prune")
     assert error.exit_code == 1
     assert "--despite backwards --despite future --despite leap" in error.hint
-    assert "nothing is forgotten for now: backwards: after " in error.cause
+    assert "nothing is expired for now: backwards: after " in error.cause

@@ -1,7 +1,7 @@
 """Keep rules against golden tables, against a slow reading of the same rules, and against liars.
 
 A table in golden/ says when points come, which rules there are, and below the line what stays and why; every
-point that is not listed is forgotten. `points:` and each `then:` add some: how many, how often, since when.
+point that is not listed is expired. `points:` and each `then:` add some: how many, how often, since when.
 """
 
 from __future__ import annotations

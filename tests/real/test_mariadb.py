@@ -10,7 +10,7 @@ import pymysql
 import pytest
 
 from undivided.drivers.mariadb import MariaDBDriver
-from undivided.model.point import Coherence
+from undivided.model.point import Consistency
 from undivided.testing.capturing import capture
 from undivided.testing.mariadb import MariaDBServer, answer, missing, running
 from undivided.testing.memory import MemorySink
@@ -92,7 +92,7 @@ def test_a_point_is_exactly_what_was_acknowledged_before_the_mark(server: MariaD
         customers.close()
 
     assert point is not None
-    assert point.coherence is Coherence.APPLICATION
+    assert point.consistency is Consistency.APPLICATION
     with running(server.restored(sink, point)) as copy:
         rows = {what for (what,) in answer(copy, "SELECT what FROM shop.orders")}
     assert rows == seen[-1] | {"first"}

@@ -9,10 +9,10 @@ import pytest
 
 from undivided.drivers.mariadb import MariaDBDriver
 from undivided.model.errors import SourceError
-from undivided.model.point import Coherence
+from undivided.model.point import Consistency
 from undivided.testing.capturing import capture
 from undivided.testing.mariadb import MariaDBServer, answer, missing, running
-from undivided.testing.memory import MemorySink, NoGuard
+from undivided.testing.memory import MemorySink, NoWatchdog
 
 pytestmark = [pytest.mark.real, pytest.mark.skipif(bool(missing()), reason=missing())]
 
@@ -41,7 +41,7 @@ def test_the_dump_is_of_the_mark_though_it_is_read_after_the_release(server: Mar
         released=lambda: server.run("INSERT INTO shop.orders (what) VALUES ('after the mark')"),
     )
 
-    assert point.coherence is Coherence.APPLICATION
+    assert point.consistency is Consistency.APPLICATION
     assert any("log_bin is OFF" in note for note in point.notes)
     with running(server.restored(sink, point)) as copy:
         assert answer(copy, "SELECT what FROM shop.orders") == [(b"\x00\xff'",), (b"before the mark",)]
@@ -69,7 +69,7 @@ def others(server: MariaDBServer) -> list[int]:
 def test_a_cut_given_up_ends_the_dump_and_leaves_nothing_on_the_server(server: MariaDBServer) -> None:
     session = MariaDBDriver(server.component()).session(None, must_hold=True)
     session.prepare(MemorySink())
-    session.hold(NoGuard(), time.monotonic() + 5)
+    session.hold(NoWatchdog(), time.monotonic() + 5)
     session.release()
     session.close()
 

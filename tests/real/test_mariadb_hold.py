@@ -20,7 +20,7 @@ from undivided.drivers.mariadb.hold import CommitBlock
 from undivided.model.errors import SourceError
 from undivided.testing.capturing import capture
 from undivided.testing.mariadb import MariaDBServer, missing
-from undivided.testing.memory import MemorySink, NoGuard
+from undivided.testing.memory import MemorySink, NoWatchdog
 
 pytestmark = [pytest.mark.real, pytest.mark.skipif(bool(missing()), reason=missing())]
 
@@ -193,7 +193,7 @@ def test_a_hold_ends_by_itself_when_its_time_is_over_and_there_is_no_point(serve
     session = driver.session(None, must_hold=True)
     try:
         session.prepare(sink)
-        session.hold(NoGuard(), time.monotonic() + 1)
+        session.hold(NoWatchdog(), time.monotonic() + 1)
         session.mark("point")
         server.run("INSERT INTO shop.orders (what) VALUES ('waited for the end of the hold')")
         session.release()
@@ -228,7 +228,7 @@ def test_a_cut_abandoned_between_arming_and_the_hold_leaves_no_stage_behind(
     session = MariaDBDriver(server.component()).session(None, must_hold=True)
     try:
         session.prepare(MemorySink())
-        session.arm(NoGuard(), soon())
+        session.arm(NoWatchdog(), soon())
         with server.connect() as other, other.cursor() as cursor:
             cursor.execute("SET SESSION lock_wait_timeout = 1")
             with pytest.raises(pymysql.OperationalError, match="timeout"):

@@ -18,7 +18,7 @@ import pytest
 from undivided.drivers.postgresql import PostgreSQLDriver
 from undivided.model.errors import SourceError
 from undivided.testing.capturing import capture
-from undivided.testing.memory import MemorySink, NoGuard
+from undivided.testing.memory import MemorySink, NoWatchdog
 from undivided.testing.postgresql import TestServer, installations, recovered, running_server, scratch
 
 pytestmark = pytest.mark.real
@@ -124,8 +124,8 @@ def test_a_hold_that_is_given_up_lets_commits_go(server: TestServer) -> None:
     with Load(server) as load:
         session = PostgreSQLDriver(server.component()).session(None, must_hold=True)
         session.prepare(MemorySink())
-        session.arm(NoGuard(), time.monotonic() + 10)
-        session.hold(NoGuard(), time.monotonic() + 5)
+        session.arm(NoWatchdog(), time.monotonic() + 10)
+        session.hold(NoWatchdog(), time.monotonic() + 5)
         session.close()
         load.await_commits()
     assert standbys(server) == ""
@@ -135,14 +135,14 @@ def test_a_hold_not_reached_by_its_deadline_raises_and_leaves_nothing(server: Te
     session = PostgreSQLDriver(server.component()).session(None, must_hold=True)
     session.prepare(MemorySink())
     with pytest.raises(SourceError, match="in time"):
-        session.arm(NoGuard(), time.monotonic() + 10)
-        session.hold(NoGuard(), time.monotonic() - 1)
+        session.arm(NoWatchdog(), time.monotonic() + 10)
+        session.hold(NoWatchdog(), time.monotonic() - 1)
     session.release()
     session.close()
     eventually(lambda: standbys(server) == "")
 
 
-def test_the_guardian_lets_commits_go_when_the_holder_is_killed(server: TestServer) -> None:
+def test_the_watchdog_lets_commits_go_when_the_holder_is_killed(server: TestServer) -> None:
     with Load(server) as load:
         holder = subprocess.Popen(
             [sys.executable, "-c", _HOLDER, str(server.root), str(server.port)],
@@ -163,7 +163,7 @@ def test_the_guardian_lets_commits_go_when_the_holder_is_killed(server: TestServ
 
 _HOLDER = """
 import sys, time
-from undivided.capture.watchdog_client import Guardian
+from undivided.capture.watchdog_client import Watchdog
 from undivided.drivers.postgresql import PostgreSQLDriver
 from undivided.model.service import Component
 from undivided.testing.memory import MemorySink
@@ -171,10 +171,10 @@ from undivided.testing.memory import MemorySink
 component = Component("db", "postgresql", {"socket": sys.argv[1], "port": int(sys.argv[2])})
 session = PostgreSQLDriver(component).session(None, must_hold=True)
 session.prepare(MemorySink())
-with Guardian() as guardian:
-    guardian.arm(60)
-    session.arm(guardian, time.monotonic() + 10)
-    session.hold(guardian, time.monotonic() + 5)
+with Watchdog() as watchdog:
+    watchdog.arm(60)
+    session.arm(watchdog, time.monotonic() + 10)
+    session.hold(watchdog, time.monotonic() + 5)
     print("held", flush=True)
     time.sleep(60)
 """
@@ -184,8 +184,8 @@ def test_release_works_when_its_connection_is_gone(server: TestServer) -> None:
     with Load(server) as load:
         session = PostgreSQLDriver(server.component()).session(None, must_hold=True)
         session.prepare(MemorySink())
-        session.arm(NoGuard(), time.monotonic() + 10)
-        session.hold(NoGuard(), time.monotonic() + 5)
+        session.arm(NoWatchdog(), time.monotonic() + 10)
+        session.hold(NoWatchdog(), time.monotonic() + 5)
         server.sql(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'undivided%'"
         )
@@ -201,8 +201,8 @@ def test_the_standbys_there_were_are_waited_for_during_the_hold_and_put_back(ser
     eventually(lambda: standbys(server) == "a, b")
     session = PostgreSQLDriver(server.component()).session(None, must_hold=True)
     session.prepare(MemorySink())
-    session.arm(NoGuard(), time.monotonic() + 10)
-    session.hold(NoGuard(), time.monotonic() + 5)
+    session.arm(NoWatchdog(), time.monotonic() + 10)
+    session.hold(NoWatchdog(), time.monotonic() + 5)
     assert re.fullmatch(r"FIRST 2 \(undivided_\w+, a, b\)", standbys(server))
     session.release()
     session.close()

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from undivided.drivers.redis.resp import RedisConnection, RedisServer
+from undivided.drivers.redis.resp import RedisAddress, RedisConnection
 from undivided.drivers.registry import driver_for
 from undivided.model.errors import UsageError
 from undivided.recovery.plan import make_plan
@@ -72,7 +72,7 @@ def test_three_databases_start_elsewhere_beside_their_originals(shop: Shop) -> N
         assert result.ok, result.failure()
         assert shop.orders.sql("SELECT number FROM orders", host=str(new), port=pg) == [(1,)]
         assert shop.stock.rows("SELECT number FROM shop.stock", unix_socket=str(new / "my.s")) == [(1,)]
-        with contextlib.closing(RedisConnection(RedisServer(socket=str(new / "rd.s")), None)) as copy:
+        with contextlib.closing(RedisConnection(RedisAddress(socket=str(new / "rd.s")), None)) as copy:
             assert copy.call("SMEMBERS", "seen") == [b"1"]
         assert shop.seen() == [{1, 2}] * 3
     finally:

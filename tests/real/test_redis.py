@@ -19,7 +19,7 @@ from undivided.model.errors import SourceError, UndividedError
 from undivided.model.point import ComponentPoint
 from undivided.model.service import Component
 from undivided.testing.capturing import capture
-from undivided.testing.memory import MemorySink, MemorySource, NoGuard
+from undivided.testing.memory import MemorySink, MemorySource, NoWatchdog
 from undivided.testing.redis import RedisServer, everything, expiry
 
 pytestmark = pytest.mark.real
@@ -240,7 +240,7 @@ def test_a_replica_is_refused_and_its_primary_named(server: RedisServer) -> None
 def test_the_pause_ends_by_itself_when_nobody_releases(server: RedisServer) -> None:
     session = RedisDriver(server.component).session(None, must_hold=True)
     session.prepare(MemorySink())
-    session.hold(NoGuard(), time.monotonic() + 0.3)
+    session.hold(NoWatchdog(), time.monotonic() + 0.3)
     # As if we were dead from here on: no release, no close.
     client = server.connect()
     client.timeout(20)
@@ -252,7 +252,7 @@ def test_a_position_read_after_the_pause_has_ended_is_refused(server: RedisServe
     session = RedisDriver(server.component).session(None, must_hold=True)
     session.prepare(MemorySink())
     deadline = time.monotonic() + 0.05
-    session.hold(NoGuard(), deadline)
+    session.hold(NoWatchdog(), deadline)
     while time.monotonic() <= deadline:
         time.sleep(0.005)
     with pytest.raises(SourceError):
@@ -313,7 +313,7 @@ def test_a_server_that_does_not_answer_in_time_is_not_held(server: RedisServer) 
     server.process.send_signal(signal.SIGSTOP)
     try:
         with pytest.raises(SourceError):
-            session.hold(NoGuard(), time.monotonic() + 0.1)
+            session.hold(NoWatchdog(), time.monotonic() + 0.1)
         session.release()
     finally:
         server.process.send_signal(signal.SIGCONT)

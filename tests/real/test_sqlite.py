@@ -21,7 +21,7 @@ from undivided.model.point import ComponentPoint
 from undivided.model.service import Component
 from undivided.testing.capturing import capture
 from undivided.testing.filesystems import loop_filesystem
-from undivided.testing.memory import MemorySink, MemorySource, NoGuard
+from undivided.testing.memory import MemorySink, MemorySource, NoWatchdog
 from undivided.testing.sqlite import MortalWriters, make, tokens, writing
 
 pytestmark = pytest.mark.real
@@ -197,7 +197,7 @@ def test_a_long_transaction_makes_the_hold_fail_and_nothing_stays_locked(tmp_pat
         connection.execute("BEGIN EXCLUSIVE")
         token(connection, 1)
         with pytest.raises(SourceError) as failure:
-            session.hold(NoGuard(), time.monotonic() + 0.05)
+            session.hold(NoWatchdog(), time.monotonic() + 0.05)
         assert failure.value.hint
         session.release()
         session.close()
@@ -216,9 +216,9 @@ def test_the_hold_ends_with_its_process(tmp_path: Path) -> None:
     program = (
         "import sys, time; from pathlib import Path;"
         "from undivided.drivers.sqlite.session import SQLiteSession;"
-        "from undivided.testing.memory import MemorySink, NoGuard;"
+        "from undivided.testing.memory import MemorySink, NoWatchdog;"
         "s = SQLiteSession(Path(sys.argv[1]), None); s.prepare(MemorySink());"
-        "s.hold(NoGuard(), time.monotonic() + 60); print('held', flush=True); time.sleep(600)"
+        "s.hold(NoWatchdog(), time.monotonic() + 60); print('held', flush=True); time.sleep(600)"
     )
     with subprocess.Popen([sys.executable, "-c", program, str(path)], stdout=subprocess.PIPE) as holder:
         try:
@@ -374,7 +374,7 @@ def test_a_busy_rollback_journal_too_large_for_the_pause_fails_the_point_and_say
         session.prepare(MemorySink())
         token(connection, 1)
         deadline = time.monotonic() + 0.05
-        session.hold(NoGuard(), deadline)
+        session.hold(NoWatchdog(), deadline)
         while time.monotonic() <= deadline:
             time.sleep(0.005)
         with pytest.raises(SourceError) as failure:

@@ -9,14 +9,14 @@ import pytest
 
 from undivided.host.machine_id import MACHINE, this_machine
 from undivided.model.errors import UsageError
-from undivided.model.point import Coherence, ComponentPoint, Position
+from undivided.model.point import ComponentPoint, Consistency, Position
 from undivided.model.service import Component
 from undivided.recovery.identity import elsewhere, refuse_stranger
 from undivided.recovery.plan import make_plan
 from undivided.testing.portal import Portal
 
 SITE = Component("site", "files", {"path": "/srv/site"})
-PART = ComponentPoint("site", "files", "t", 1, "", Coherence.CRASH, Position("1"))
+PART = ComponentPoint("site", "files", "t", 1, "", Consistency.CRASH, Position("1"))
 
 
 def test_a_point_of_another_machine_is_refused_in_place() -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from undivided.config.service_file import parse_definition
 from undivided.model.errors import UsageError
-from undivided.model.point import Coherence, ComponentPoint, Position, RecoveryPoint
+from undivided.model.point import ComponentPoint, Consistency, Position, RecoveryPoint
 from undivided.model.service import Service
 from undivided.recovery.plan import Mode, RecoveryPlan, StepKind, make_plan
 from undivided.recovery.staging import First, Record, Staging
@@ -50,11 +50,11 @@ def point(*parts: tuple[str, str], state: dict[str, Any] | None = None) -> Recov
     chosen = parts or (("site", "files"), ("audit", "sqlite"))
     components = {
         name: ComponentPoint(
-            name, kind, "t", 1, "", Coherence.CRASH, Position("17"), state or {}, files=3, bytes_seen=12
+            name, kind, "t", 1, "", Consistency.CRASH, Position("17"), state or {}, files=3, bytes_seen=12
         )
         for name, kind in chosen
     }
-    return RecoveryPoint(POINT, "portal", 10**18, Coherence.CRASH, 1.0, 1.0, components)
+    return RecoveryPoint(POINT, "portal", 10**18, Consistency.CRASH, 1.0, 1.0, components)
 
 
 def order(plan: RecoveryPlan) -> list[tuple[str, str | None]]:

@@ -11,7 +11,7 @@ import pytest
 
 from undivided.model.entries import Entry, Kind
 from undivided.model.errors import DamageError, UndividedError, UsageError
-from undivided.model.point import Coherence, ComponentPoint, Position
+from undivided.model.point import ComponentPoint, Consistency, Position
 from undivided.recovery.vault_source import SourceAbandoned, VaultSource
 from undivided.testing.history import History
 
@@ -54,7 +54,7 @@ def test_one_file_is_read_by_itself(history: History) -> None:
 
 
 def test_a_component_that_never_had_anything_is_empty(history: History, tmp_path: Path) -> None:
-    part = ComponentPoint("site", "files", "never", 0, "", Coherence.CRASH, Position("0"))
+    part = ComponentPoint("site", "files", "never", 0, "", Consistency.CRASH, Position("0"))
     source(history, part).extract(tmp_path / "empty")
     assert tree(tmp_path / "empty") == {}
 

@@ -3,7 +3,7 @@
 The writers and prunes are the real ones, on tiny data; only who runs when, and what goes wrong, comes from a
 seed (undivided/testing/interleaving.py). Whatever happened, at the end:
 
-    every point that is in the log and was not forgotten reads back to the byte
+    every point that is in the log and was not expired reads back to the byte
     every point that was acknowledged, and that nobody asked to forget, is in the log
     after some quiet prunes the store holds what is needed and nothing else
     the log is one chain
@@ -27,16 +27,16 @@ from undivided.model.columns import Ragged
 from undivided.model.entries import Entries, Entry
 from undivided.model.errors import DamageError
 from undivided.testing.interleaving import HOUR_NS, Scheduler, Stepped
-from undivided.vault import ballast as reserve
+from undivided.vault import ballast
 from undivided.vault.crypto import keys
 from undivided.vault.crypto.keys import WriterKeys
 from undivided.vault.format.log_entry import LogEntry, decode_entry
 from undivided.vault.format.pack import OpenPack
-from undivided.vault.index.index import load as known
+from undivided.vault.index import load as known
 from undivided.vault.index.load import index_links, load_index
+from undivided.vault.log import log as logs
 from undivided.vault.log.errors import ConflictError, FencedError
 from undivided.vault.log.log import PRUNE, Log
-from undivided.vault.log.log import log as logs
 from undivided.vault.prune.execute import Pruning, execute
 from undivided.vault.prune.plan import plan_prune
 from undivided.vault.stores.base import Store, StoreError
@@ -74,7 +74,7 @@ def replayable() -> Iterator[None]:
         patch.setattr(os, "urandom", lambda size: chance.randbytes(size))
         patch.setattr(keys, "_SUITE", OpenSuite())
         patch.setattr(known, "_READERS", 1)
-        patch.setattr(reserve, "SIZE", 10)
+        patch.setattr(ballast, "SIZE", 10)
         patch.setattr(logs, "decode_entry", decoded_once(decode_entry))
         # Only one actor ever runs: with a second core each change of turns waits for the other to wake.
         cores = os.sched_getaffinity(0)
@@ -132,7 +132,7 @@ def store_chunks(writer: Writer, contents: list[bytes]) -> list[bytes]:
         frames = session.content.frames
         for i in fresh:
             counter = frames.count()
-            place = pack.reserve(len(contents[i]), len(contents[i]), 0, counter, ids[i], [len(contents[i])])
+            place = pack.allocate(len(contents[i]), len(contents[i]), 0, counter, ids[i], [len(contents[i])])
             frames.seal_into(counter, contents[i], session.id, place)
         writer._upload(pack)
     return ids
@@ -259,17 +259,17 @@ def judge(world: World, store: MemoryStore) -> None:
     """No point is lost."""
     vault = world.vault(store)
     entries = list(vault.log())
-    forgotten = {point for e in entries if e.kind == PRUNE for point in e.body["forgotten"]}
+    expired = {point for e in entries if e.kind == PRUNE for point in e.body["expired"]}
     points = {e.body["point"]["id"]: e for e in entries if e.kind == "point"}
-    asked = {point for point, was_asked in world.acknowledged.items() if was_asked}
-    assert forgotten <= asked
-    for point, was_asked in world.acknowledged.items():
-        assert point in points or was_asked, f"{point} was acknowledged and is not in the log"
+    asked = {point for point, was_requested in world.acknowledged.items() if was_requested}
+    assert expired <= asked
+    for point, was_requested in world.acknowledged.items():
+        assert point in points or was_requested, f"{point} was acknowledged and is not in the log"
     reader = vault.reader()
     for point, entry in points.items():
-        if point in forgotten:
+        if point in expired:
             continue
-        (timeline,) = entry.links["chains"]
+        (timeline,) = entry.links["heads"]
         state = reader.state(timeline, entry.number)
         found = {
             path.decode(): b"".join(reader.read(state.chunks(row)))
@@ -283,10 +283,10 @@ def judge_store(world: World, store: MemoryStore) -> None:
     vault = world.vault(store)
     plan = plan_prune(vault, now=world.scheduler.now, grace=0, threshold=1.0)
     assert plan.idle, plan
-    assert not any(plan.leavings.unknown.values())
+    assert not any(plan.orphans.unknown.values())
     index = load_index(store, vault.keys, vault._log)
     links = index_links(vault._log)
-    packs = set(index.packs) - links.doomed
+    packs = set(index.packs) - links.pending_deletion
     needed = {f"packs/{name[:2]}/{name}" for name in packs} | {f"index/{n}" for n in links.segments}
     needed |= {f"timeline/{s.changes[-1].chain.segment}" for steps in plan.steps.values() for s in steps}
     assert {name for name in store.objects if name.startswith(("packs/", "index/", "timeline/"))} == needed
@@ -308,7 +308,7 @@ def test_a_seed_replays_its_run_to_the_call() -> None:
     ("rule", "kind"),
     [
         ("_refuse_gone", Writer),
-        ("_refuse_doomed", Writer),
+        ("_refuse_pending_deletion", Writer),
         ("_rescue", Pruning),
     ],
 )

@@ -46,7 +46,7 @@ def test_an_unchanged_point_is_one_log_entry_and_nothing_else(store: MemoryStore
     before = set(store.objects)
     second = protect(vault, "p2", {})
     assert set(store.objects) - before == {f"log/{second.number:010d}"}
-    chains = [e.links["chains"] for e in (first, second)]
+    chains = [e.links["heads"] for e in (first, second)]
     assert chains[0] == chains[1]
     assert second.body["timelines"] == {}
 

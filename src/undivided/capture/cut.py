@@ -1,8 +1,8 @@
 """The consistent cut: hold all, read every position, release all.
 
-    guard ──▶ arm ──▶ hold, dependents first ──▶ mark, all held ──▶ release in reverse
+    watchdog ──▶ arm ──▶ hold, dependents first ──▶ mark, all held ──▶ release in reverse
                       └──────────────── the pause ─────────────────────────────────┘
-                                                 └ the spread ┘
+                                                 └ the skew ┘
 
 Who is held by being asked comes before who is stopped from outside: a process that is stopped in the middle
 of a transaction keeps its locks, and whoever is asked after that would wait for them in vain.
@@ -14,7 +14,7 @@ unblocked the cut is `ordered`: positions are read referrers first, so that what
 the record says who.
 
 Nothing slow belongs in here: sessions come prepared, and move their data when the cut is over. The cap is
-kept thrice: each hold is given the deadline, we give up at it, and the guardian acts on it if we are dead or
+kept thrice: each hold is given the deadline, we give up at it, and the watchdog acts on it if we are dead or
 stuck.
 """
 
@@ -33,7 +33,7 @@ from typing import TypeVar
 from ..drivers.base import Session, Watchdog
 from ..host.crashpoints import crashpoint
 from ..model.errors import SourceError, UndividedError
-from ..model.point import Coherence, Position
+from ..model.point import Consistency, Position
 from .watchdog_client import WatchdogClient
 
 MILLISECOND = 1e-3
@@ -50,15 +50,15 @@ Took = dict[str, dict[str, float]]
 @dataclass(frozen=True, slots=True)
 class Cut:
     """One instant and its record. pause_ms: first hold asked for to last release done (0 when nothing was
-    held). spread_ms: from the start of the first reading of a position to the end of the last. took_ms: per
+    held). skew_ms: from the start of the first reading of a position to the end of the last. took_ms: per
     component, what its hold, mark and release took."""
 
     time_ns: int
     positions: Mapping[str, Position]
-    coherence: Mapping[str, Coherence]
-    overall: Coherence
+    consistency: Mapping[str, Consistency]
+    overall: Consistency
     pause_ms: float
-    spread_ms: float
+    skew_ms: float
     took_ms: Mapping[str, Mapping[str, float]]
     notes: tuple[str, ...]
 
@@ -69,74 +69,74 @@ def cut(
     *,
     point: str,
     cap: float,
-    guardian: Callable[[], WatchdogClient] = WatchdogClient,
+    start_watchdog: Callable[[], WatchdogClient] = WatchdogClient,
 ) -> Cut:
     """Takes the cut over prepared sessions. ranks: component names in start order. cap: seconds.
 
     Raises SourceError, with everything released, when a component could not be held or marked before the cap.
     """
     held = [name for name, session in sessions.items() if session.holds]
-    outside = [name for name in held if sessions[name].coherence is Coherence.CRASH]
+    outside = [name for name in held if sessions[name].consistency is Consistency.CRASH]
     holding = [
         *([name for name in rank if name in outside] for rank in ranks),
         *([name for name in rank if name in held and name not in outside] for rank in ranks),
     ]
-    with guardian() if held else nullcontext() as guard, _attention(), _pool(len(sessions)) as pool:
+    with start_watchdog() if held else nullcontext() as watchdog, _attention(), _pool(len(sessions)) as pool:
         crashpoint("cut.guarded")
         took: Took = {name: {} for name in sessions}
         try:
-            if guard:
-                guard.arm(cap + ARMING_SECONDS)
-                _arm(sessions, held, guard, pool)
-                guard.arm(cap)
+            if watchdog:
+                watchdog.arm(cap + ARMING_SECONDS)
+                _arm(sessions, held, watchdog, pool)
+                watchdog.arm(cap)
             begun = time.monotonic()
             deadline = begun + (cap if held else UNHURRIED)
-            if guard:
-                _hold(sessions, reversed(holding), guard, deadline, pool, took)
+            if watchdog:
+                _hold(sessions, reversed(holding), watchdog, deadline, pool, took)
             crashpoint("cut.held")
             time_ns = time.time_ns()
             ordered = len(sessions) - len(held) > 1
             steps = list(reversed(ranks)) if ordered else [list(sessions)]
-            positions, spread = _mark(sessions, steps, point, deadline, pool, took)
+            positions, skew = _mark(sessions, steps, point, deadline, pool, took)
             crashpoint("cut.marked")
             marked = time.monotonic()
         finally:
             _release(sessions, holding, pool, took)
         ended = time.monotonic()
         crashpoint("cut.released")
-        if guard:
-            guard.released()
-        if marked > deadline or (guard and guard.fired):
+        if watchdog:
+            watchdog.released()
+        if marked > deadline or (watchdog and watchdog.fired):
             raise SourceError(f"the cut took longer than the cap of {cap:g} s", doing="cut", hint=SLOW)
-    coherence = {name: session.coherence for name, session in sessions.items()}
-    overall, notes = judge(coherence, held)
+    consistency = {name: session.consistency for name, session in sessions.items()}
+    overall, notes = judge(consistency, held)
     return Cut(
         time_ns=time_ns,
         positions=positions,
-        coherence=coherence,
+        consistency=consistency,
         overall=overall,
         pause_ms=(ended - begun) / MILLISECOND if held else 0.0,
-        spread_ms=spread / MILLISECOND,
+        skew_ms=skew / MILLISECOND,
         took_ms=took,
         notes=notes,
     )
 
 
-def judge(coherence: Mapping[str, Coherence], held: Sequence[str]) -> tuple[Coherence, tuple[str, ...]]:
-    """The coherence of the whole from its parts and who was held, with what could not be promised."""
-    overall = Coherence.worst(list(coherence.values()))
-    unheld = [name for name in coherence if name not in held]
+def judge(consistency: Mapping[str, Consistency], held: Sequence[str]) -> tuple[Consistency, tuple[str, ...]]:
+    """The consistency of the whole from its parts and who was held, with what could not be promised."""
+    overall = Consistency.worst(list(consistency.values()))
+    unheld = [name for name in consistency if name not in held]
     if len(unheld) > 1:
         names = ", ".join(unheld)
-        return Coherence.ORDERED, (f"not held at one moment: {names}; read in reference order",)
+        return Consistency.ORDERED, (f"not held at one moment: {names}; read in reference order",)
     return overall, ()
 
 
 def _arm(
-    sessions: Mapping[str, Session], held: Sequence[str], guard: Watchdog, pool: ThreadPoolExecutor
+    sessions: Mapping[str, Session], held: Sequence[str], watchdog: Watchdog, pool: ThreadPoolExecutor
 ) -> None:
     deadline = time.monotonic() + ARMING_SECONDS
-    futures = {name: pool.submit(sessions[name].arm, guard, deadline) for name in held}
+    futures = {name: pool.submit(sessions[name].arm, watchdog, deadline) for name in held}
     for name, future in futures.items():
         _await(name, "arm", future, deadline, late=sessions[name].release)
 
@@ -144,7 +144,7 @@ def _arm(
 def _hold(
     sessions: Mapping[str, Session],
     ranks: Iterable[Sequence[str]],
-    guard: Watchdog,
+    watchdog: Watchdog,
     deadline: float,
     pool: ThreadPoolExecutor,
     took: Took,
@@ -152,7 +152,7 @@ def _hold(
     first = True
     for rank in ranks:
         futures = {
-            name: pool.submit(_timed, took[name], "hold", sessions[name].hold, guard, deadline)
+            name: pool.submit(_timed, took[name], "hold", sessions[name].hold, watchdog, deadline)
             for name in rank
         }
         for name, future in futures.items():
@@ -190,7 +190,7 @@ def _release(
     sessions: Mapping[str, Session], ranks: Sequence[Sequence[str]], pool: ThreadPoolExecutor, took: Took
 ) -> None:
     """Everybody, whatever happened before: a hold that failed may have succeeded late. When one cannot be
-    released by us, raising leaves the guardian's pipe to be closed without a word, and it does it."""
+    released by us, raising leaves the watchdog's pipe to be closed without a word, and it does it."""
     for rank in ranks:
         releases = {name: pool.submit(_timed, took[name], "release", sessions[name].release) for name in rank}
         wait(releases.values(), timeout=RELEASE_SECONDS)

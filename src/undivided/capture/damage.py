@@ -19,14 +19,14 @@ from ..model.point import ComponentPoint
 from ..vault.vault import Vault, Writer
 from .source_cache import CachedState
 
-SEEN = "wounds_seen"
+SEEN = "damage_seen"
 """Key of a component's state at a point: the entry of the vault's log up to which its wounds are known."""
 NEW_HISTORY = "read anew: a part of its history in the vault is lost, so a new one begins"
 
 
 def wounds(remembered: CachedState | None, vault: Vault, writer: Writer) -> int:
     """How many of the component's files have bytes in packs that were condemned since its last point."""
-    if remembered is None or not vault.wounded(since=int(remembered.point.state.get(SEEN, 0))):
+    if remembered is None or not vault.damaged_since(since=int(remembered.point.state.get(SEEN, 0))):
         return 0
     return int(writer.missing(remembered.entries.content).sum())
 
@@ -35,7 +35,7 @@ def lost_history(remembered: CachedState | None, vault: Vault) -> bool:
     """Whether the component's timeline lost a segment, as was found since its last point."""
     if remembered is None:
         return False
-    return remembered.point.timeline in vault.torn(since=int(remembered.point.state.get(SEEN, 0)))
+    return remembered.point.timeline in vault.broken_timelines(since=int(remembered.point.state.get(SEEN, 0)))
 
 
 def without_state(point: ComponentPoint) -> ComponentPoint:

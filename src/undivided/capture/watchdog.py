@@ -1,4 +1,4 @@
-"""The guardian: a process of its own that lets a service go when we no longer can.
+"""The watchdog: a process of its own that lets a service go when we no longer can.
 
 While writers are held, our own death must not leave them held. Before the first hold this file is started as
 a bare interpreter (no site, no package), locks itself into memory, and is told over a pipe how to undo each
@@ -101,29 +101,29 @@ def serve(holder: int) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE):
         signal.signal(number, signal.SIG_IGN)
     os.chdir("/")
-    guardian = WatchdogProcess(holder)
+    watchdog = WatchdogProcess(holder)
     reply({"ok": True, "locked": lock_memory()})
     pending = b""
     while True:
         due = None
-        if guardian.deadline is not None:
-            due = max(0.0, guardian.deadline + (GRACE_SECONDS if guardian.fired else 0.0) - time.monotonic())
+        if watchdog.deadline is not None:
+            due = max(0.0, watchdog.deadline + (GRACE_SECONDS if watchdog.fired else 0.0) - time.monotonic())
         readable, _, _ = select.select([0], [], [], due)
         if not readable:
-            if guardian.fired:
-                guardian.kill_holder()
+            if watchdog.fired:
+                watchdog.kill_holder()
                 return
-            guardian.release()
+            watchdog.release()
             continue
         data = os.read(0, 1 << 16)
         if not data:
-            guardian.release()
+            watchdog.release()
             return
         *lines, pending = (pending + data).split(b"\n")
         for line in lines:
             request = json.loads(line)
             try:
-                answer = guardian.do(request)
+                answer = watchdog.do(request)
             except Exception as error:  # noqa: BLE001 - told to the holder, which raises it
                 answer = {"ok": False, "cause": f"{type(error).__name__}: {error}"}
             reply(answer)

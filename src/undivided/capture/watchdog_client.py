@@ -1,6 +1,6 @@
-"""Our end of the guardian: starts it, tells it how to undo each hold, and lets it go.
+"""Our end of the watchdog: starts it, tells it how to undo each hold, and lets it go.
 
-A request returns only when the guardian has opened all it needs, so a hold that follows is already covered.
+A request returns only when the watchdog has opened all it needs, so a hold that follows is already covered.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from types import TracebackType
 from typing import Any
 
 from ..model.errors import SourceError
-from . import watchdog as guardian
+from . import watchdog
 
 
 class WatchdogClient:
-    """A running guardian process; implements drivers.base.Guard. Used as a context manager.
+    """A running watchdog process; implements drivers.base.Guard. Used as a context manager.
 
     locked: whether its memory is locked. fired: known after `released`: it acted before we did.
     """
@@ -28,7 +28,7 @@ class WatchdogClient:
     def __init__(self) -> None:
         self._mutex = threading.Lock()
         self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", guardian.__file__, str(os.getpid())],
+            [sys.executable, "-I", "-S", watchdog.__file__, str(os.getpid())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -58,7 +58,7 @@ class WatchdogClient:
         self._ask({"do": "postgresql", "dsn": dsn, "statements": list(statements), "path": sys.path})
 
     def released(self) -> None:
-        """All is released by ourselves: the guardian leaves."""
+        """All is released by ourselves: the watchdog leaves."""
         if not self._process.stdin or self._process.stdin.closed:
             return
         self.fired = bool(self._ask({"do": "released"})["fired"])
@@ -70,7 +70,7 @@ class WatchdogClient:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # Closing the pipe without a word makes the guardian release everything: right after any failure.
+        # Closing the pipe without a word makes the watchdog release everything: right after any failure.
         self._close()
 
     def _close(self) -> None:
@@ -91,7 +91,7 @@ class WatchdogClient:
             answer = self._answer()
         if not answer["ok"]:
             raise SourceError(
-                f"the guardian could not prepare a release: {answer['cause']}", doing="hold the service"
+                f"the watchdog could not prepare a release: {answer['cause']}", doing="hold the service"
             )
         return answer
 
@@ -105,7 +105,7 @@ class WatchdogClient:
 
     def _gone(self) -> SourceError:
         return SourceError(
-            "the guardian process died",
+            "the watchdog process died",
             doing="hold the service",
             hint="Nothing stays held without it. Look for an out-of-memory kill, then protect again.",
         )

@@ -154,7 +154,7 @@ class Catalog:
     def _refuse_forgotten(self, service: str, at: str) -> None:
         """Raises UsageError when `at` is a point that there was once, or the beginning of its id."""
         rows = self.rows(
-            "SELECT f.id, e.time_ns FROM forgotten f JOIN entries e ON e.number = f.pruned"
+            "SELECT f.id, e.time_ns FROM expired f JOIN entries e ON e.number = f.pruned"
             " WHERE f.service = ?1 AND (f.id = ?2 OR length(?2) >= ?3 AND substr(f.id, 1, length(?2)) = ?2)"
             " LIMIT 2",
             (service, at, PREFIX),
@@ -162,9 +162,9 @@ class Catalog:
         if rows:
             point, when = rows[0]
             raise UsageError(
-                f"point {point} was forgotten by the prune of {local(when)}"
+                f"point {point} was expired by the prune of {local(when)}"
                 if len(rows) == 1
-                else f"the points whose ids begin with {at} were forgotten",
+                else f"the points whose ids begin with {at} were expired",
                 doing=f"find a point of {service}",
                 hint=f"`undivided points {service}` lists those that are left. A time takes the last of them "
                 "that is not after it.",

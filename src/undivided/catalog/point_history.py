@@ -42,11 +42,11 @@ def lives(catalog: Catalog, service: str) -> PointHistory:
     ever = _columns(
         catalog.rows(
             "SELECT number, time_ns FROM points WHERE service = ?1"
-            " UNION ALL SELECT number, time_ns FROM forgotten WHERE service = ?1 ORDER BY number",
+            " UNION ALL SELECT number, time_ns FROM expired WHERE service = ?1 ORDER BY number",
             (service,),
         )
     )
-    (last,) = catalog.rows("SELECT max(pruned) FROM forgotten WHERE service = ?", (service,))[0]
+    (last,) = catalog.rows("SELECT max(pruned) FROM expired WHERE service = ?", (service,))[0]
     return PointHistory(
         ids=[id for _, id, _ in left],
         ever_ns=ever[1],

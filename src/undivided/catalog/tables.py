@@ -36,11 +36,11 @@ CREATE TABLE recoveries (
 );
 CREATE INDEX recoveries_of_service ON recoveries (service, number);
 CREATE TABLE pins (point TEXT PRIMARY KEY) WITHOUT ROWID;
-CREATE TABLE forgotten (
+CREATE TABLE expired (
     number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, service TEXT NOT NULL, time_ns INTEGER NOT NULL,
     pruned INTEGER NOT NULL
 );
-CREATE INDEX forgotten_of_service ON forgotten (service, pruned);
+CREATE INDEX expired_of_service ON expired (service, pruned);
 CREATE TABLE entries (number INTEGER PRIMARY KEY, kind TEXT NOT NULL, time_ns INTEGER NOT NULL);
 CREATE TABLE sessions (number INTEGER PRIMARY KEY, session TEXT NOT NULL, time_ns INTEGER NOT NULL);
 """
@@ -131,16 +131,16 @@ def _insert_point(database: sqlite3.Connection, entry: EntryRow) -> None:
 
 def _forget(database: sqlite3.Connection, entry: EntryRow) -> None:
     """The points that a prune forgot vanish; that there were such points, and when, stays known."""
-    forgotten = [(id,) for id in entry.body["forgotten"]]
+    expired = [(id,) for id in entry.body["expired"]]
     database.executemany(
-        "INSERT OR REPLACE INTO forgotten SELECT number, id, service, time_ns, ? FROM points WHERE id = ?",
-        [(entry.number, id) for (id,) in forgotten],
+        "INSERT OR REPLACE INTO expired SELECT number, id, service, time_ns, ? FROM points WHERE id = ?",
+        [(entry.number, id) for (id,) in expired],
     )
     database.executemany(
-        "DELETE FROM components WHERE point = (SELECT number FROM points WHERE id = ?)", forgotten
+        "DELETE FROM components WHERE point = (SELECT number FROM points WHERE id = ?)", expired
     )
-    database.executemany("DELETE FROM points WHERE id = ?", forgotten)
-    database.executemany(_UNPIN, forgotten)
+    database.executemany("DELETE FROM points WHERE id = ?", expired)
+    database.executemany(_UNPIN, expired)
 
 
 def point_of(database: sqlite3.Connection, number: int, record: str, definition: str) -> RecoveryPoint:

@@ -54,7 +54,7 @@ COMMANDS = {
 NOUNS = {
     "service": "Services: what they are made of.",
     "policy": "What a service's policy means in points.",
-    "vault": "The near vault.",
+    "vault": "The primary vault.",
     "vault key": "What opens the vault, and the keys themselves.",
     "catalog": "The catalog, a cache of the vault.",
     "completion": "Completion for bash, zsh and fish.",

@@ -1,4 +1,4 @@
-"""`undivided init`: configuration, keys and the near vault.
+"""`undivided init`: configuration, keys and the primary vault.
 
 Each step looks at what is there and does only what is missing, so an interrupted `init` is finished by the
 next one, and repeating a finished one changes nothing. Where the vault exists already (a new machine after a
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def init(*, vault: str | None = None, common: Common = COMMON) -> int:
-    """Make configuration, keys and the near vault.
+    """Make configuration, keys and the primary vault.
 
     Overwrites nothing; repeating is safe. The passphrase comes from
     UNDIVIDED_PASSPHRASE, UNDIVIDED_PASSPHRASE_FILE (a file's name) or
@@ -39,7 +39,7 @@ def init(*, vault: str | None = None, common: Common = COMMON) -> int:
     Parameters
     ----------
     vault:
-        Directory or URL of the near vault. One that exists already is joined. No
+        Directory or URL of the primary vault. One that exists already is joined. No
         new one is made where a race shows that two writers could overwrite
         each other.
     """
@@ -65,20 +65,20 @@ def _summary(context: Workspace, vault: str) -> list[str]:
     return [
         f"configuration  {context.directory}",
         f"state          {context.state}",
-        f"near vault     {vault}",
+        f"primary vault     {vault}",
         "",
         "Next: describe a service in a file, `undivided service apply FILE`, `undivided protect SERVICE`.",
     ]
 
 
 def _near(context: Workspace, vault: str | None) -> str:
-    """Where the near vault is or shall be. Raises UsageError when it is configured elsewhere already."""
+    """Where the primary vault is or shall be. Raises UsageError when it is configured elsewhere already."""
     if not context.config_file.exists():
         return _address(vault) if vault else str(context.usual_vault)
     configured = context.config.vaults[NEAR]
     if vault and _address(vault) != configured:
         raise UsageError(
-            f"the near vault is {configured} already",
+            f"the primary vault is {configured} already",
             doing=f"init --vault {vault}",
             hint=f"Edit {context.config_file} to use another one, or leave --vault out.",
         )

@@ -32,15 +32,15 @@ def points(service: str | None = None, /, *, last: int | None = None, common: Co
     found = catalog.points(service, last)
     pinned = catalog.pinned()
     lines = table(
-        ["TIME", "POINT", "SERVICE", "COHERENCE", "PAUSE ", "SPREAD ", "PROTECTED ", "STORED ", "PINNED"],
+        ["TIME", "POINT", "SERVICE", "CONSISTENCY", "PAUSE ", "SPREAD ", "PROTECTED ", "STORED ", "PINNED"],
         [
             [
                 local(p.time_ns),
                 p.id,
                 p.service,
-                p.coherence.value,
+                p.consistency.value,
                 f"{p.pause_ms:.1f} ms",
-                f"{p.spread_ms:.1f} ms",
+                f"{p.skew_ms:.1f} ms",
                 size(p.bytes_seen),
                 size(p.bytes_stored),
                 "pinned" if p.id in pinned else "",

@@ -11,7 +11,7 @@ from ..config.amounts import keep_rules, seconds
 from ..model.durations import format_duration
 from ..model.errors import UsageError
 from ..model.service import Policy, Service
-from ..operations.retention import Decision, decide, story, suspicion_records
+from ..operations.retention import Decision, anomaly_records, decide, story
 from ..policy.simulate import Steady, steady_state, usual_pace
 from .options import COMMON, Common
 from .output import emit, table
@@ -86,8 +86,8 @@ def _record(decision: Decision, every: float, over: float, steady: Steady) -> di
         "keep": dict(decision.rules),
         "points": list(decision.points()),
         "stay": int(decision.kept.kept.sum()),
-        "forgotten": len(decision.forgotten),
-        "suspended": suspicion_records(decision.suspicions),
+        "expired": len(decision.expired),
+        "suspended": anomaly_records(decision.anomalies),
         "steady": {
             "mark_seconds": every,
             "over_seconds": over,

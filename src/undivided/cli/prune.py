@@ -14,7 +14,7 @@ from ..config.amounts import size as parse_size
 from ..model.durations import format_duration
 from ..model.errors import UndividedError
 from ..operations.forget_by_name import asked_for
-from ..operations.retention import Decision, decide, doubts, story, suspicion_records
+from ..operations.retention import Decision, anomaly_records, decide, doubts, story
 from ..operations.workspace import Workspace
 from ..policy.anomalies import Anomaly, suspended
 from .options import COMMON, Common
@@ -40,7 +40,7 @@ def prune(
     """Forget points that no keep rule wants, and give their room back.
 
     A service without `keep`, or that is not applied here, loses nothing.
-    Nothing is forgotten while something is suspicious: a flood of points,
+    Nothing is expired while something is suspicious: a flood of points,
     a clock that jumped. Needs the passphrase. Try --dry-run first.
 
     Example: undivided prune --dry-run
@@ -75,7 +75,7 @@ def prune(
     if doubted:
         emit(common.json, record, lines)
         return _told(suspended(doubted, "prune"))
-    sure = [id for d in decisions for id in (d.asked if _open(d, accepted) else d.forgotten)]
+    sure = [id for d in decisions for id in (d.asked if _open(d, accepted) else d.expired)]
     plan = _plan(context, sure, wait, room)
     if not dry_run:
         _carry_out(context, plan)
@@ -90,8 +90,8 @@ def _decide(context: Workspace, name: str, now_ns: int, asked: Collection[str]) 
 
 
 def _open(decision: Decision, accepted: set[str]) -> list[Anomaly]:
-    """The suspicions that nobody has accepted."""
-    return [s for s in decision.suspicions if s.reason not in accepted]
+    """The anomalies that nobody has accepted."""
+    return [s for s in decision.anomalies if s.reason not in accepted]
 
 
 def _told(error: UndividedError) -> int:
@@ -121,33 +121,33 @@ def _decided(decisions: Sequence[Decision], doubted: Sequence[Anomaly], dry_run:
                 "service": d.service,
                 "keep": dict(d.rules),
                 "points": list(d.points()),
-                "suspended": suspicion_records(d.suspicions),
+                "suspended": anomaly_records(d.anomalies),
             }
             for d in decisions
         ],
-        "suspended": suspicion_records(doubted),
+        "suspended": anomaly_records(doubted),
     }
 
 
 def _planned(plan: PrunePlan) -> dict[str, Any]:
-    waiting = sum(size for kind in plan.leavings.waiting.values() for size in kind.values())
+    waiting = sum(size for kind in plan.orphans.waiting.values() for size in kind.values())
     return {
-        "forgotten": list(plan.forgotten),
+        "expired": list(plan.expired),
         "freed_bytes": plan.freed,
         "swept_bytes": plan.swept,
         "waiting_bytes": waiting,
         "packs_dead": len(plan.dead),
         "packs_moved": len(plan.moved),
         "states_compacted": plan.compacted,
-        "sessions_fenced": len(plan.leavings.fenced),
-        "objects_unknown": sum(map(len, plan.leavings.unknown.values())),
+        "sessions_fenced": len(plan.orphans.fenced),
+        "objects_unknown": sum(map(len, plan.orphans.unknown.values())),
     }
 
 
 def _outcome(plan: PrunePlan, dry_run: bool) -> Iterator[str]:
     would = "would be " if dry_run else ""
-    waiting = sum(size for kind in plan.leavings.waiting.values() for size in kind.values())
-    yield f"{plural(len(plan.forgotten), 'point')} {would}forgotten"
+    waiting = sum(size for kind in plan.orphans.waiting.values() for size in kind.values())
+    yield f"{plural(len(plan.expired), 'point')} {would}expired"
     if plan.freed > 0:
         wait = plan.grace_ns * _NANO
         when = f"deleted by a prune {format_duration(wait)} from now or later" if wait else "deleted at once"

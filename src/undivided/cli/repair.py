@@ -85,8 +85,8 @@ def _record(plan: RepairPlan, done: Repaired | None, last: RepairPlan) -> dict[s
             }
             for remedy in plan.remedies
         ],
-        "acquitted": list(plan.acquitted),
-        "healed": sorted(done.healed) if done else [],
+        "cleared": list(plan.cleared),
+        "repaired": sorted(done.healed) if done else [],
         "quarantined": [{"object": n, "place": p} for n, p in done.quarantined.items()] if done else [],
         "salvaged": done.salvaged if done else 0,
         "lost": [remedy.object for remedy in last.lost],
@@ -111,7 +111,7 @@ def _story(plan: RepairPlan, record: dict[str, Any], done: Repaired | None) -> I
         yield f"  {_SAYS[remedy.action.value]}"
         if not remedy.heals:
             yield from (f"    {name}: {text(path)}" for name, path in remedy.files)
-    for name in plan.acquitted:
+    for name in plan.cleared:
         yield f"pack {name}: was found damaged, and is whole"
     if done:
         aside = plural(len(done.quarantined), "object")

@@ -146,7 +146,7 @@ def remove(service: str, /, *, common: Common = COMMON) -> int:
         context.parsed_file(f"service-{service}").unlink(missing_ok=True)
     except OSError as error:
         raise refused(error, f"remove {path}") from error
-    emit(common.json, {"service": service, "result": "removed"}, [f"{service}: forgotten; its points stay"])
+    emit(common.json, {"service": service, "result": "removed"}, [f"{service}: expired; its points stay"])
     return 0
 
 

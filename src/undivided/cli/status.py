@@ -56,7 +56,7 @@ def status(service: str | None = None, /, *, common: Common = COMMON) -> int:
         recovery = _last_recovery(context, name)
         rows.append(_row(name, newest, judged, recovery))
         records.append(_record(described, newest, judged, recovery))
-    head = ["SERVICE", "NEWEST POINT", "AGE ", "RPO", "COHERENCE", "PAUSE ", "LAST RECOVERY"]
+    head = ["SERVICE", "NEWEST POINT", "AGE ", "RPO", "CONSISTENCY", "PAUSE ", "LAST RECOVERY"]
     nothing = ["No service is applied here. `undivided service apply FILE` takes one over."]
     verified = vault_record(context.vault)
     line = f"vault: {proven_line(verified) if verified else NEVER}"
@@ -82,7 +82,7 @@ def _row(
         local(newest.time_ns) if newest else "none",
         format_duration(judged.age) if judged.age is not None else "-",
         "BREACHED, " + judged.says if judged.met is False else judged.says,
-        newest.coherence.value if newest else "-",
+        newest.consistency.value if newest else "-",
         f"{newest.pause_ms:.1f} ms" if newest else "-",
         local(recovery["time_ns"]) if recovery else "never",
     ]
@@ -96,7 +96,7 @@ def _record(
         "point": newest.id if newest else None,
         "time": iso_utc(newest.time_ns) if newest else None,
         "age_seconds": judged.age,
-        "coherence": newest.coherence.value if newest else None,
+        "consistency": newest.consistency.value if newest else None,
         "pause_ms": round(newest.pause_ms, 3) if newest else None,
         "rpo": {"seconds": judged.rpo, "met": judged.met},
         "last_recovery": {**recovery, "time": iso_utc(recovery["time_ns"])} if recovery else None,

@@ -1,4 +1,4 @@
-"""`undivided vault …`: the near vault."""
+"""`undivided vault …`: the primary vault."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .output import emit, plural, size
 
 
 def info(*, common: Common = COMMON) -> int:
-    """Say where the near vault is, how large, and what is in it.
+    """Say where the primary vault is, how large, and what is in it.
 
     Example: undivided vault info
     """

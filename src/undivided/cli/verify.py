@@ -83,7 +83,7 @@ def verify(
         "packs_left": report.left,
         "points_decoded": report.decoded,
         "proven": proven_record(report.proven),
-        "notes": [*report.notes, *_condemn(vault, report), *_advice(found["damaged"] or report.damaged)],
+        "notes": [*report.notes, *_mark_damaged(vault, report), *_advice(found["damaged"] or report.damaged)],
         "seconds": round(time.monotonic() - began, 3),
     }
     emit(common.json, record, _story(record))
@@ -135,12 +135,12 @@ def _damaged(report: Report) -> list[dict[str, Any]]:
     ]
 
 
-def _condemn(vault: Vault, report: Report) -> list[str]:
+def _mark_damaged(vault: Vault, report: Report) -> list[str]:
     """Records packs that were not known as damaged; returns notes about it."""
     if not report.packs and not report.timelines:
         return []
     try:
-        vault.condemn(report.packs, report.timelines)
+        vault.mark_damaged(report.packs, report.timelines)
     except UndividedError as error:
         return [f"What is damaged could not be recorded in the vault: {error.cause}."]
     return ["The next protection stores anew what is damaged and still there."]

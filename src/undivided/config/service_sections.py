@@ -21,7 +21,7 @@ KEEP_RULES: Mapping[str, Key] = {
     "yearly": Key(Type.INTEGER, "the same of years"),
     "within": Key(Type.DURATION, "every point that is at most so much older than the newest"),
 }
-"""What makes a point stay (policy/keep.py). Without any rule, nothing is ever forgotten."""
+"""What makes a point stay (policy/keep.py). Without any rule, nothing is ever expired."""
 
 TOP: Mapping[str, str] = {
     "service": "name of the service",

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from ..model.entries import Entries, Entry, Layout
-from ..model.point import Coherence, ComponentPoint, Position
+from ..model.point import ComponentPoint, Consistency, Position
 from ..model.service import Component
 from ..model.streams import Buffer, Piece
 from ..snapshotters.base import Snapshotter
@@ -71,9 +71,9 @@ class Sink(Protocol):
 
 
 class Watchdog(Protocol):
-    """The guardian process as a driver sees it: told before a hold how to undo it if we die or hang.
+    """The watchdog process as a driver sees it: told before a hold how to undo it if we die or hang.
 
-    Holds that end with our connection or file descriptor need no recipe. Each call returns once the guardian
+    Holds that end with our connection or file descriptor need no recipe. Each call returns once the watchdog
     has opened what it needs, so that releasing later needs no exec, no open and no log.
     """
 
@@ -99,7 +99,7 @@ class Session(Protocol):
     once except `release` and `close`, which are idempotent and are called after any failure."""
 
     @property
-    def coherence(self) -> Coherence:
+    def consistency(self) -> Consistency:
         """What this component contributes: known after `prepare`."""
         ...
 
@@ -113,12 +113,12 @@ class Session(Protocol):
         Raises SourceError when the component cannot be captured."""
         ...
 
-    def arm(self, guard: Watchdog, deadline: float) -> None:
-        """Right before the holds, while nobody waits yet: tells the guardian how to undo the hold, and takes
+    def arm(self, watchdog: Watchdog, deadline: float) -> None:
+        """Right before the holds, while nobody waits yet: tells the watchdog how to undo the hold, and takes
         the steps that must come close to it but need not be part of the pause. `release` always follows."""
         return
 
-    def hold(self, guard: Watchdog, deadline: float) -> None:
+    def hold(self, watchdog: Watchdog, deadline: float) -> None:
         """Blocks the writers before `deadline` (time.monotonic) or raises SourceError. A hold that may have
         succeeded late is undone by `release`, which always follows."""
         ...

@@ -1,4 +1,4 @@
-"""Where configuration, state and the near vault live, and how files there are written.
+"""Where configuration, state and the primary vault live, and how files there are written.
 
     --config, UNDIVIDED_CONFIG   DIR                DIR/state            DIR/vault
     root                         /etc/undivided     /var/lib/undivided   /var/backups/undivided
@@ -31,7 +31,7 @@ class Places(NamedTuple):
     config: Path
     state: Path
     vault: Path
-    """Where `init` puts the near vault when it is not told."""
+    """Where `init` puts the primary vault when it is not told."""
 
 
 def places(config: Path | None) -> Places:

@@ -1,6 +1,6 @@
 """Recovery points: one instant of a whole service, and the honest record of how it was taken.
 
-A point exists only if every component is in it. Its coherence is never claimed, always computed from what was
+A point exists only if every component is in it. Its consistency is never claimed, always computed from what was
 measured (see capture/cut.py), and it can only get worse from the parts to the whole.
 """
 
@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 
-class Coherence(enum.StrEnum):
+class Consistency(enum.StrEnum):
     """How an instant was made, best first."""
 
     APPLICATION = "application"
@@ -25,8 +25,8 @@ class Coherence(enum.StrEnum):
     """Between marks, by timestamps."""
 
     @staticmethod
-    def worst(parts: list[Coherence]) -> Coherence:
-        order = list(Coherence)
+    def worst(parts: list[Consistency]) -> Consistency:
+        order = list(Consistency)
         return max(parts, key=order.index)
 
 
@@ -54,7 +54,7 @@ class ComponentPoint:
     timeline: str
     sequence: int
     digest: str
-    coherence: Coherence
+    consistency: Consistency
     position: Position
     state: Mapping[str, Any] = field(default_factory=dict)
     took_ms: Mapping[str, float] = field(default_factory=dict)
@@ -72,16 +72,16 @@ class RecoveryPoint:
     """One instant across all components of a service. Times are UTC nanoseconds since the epoch.
 
     pause_ms: from the first hold asked for to the last release done, as the application felt it.
-    spread_ms: between the first and the last position read. definition: the service as applied, so that the
+    skew_ms: between the first and the last position read. definition: the service as applied, so that the
     vault alone suffices to recover.
     """
 
     id: str
     service: str
     time_ns: int
-    coherence: Coherence
+    consistency: Consistency
     pause_ms: float
-    spread_ms: float
+    skew_ms: float
     components: Mapping[str, ComponentPoint]
     definition: Mapping[str, Any] = field(default_factory=dict)
     bytes_seen: int = 0
@@ -99,7 +99,7 @@ class RecoveryPoint:
         parts = {}
         for name, part in record["components"].items():
             position = Position(part["position"]["text"], tuple(part["position"]["order"]))
-            kept = {**part, "position": position, "coherence": Coherence(part["coherence"])}
+            kept = {**part, "position": position, "consistency": Consistency(part["consistency"])}
             parts[name] = ComponentPoint(**{**kept, "notes": tuple(part["notes"])})
-        whole = {**record, "components": parts, "coherence": Coherence(record["coherence"])}
+        whole = {**record, "components": parts, "consistency": Consistency(record["consistency"])}
         return RecoveryPoint(**{**whole, "notes": tuple(record["notes"])})

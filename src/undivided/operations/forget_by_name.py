@@ -1,4 +1,4 @@
-"""Points that somebody asks by name to be forgotten: which they are, and when that is refused.
+"""Points that somebody asks by name to be expired: which they are, and when that is refused.
 
 Whoever names a point has decided, so no keep rule and no doubt about the pace of points is asked. Two things
 he must undo or do himself first: a pin, and being without a newer point.

@@ -54,9 +54,9 @@ def point_record(point: RecoveryPoint) -> dict[str, Any]:
         "point": point.id,
         "service": point.service,
         "time": iso_utc(point.time_ns),
-        "coherence": point.coherence.value,
+        "consistency": point.consistency.value,
         "pause_ms": round(point.pause_ms, 3),
-        "spread_ms": round(point.spread_ms, 3),
+        "skew_ms": round(point.skew_ms, 3),
         "bytes_seen": point.bytes_seen,
         "bytes_read": point.bytes_read,
         "bytes_stored": point.bytes_stored,
@@ -70,7 +70,7 @@ def part_record(part: Any) -> dict[str, Any]:
     return {
         "kind": part.kind,
         "position": part.position.text,
-        "coherence": part.coherence.value,
+        "consistency": part.consistency.value,
         "image": part.image,
         "files": part.files,
         "bytes_seen": part.bytes_seen,
@@ -82,8 +82,8 @@ def part_record(part: Any) -> dict[str, Any]:
 
 def _story(point: RecoveryPoint) -> list[str]:
     lines = [
-        f"{point.service}: point {point.id}, {point.coherence.value},"
-        f" pause {point.pause_ms:.1f} ms, spread {point.spread_ms:.1f} ms",
+        f"{point.service}: point {point.id}, {point.consistency.value},"
+        f" pause {point.pause_ms:.1f} ms, skew {point.skew_ms:.1f} ms",
         f"  {size(point.bytes_seen)} protected, {size(point.bytes_read)} read,"
         f" {size(point.bytes_stored)} stored, in {point.seconds:.2f} s",
     ]

@@ -1,4 +1,4 @@
-"""What would be forgotten, and why the rest stays: the question behind `prune` and `policy simulate`.
+"""What would be expired, and why the rest stays: the question behind `prune` and `policy simulate`.
 
 The catalog says which points there are, the service file what shall stay, policy/ decides; nothing here does
 anything.
@@ -17,7 +17,7 @@ from ..cli.output import plural, table
 from ..model.columns import Array
 from ..model.durations import format_duration
 from ..model.times import iso_utc, local
-from ..policy import anomalies as suspicion
+from ..policy import anomalies as anomaly
 from ..policy.anomalies import Anomaly
 from ..policy.keep import Kept, Points, Rules, keep
 from ..policy.proof import proven
@@ -34,7 +34,7 @@ ASKED = "asked for"
 @dataclass(frozen=True)
 class Decision:
     """About one service. lives: its points in the order of the log; kept: row by row why each stays; asked:
-    ids of those that go because somebody named them. suspicions: why none of the others is to be forgotten
+    ids of those that go because somebody named them. anomalies: why none of the others is to be expired
     for now; there are none where none would be."""
 
     service: str
@@ -42,10 +42,10 @@ class Decision:
     lives: PointHistory
     kept: Kept
     asked: Collection[str]
-    suspicions: Sequence[Anomaly]
+    anomalies: Sequence[Anomaly]
 
     @property
-    def forgotten(self) -> list[str]:
+    def expired(self) -> list[str]:
         """Ids, in the order of the log."""
         return [self.lives.ids[row] for row in np.flatnonzero(~self.kept.kept).tolist()]
 
@@ -71,21 +71,21 @@ def decide(
     rest = np.flatnonzero([id not in asked for id in found.ids])
     points = Points(found.time_ns, found.pinned, flags).take(rest)
     kept = keep(points, rules, now_ns)
-    suspicions: list[Anomaly] = []
+    anomalies: list[Anomaly] = []
     if not kept.kept.all():
         mark = policy.mark if policy else None
-        suspicions = suspicion.of_points(
+        anomalies = anomaly.of_points(
             found.ever_ns, found.live[rest], points, found.settled, rules, mark, now_ns
         )
     reasons = np.zeros(len(found.ids), np.uint16)
     reasons[rest] = kept.reasons
-    return Decision(service, rules, found, Kept(reasons), asked, suspicions)
+    return Decision(service, rules, found, Kept(reasons), asked, anomalies)
 
 
 def doubts(catalog: Catalog, now_ns: int) -> list[Anomaly]:
     """Why nothing at all is to be destroyed for now, of any service: the clock disagrees with the log."""
     times, settled = times_of_log(catalog)
-    return suspicion.of_clock(times, settled, now_ns)
+    return anomaly.of_clock(times, settled, now_ns)
 
 
 def rules_text(rules: Mapping[str, float]) -> str:
@@ -97,8 +97,8 @@ def rules_text(rules: Mapping[str, float]) -> str:
     return ", ".join(said) or "everything"
 
 
-def suspicion_records(suspicions: Sequence[Anomaly]) -> list[dict[str, str]]:
-    return [{"reason": s.reason, "says": s.says, "hint": s.hint} for s in suspicions]
+def anomaly_records(anomalies: Sequence[Anomaly]) -> list[dict[str, str]]:
+    return [{"reason": s.reason, "says": s.says, "hint": s.hint} for s in anomalies]
 
 
 def story(decision: Decision) -> Iterator[str]:
@@ -113,7 +113,7 @@ def story(decision: Decision) -> Iterator[str]:
     yield from (f"    {line}" for line in table(["TIME", "POINT", "STAYS AS"], list(_rows(decision, stays))))
     if decision.asked:
         yield f"  {ASKED}: {', '.join(id for id in decision.lives.ids if id in decision.asked)}"
-    for doubt in decision.suspicions:
+    for doubt in decision.anomalies:
         yield f"  suspended by {doubt.reason}: {doubt.says}"
 
 

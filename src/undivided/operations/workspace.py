@@ -5,7 +5,7 @@ the writer keys kept beside the configuration, so neither protecting nor listing
 reading content back asks for it.
 
     DIR/config.yaml            vaults: {near: URL}, and where state is kept when not in the usual place
-    DIR/keys/near.key          writer keys of the near vault, 0600
+    DIR/keys/near.key          writer keys of the primary vault, 0600
     DIR/services/NAME.yaml     services as they were applied
     DIR/parsed/NAME.json       what the files above say, see config/parse_cache.py
     STATE/catalog.db           the catalog; STATE also holds what capture remembers of the last scan
@@ -84,7 +84,7 @@ class Workspace:
 
     @cached_property
     def vault(self) -> Vault:
-        """The near vault, opened for writing and for its log, and checked against the last head seen."""
+        """The primary vault, opened for writing and for its log, and checked against the last head seen."""
         keys = self._keys
         if self._catalog.vault not in ("", keys.vault):
             raise UsageError(
@@ -154,7 +154,7 @@ class Workspace:
         except FileNotFoundError:
             _ = self.config
             raise NoVaultError(
-                f"the keys of the near vault are missing: {self.key_file()}",
+                f"the keys of the primary vault are missing: {self.key_file()}",
                 hint="Run `undivided init`: it finishes what was begun, and asks for the passphrase.",
             ) from None
         except WrongKeyError as error:
@@ -191,7 +191,7 @@ class Workspace:
         return [point.id for point in self._catalog.points()]
 
     def vault_as_it_is(self) -> Vault:
-        """The near vault as far as it opens, without asking whether its log still holds what this client
+        """The primary vault as far as it opens, without asking whether its log still holds what this client
         saw."""
         from ..vault.repair.open_damaged import open_damaged
 
@@ -199,7 +199,7 @@ class Workspace:
 
     @cached_property
     def store(self) -> Store:
-        """Where the near vault lies, past every cache."""
+        """Where the primary vault lies, past every cache."""
         from ..vault.stores.registry import open_store
 
         return open_store(self.config.vaults[NEAR])
@@ -213,7 +213,7 @@ class Workspace:
 
     @property
     def writer_keys(self) -> WriterKeys:
-        """Those of the near vault. Raises NoVaultError, WrongKeyError."""
+        """Those of the primary vault. Raises NoVaultError, WrongKeyError."""
         return self._keys
 
     def rebuild_catalog(self) -> Catalog:

@@ -1,9 +1,9 @@
 """When not to forget: the reasons for which pruning is suspended until somebody has looked.
 
 Whoever holds a source's keys can add points and claim any time for them. Rules that count can then be made to
-push good points out; so before anything is forgotten, the log itself is looked at:
+push good points out; so before anything is expired, the log itself is looked at:
 
-    flood       points came far faster than is usual, and because of them others would be forgotten
+    flood       points came far faster than is usual, and because of them others would be expired
     backwards   times in the log go back
     future      the newest of them have not come yet
     leap        time jumped ahead, by far more than it ever did before
@@ -59,7 +59,7 @@ def of_clock(times_ns: Array, settled: int, now_ns: int) -> list[Anomaly]:
     """What is wrong with the clock or the times in the log. times_ns: of all entries, in its order; the first
     `settled` of them end with the last prune."""
     found = [backwards(times_ns, settled), future(times_ns, settled, now_ns), leap(times_ns, settled, now_ns)]
-    return [suspicion for suspicion in found if suspicion]
+    return [anomaly for anomaly in found if anomaly]
 
 
 def of_points(
@@ -76,7 +76,7 @@ def of_points(
         backwards(ever_ns, settled),
         future(ever_ns, settled, now_ns),
     ]
-    return [suspicion for suspicion in found if suspicion]
+    return [anomaly for anomaly in found if anomaly]
 
 
 def backwards(times_ns: Array, settled: int) -> Anomaly | None:
@@ -152,7 +152,7 @@ def flood(
     return Anomaly(
         "flood",
         f"{len(of_burst)} points more than the {int(most[of_burst[0]])} that an hour may have here came "
-        f"{when} (UTC); because of them {pushed_out} others would be forgotten",
+        f"{when} (UTC); because of them {pushed_out} others would be expired",
         "Who made them? If points are to come this often, say `mark` in the policy of the service file.",
     )
 
@@ -168,14 +168,14 @@ def _most(counts: Array, first: int, mark: float | None) -> Array:
     return most
 
 
-def suspended(suspicions: Iterable[Anomaly], doing: str) -> UndividedError:
-    """The failure that these suspicions are."""
-    found = list(suspicions)
+def suspended(anomalies: Iterable[Anomaly], doing: str) -> UndividedError:
+    """The failure that these anomalies are."""
+    found = list(anomalies)
     despite = " ".join(f"--despite {reason}" for reason in dict.fromkeys(s.reason for s in found))
-    hints = " ".join(dict.fromkeys(suspicion.hint for suspicion in found))
-    cause = "; ".join(f"{suspicion.reason}: {suspicion.says}" for suspicion in found)
+    hints = " ".join(dict.fromkeys(anomaly.hint for anomaly in found))
+    cause = "; ".join(f"{anomaly.reason}: {anomaly.says}" for anomaly in found)
     return UndividedError(
-        f"nothing is forgotten for now: {cause}",
+        f"nothing is expired for now: {cause}",
         doing=doing,
         hint=f"{hints} When you have looked: {despite}.",
     )

@@ -4,8 +4,8 @@
     hourly … yearly: n       the first point of each of the newest n hours, days, … that have any
     within: 2d               every point of the last two days, counted back from the newest point
 
-Whatever no rule keeps is forgotten, except what never is: pinned points, the newest one, and the newest one
-that a recovery has proven. Without any rule nothing is forgotten.
+Whatever no rule keeps is expired, except what never is: pinned points, the newest one, and the newest one
+that a recovery has proven. Without any rule nothing is expired.
 
 Points are counted in the order of the log, which nobody can rewrite; a point's time is only what its source
 claimed. So a claim counts no further than its neighbours in the log allow: no point is older than one before
@@ -72,7 +72,7 @@ class Points:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """The answer: reasons u2[n], one bit for each of REASONS; a point without any is forgotten."""
+    """The answer: reasons u2[n], one bit for each of REASONS; a point without any is expired."""
 
     reasons: Array
 
@@ -86,7 +86,7 @@ class Kept:
         return np.not_equal(np.bitwise_and(self.reasons, ~_bit(reason)), np.uint16(0))
 
     def why(self, row: int) -> tuple[str, ...]:
-        """Why a point stays; empty for one that is forgotten."""
+        """Why a point stays; empty for one that is expired."""
         bits = int(self.reasons[row])
         return tuple(reason for place, reason in enumerate(REASONS) if bits >> place & 1)
 

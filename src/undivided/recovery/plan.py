@@ -94,7 +94,7 @@ class RecoveryPlan:
         taken = datetime.fromtimestamp(self.point.time_ns / 1e9, UTC)
         heading = (
             f"Recover {self.service.name} to point {self.point.id} of {taken:%Y-%m-%d %H:%M:%S} UTC "
-            f"({self.point.coherence}), {_HOW[self.mode]}:"
+            f"({self.point.consistency}), {_HOW[self.mode]}:"
         )
         lines = [f"{number:3}. {step.says}" for number, step in enumerate(self.steps, 1)]
         return [heading, *lines, *(f"WARNING: {text}" for text in self.warnings)]

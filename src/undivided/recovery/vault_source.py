@@ -61,7 +61,7 @@ class VaultSource:
         if not part.sequence:
             return Entries.none()
         history = list(self._reader.history(part.timeline, part.sequence))
-        digest = history[-1][0].links["chains"][part.timeline]["digest"] if history else ""
+        digest = history[-1][0].links["heads"][part.timeline]["digest"] if history else ""
         if digest != part.digest:
             raise DamageError(
                 f"the vault's history of {part.name} is not the one that the point was taken of",
@@ -79,7 +79,7 @@ class VaultSource:
         with TreeWriter(into, entries, prefix=prefix, select=select) as tree:
             tree.begin()
             self._check()
-            self._reader.scatter(entries.content, tree.content_rows, tree.write, self._written)
+            self._reader.bulk_restore(entries.content, tree.content_rows, tree.write, self._written)
             tree.end()
             self.notes += tree.notes
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from ..drivers.base import Driver
 from ..model.point import ComponentPoint
-from .memory import MemorySink, NoGuard
+from .memory import MemorySink, NoWatchdog
 
 PAUSE = 5.0
 
@@ -27,14 +27,14 @@ def capture(
     try:
         session.prepare(sink)
         prepared()
-        session.arm(NoGuard(), time.monotonic() + 10)
-        session.hold(NoGuard(), time.monotonic() + PAUSE)
+        session.arm(NoWatchdog(), time.monotonic() + 10)
+        session.hold(NoWatchdog(), time.monotonic() + PAUSE)
         held()
         position = session.mark("point")
         session.release()
         released()
         state = session.finish(sink)
-        coherence = session.coherence
+        consistency = session.consistency
         session.committed()
     finally:
         session.close()
@@ -44,7 +44,7 @@ def capture(
         timeline="timeline",
         sequence=1,
         digest="",
-        coherence=coherence,
+        consistency=consistency,
         position=position,
         state=state,
         notes=tuple(sink.notes),

@@ -1,7 +1,7 @@
 """What every driver must do, whatever its application: the contract of drivers/base.py as tests.
 
 A test module derives from `DriverSuite` and gives the two fixtures: `instance`, which tests share and leave
-running, and `doomed`, which a test may ruin. What is asserted is promises, never times: that a write waits
+running, and `pending_deletion`, which a test may ruin. What is asserted is promises, never times: that a write waits
 is seen by its not being there while the hold lasts, and by its being there afterwards.
 """
 
@@ -24,7 +24,7 @@ from ..model.point import ComponentPoint
 from ..model.service import Component
 from .capturing import capture
 from .instances import Instance
-from .memory import MemorySink, MemorySource, NoGuard
+from .memory import MemorySink, MemorySource, NoWatchdog
 
 _NAMES = (f"copy{number}" for number in itertools.count())
 _SMALL = 200_000
@@ -142,8 +142,8 @@ class DriverSuite:
         try:
             session.prepare(MemorySink())
             assert session.holds
-            session.arm(NoGuard(), time.monotonic() + 10)
-            session.hold(NoGuard(), time.monotonic() + 20)
+            session.arm(NoWatchdog(), time.monotonic() + 10)
+            session.hold(NoWatchdog(), time.monotonic() + 20)
             write.start()
             write.join(_MOMENT)
             assert write.is_alive(), "acknowledged while held"
@@ -164,8 +164,8 @@ class DriverSuite:
             if steps > 0:
                 session.prepare(MemorySink())
             if steps > 1:
-                session.arm(NoGuard(), time.monotonic() + 10)
-                session.hold(NoGuard(), time.monotonic() + 20)
+                session.arm(NoWatchdog(), time.monotonic() + 10)
+                session.hold(NoWatchdog(), time.monotonic() + 20)
             for _ in range(2):
                 session.release()
             for _ in range(2):
@@ -250,10 +250,10 @@ class DriverSuite:
         assert driver.directory().exists()
 
     def test_one_that_is_gone_fails_the_point_with_a_hint_and_says_so(
-        self, doomed: Instance, tmp_path: Path
+        self, pending_deletion: Instance, tmp_path: Path
     ) -> None:
-        driver = self.open(doomed.component, tmp_path)
-        doomed.kill()
+        driver = self.open(pending_deletion.component, tmp_path)
+        pending_deletion.kill()
         assert not driver.health().ok
         assert driver.health().says
         with pytest.raises(SourceError):

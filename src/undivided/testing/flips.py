@@ -15,7 +15,7 @@ from collections.abc import Callable
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from ..model.errors import UndividedError
-from ..vault.ballast import NAME as RESERVE
+from ..vault.ballast import NAME as BALLAST
 from ..vault.crypto.envelope import digest_of
 from ..vault.format.log_entry import decode_entry
 from ..vault.index.index import StoredPack
@@ -33,7 +33,7 @@ from .vaults import TIMELINE, contents, protect
 PASSPHRASE = "correct horse"  # noqa: S105  of a vault in memory
 HARMLESS = {
     "README": "text for people: no program reads it",
-    RESERVE: "random bytes that mean nothing: they keep room for a prune",
+    BALLAST: "random bytes that mean nothing: they keep room for a prune",
     "created_ns": "when it was made: shown to people in lists, and nothing follows from it",
     "case": "hex digits in upper case are the same bytes",
     "needs": "the name of an operation that needs no feature: it needs none under any name",
@@ -80,14 +80,14 @@ class SmallVault:
 
     @property
     def _kept(self) -> set[int]:
-        forgotten = {p for e in self.vault.log() if e.kind == "prune" for p in e.body["forgotten"]}
+        expired = {p for e in self.vault.log() if e.kind == "prune" for p in e.body["expired"]}
         points = (e for e in self.vault.log() if e.kind == "point")
-        return {e.number for e in points if e.body["point"]["id"] not in forgotten}
+        return {e.number for e in points if e.body["point"]["id"] not in expired}
 
     @property
     def names(self) -> list[str]:
-        """Every object but the reserve, which is large and means nothing."""
-        return sorted(name for name in self.objects if name != RESERVE)
+        """Every object but the ballast, which is large and means nothing."""
+        return sorted(name for name in self.objects if name != BALLAST)
 
     def flips(self, name: str, start: int, end: int) -> tuple[Counter[str], list[str]]:
         """Every bit of these bytes. (how many came to what, those that nobody noticed)."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from ..host.rooted import RootedDirectory
 from ..model.columns import Ragged
 from ..model.entries import Entries, Entry, Layout
-from ..model.point import Coherence, ComponentPoint, Position, RecoveryPoint
+from ..model.point import ComponentPoint, Consistency, Position, RecoveryPoint
 from ..model.streams import Piece
 from ..tree.read import Reading
 from ..tree.walk import walk
@@ -40,7 +40,7 @@ class History:
     @staticmethod
     def point(part: ComponentPoint) -> RecoveryPoint:
         """A point of a service of this one component."""
-        return RecoveryPoint("p1", "portal", 10**18, Coherence.CRASH, 1.0, 1.0, {part.name: part})
+        return RecoveryPoint("p1", "portal", 10**18, Consistency.CRASH, 1.0, 1.0, {part.name: part})
 
     def _commit(self, puts: Entries, pieces: Iterable[Piece], gone: Sequence[bytes]) -> ComponentPoint:
         with self.vault.writer() as writer:
@@ -51,5 +51,5 @@ class History:
             )
         digest = entry.body["digests"][self.timeline]
         return ComponentPoint(
-            "site", "files", self.timeline, entry.number, digest, Coherence.CRASH, Position("1")
+            "site", "files", self.timeline, entry.number, digest, Consistency.CRASH, Position("1")
         )

@@ -24,7 +24,7 @@ class MemorySink:
         self.data: dict[bytes, bytes] = {}
         self.notes: list[str] = []
         self.moved = 0
-        self._doomed: set[bytes] = set()
+        self._pending_deletion: set[bytes] = set()
 
     @property
     def entries(self) -> Entries:
@@ -39,7 +39,7 @@ class MemorySink:
         size = entry.size if entry.extents or not content else len(content)
         self.rows[entry.path] = replace(entry, size=size)
         self.data[entry.path] = content
-        self._doomed.discard(entry.path)
+        self._pending_deletion.discard(entry.path)
         self.moved += len(content)
         return len(content)
 
@@ -50,7 +50,7 @@ class MemorySink:
         more = b"".join(bytes(d) for d in data)
         self.rows[path] = replace(self.rows.get(path, Entry(path)), size=len(old) + len(more))
         self.data[path] = old + more
-        self._doomed.discard(path)
+        self._pending_deletion.discard(path)
         self.moved += len(more)
         return len(more)
 
@@ -67,7 +67,9 @@ class MemorySink:
             self.data.pop(path, None)
 
     def replace(self, prefix: bytes) -> None:
-        self._doomed |= {p for p in self.rows if p == prefix or p.startswith(prefix.rstrip(b"/") + b"/")}
+        self._pending_deletion |= {
+            p for p in self.rows if p == prefix or p.startswith(prefix.rstrip(b"/") + b"/")
+        }
 
     def note(self, text: str) -> None:
         self.notes.append(text)
@@ -83,8 +85,8 @@ class MemorySink:
 
     def settle(self) -> int:
         """Ends the point, as a commit does: what an image did not put again goes. Returns the bytes moved."""
-        self.drop(sorted(self._doomed))
-        self._doomed.clear()
+        self.drop(sorted(self._pending_deletion))
+        self._pending_deletion.clear()
         moved, self.moved = self.moved, 0
         return moved
 
@@ -112,8 +114,8 @@ class MemorySource:
         yield self.sink.data[path]
 
 
-class NoGuard:
-    """A guardian that only remembers what it was told: for driver tests where nobody dies."""
+class NoWatchdog:
+    """A watchdog that only remembers what it was told: for driver tests where nobody dies."""
 
     def __init__(self) -> None:
         self.told: list[tuple[str, object]] = []

@@ -18,7 +18,7 @@ from typing import Any
 
 from ..drivers.base import Sink, Watchdog
 from ..model.errors import SourceError
-from ..model.point import Coherence, Position
+from ..model.point import Consistency, Position
 
 _WRITE = """
 import os, sys
@@ -70,7 +70,7 @@ class Counter:
 class StoppedSession:
     """Holds a counter by SIGSTOP; its position is the counter's file size."""
 
-    coherence = Coherence.CRASH
+    consistency = Consistency.CRASH
 
     def __init__(self, counter: Counter, *, holds: bool = True) -> None:
         self.counter = counter
@@ -83,12 +83,12 @@ class StoppedSession:
     def prepare(self, sink: Sink) -> None:
         self.seen.append("prepare")
 
-    def arm(self, guard: Watchdog, deadline: float) -> None:
+    def arm(self, watchdog: Watchdog, deadline: float) -> None:
         self.seen.append("arm")
 
-    def hold(self, guard: Watchdog, deadline: float) -> None:
+    def hold(self, watchdog: Watchdog, deadline: float) -> None:
         self.seen.append("hold")
-        guard.resume([self.counter.pid])
+        watchdog.resume([self.counter.pid])
         time.sleep(self.late)
         os.kill(self.counter.pid, signal.SIGSTOP)
         if self.fails == "hold":

@@ -70,7 +70,7 @@ def contents(vault: Vault, at: int, timeline: str = TIMELINE) -> dict[bytes, byt
     def write(row: int, offset: int, data: memoryview) -> None:
         files[row][offset : offset + len(data)] = data
 
-    reader.scatter(state.content, np.arange(len(state)), write)
+    reader.bulk_restore(state.content, np.arange(len(state)), write)
     return dict(zip(state.path.tolist(), map(bytes, files), strict=True))
 
 

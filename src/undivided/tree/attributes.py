@@ -106,7 +106,7 @@ class AttributeReader:
         try:
             os.chown(place, self._uid[row], self._gid[row])
         except OSError as error:
-            self._forgive(error, _NOT_OURS, "owner not set", row)
+            self._drop_resolved(error, _NOT_OURS, "owner not set", row)
             mode &= ~_SET_ID
         if not symlink:
             os.chmod(place, mode)
@@ -121,7 +121,7 @@ class AttributeReader:
         try:
             os.fchown(fd, self._uid[row], self._gid[row])
         except OSError as error:
-            self._forgive(error, _NOT_OURS, "owner not set", row)
+            self._drop_resolved(error, _NOT_OURS, "owner not set", row)
             return mode & ~_SET_ID
         return mode
 
@@ -130,9 +130,9 @@ class AttributeReader:
             try:
                 os.setxattr(file, name, value)
             except OSError as error:
-                self._forgive(error, _NOT_HERE, f"attribute {shown(name)} not set", row)
+                self._drop_resolved(error, _NOT_HERE, f"attribute {shown(name)} not set", row)
 
-    def _forgive(self, error: OSError, codes: tuple[int, ...], reason: str, row: int) -> None:
+    def _drop_resolved(self, error: OSError, codes: tuple[int, ...], reason: str, row: int) -> None:
         if error.errno not in codes:
             raise error
         self._notes.add(f"{reason} ({os.strerror(error.errno).lower()})", self._paths[row])

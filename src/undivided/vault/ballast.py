@@ -1,6 +1,6 @@
-"""The reserve: room for one prune on a disk that is full.
+"""The ballast: room for one prune on a disk that is full.
 
-Deleting starts with writing: the log must say what is doomed before it goes. So every vault holds an object
+Deleting starts with writing: the log must say what is pending_deletion before it goes. So every vault holds an object
 of random bytes that means nothing. A prune that finds no room deletes it, writes its entry where it was, and
 puts it back when there is room again.
 """
@@ -11,7 +11,7 @@ import os
 
 from .stores.base import ExistsError, FullError, Store
 
-NAME = "reserve"
+NAME = "ballast"
 SIZE = 4 << 20
 
 

@@ -29,7 +29,7 @@ from .format.log_entry import Head, LogEntry
 from .format.readme import README
 from .format.timeline_segment import TimelineSegment
 from .format.vault_json import CONFIG, FORMAT, VaultConfig, read_config
-from .index import damage_marks as condemned
+from .index import damage_marks
 from .log import keyring
 from .log.keyring import Ask, Keyring
 from .log.log import Clock, Log
@@ -149,17 +149,17 @@ class Vault:
         self._unlock()
 
     def append(self, kind: str, body: Mapping[str, Any]) -> LogEntry:
-        """A record without data. Kinds that the vault's authority must sign need the passphrase."""
-        authority = self.authority() if must_be_signed(kind, body) else None
-        return self._log.append(kind, lambda _: (dict(body), {}), authority=authority)
+        """A record without data. Kinds that the vault's signing key must sign need the passphrase."""
+        signing_key = self.signing_key() if must_be_signed(kind, body) else None
+        return self._log.append(kind, lambda _: (dict(body), {}), signing_key=signing_key)
 
     def contents(self) -> ContentKeys:
         """What opens content. The passphrase is asked for, as `reader` does."""
         return ContentKeys(self.keys, self._unlock)
 
-    def authority(self) -> SigningKey:
+    def signing_key(self) -> SigningKey:
         """What signs entries that destroy. The passphrase is asked for, as `reader` does."""
-        return self._ring.authority()
+        return self._ring.signing_key()
 
     def verify(
         self, *, read_data: bool = False, scope: Scope | None = None, progress: Progress | None = None
@@ -179,19 +179,19 @@ class Vault:
 
         return last_proven(self._log)
 
-    def condemn(self, packs: Sequence[str], timelines: Sequence[str] = ()) -> LogEntry | None:
+    def mark_damaged(self, packs: Sequence[str], timelines: Sequence[str] = ()) -> LogEntry | None:
         """Records that these (Report.packs and .timelines) are damaged, so that the next protection stores
         anew what it still has: see vault/index/damage_marks.py. None when all of it is known."""
-        return condemned.mark_damaged(self._log, packs, timelines)
+        return damage_marks.mark_damaged(self._log, packs, timelines)
 
-    def wounded(self, since: int = 0) -> bool:
+    def damaged_since(self, since: int = 0) -> bool:
         """Whether packs were condemned after entry `since`: then `Writer.missing` tells which files to read
         again."""
-        return condemned.damaged_since(self._log, since)
+        return damage_marks.damaged_since(self._log, since)
 
-    def torn(self, since: int = 0) -> frozenset[str]:
+    def broken_timelines(self, since: int = 0) -> frozenset[str]:
         """Timelines that cannot be gone on from, as was found after entry `since`."""
-        return condemned.broken_timelines(self._log, since)
+        return damage_marks.broken_timelines(self._log, since)
 
     def recipients(self) -> list[dict[str, Any]]:
         """Who can open the vault: id, kind, label, created_ns. Nothing secret."""

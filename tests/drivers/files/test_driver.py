@@ -17,14 +17,14 @@ from typing import Any
 import pytest
 
 from undivided.drivers.base import Session
+from undivided.drivers.files import held as files_held
 from undivided.drivers.files.driver import FilesDriver
-from undivided.drivers.files.driver import held as files_held
 from undivided.model.errors import SourceError, UsageError
-from undivided.model.point import Coherence, ComponentPoint, Position
+from undivided.model.point import ComponentPoint, Consistency, Position
 from undivided.model.service import Component
 from undivided.snapshotters.registry import snapshotter_for
 from undivided.testing.filesystems import loop_filesystem
-from undivided.testing.memory import MemorySink, MemorySource, NoGuard
+from undivided.testing.memory import MemorySink, MemorySource, NoWatchdog
 from undivided.testing.trees import differences, make_tree
 from undivided.tree.diff import TICK_NS, coarse_clock_ns
 
@@ -40,7 +40,7 @@ class Rig:
         self.driver.snapshotter = snapshotter_for(path)
         self.sink = MemorySink()
         self.previous: ComponentPoint | None = None
-        self.guard = NoGuard()
+        self.watchdog = NoWatchdog()
 
     def point(self, **steps: Callable[[], object]) -> ComponentPoint:
         """Takes a point. steps: what is called once it is `prepared`, `armed` or `held`."""
@@ -55,9 +55,9 @@ class Rig:
         self.sink.notes.clear()
         session.prepare(self.sink)
         steps.get("prepared", bool)()
-        session.arm(self.guard, time.monotonic() + 5)
+        session.arm(self.watchdog, time.monotonic() + 5)
         steps.get("armed", bool)()
-        session.hold(self.guard, time.monotonic() + 5)
+        session.hold(self.watchdog, time.monotonic() + 5)
         steps.get("held", bool)()
         position: Position = session.mark("point")
         session.release()
@@ -65,7 +65,7 @@ class Rig:
         session.committed()
         self.moved = self.sink.settle()
         self.previous = ComponentPoint(
-            "site", "files", "t", 1, "d", session.coherence, position, state, notes=tuple(self.sink.notes)
+            "site", "files", "t", 1, "d", session.consistency, position, state, notes=tuple(self.sink.notes)
         )
         return self.previous
 
@@ -213,7 +213,7 @@ def test_writers_stopped_by_signal_give_one_instant(tmp_path: Path, tree: Path) 
         rig = Rig(tree, tmp_path / "cache", writers={"pidfile": str(tmp_path / "pid"), "freeze": "stop"})
         for number in range(6):
             point = rig.point()
-            assert point.coherence == Coherence.CRASH
+            assert point.consistency == Consistency.CRASH
             check_tokens(rig.restored(tmp_path / f"back{number}"))
         before = (tree / "cause").stat().st_size
         deadline = time.monotonic() + 10
@@ -273,7 +273,7 @@ def test_a_filesystem_with_clones_or_snapshots_gives_one_instant(filesystem: str
             for number in range(3):
                 (tree / "large").touch()
                 point = rig.point(held=lambda: (tree / "large").touch())
-                assert point.coherence == Coherence.CRASH
+                assert point.consistency == Consistency.CRASH
                 check_tokens(rig.restored(tmp_path / f"back{number}"))
         assert sorted(p.name for p in place.iterdir()) == ["tree"]
 
@@ -284,7 +284,7 @@ def test_a_snapshot_needs_no_writers_and_says_what_it_is(tmp_path: Path) -> None
         rig = Rig(place / "tree", tmp_path / "cache")
         settle(rig.path)
         point = rig.point()
-        assert point.coherence == Coherence.CRASH
+        assert point.consistency == Consistency.CRASH
         assert point.position.text.startswith("btrfs snapshot ")
         assert "running writers" in point.notes[0]
         assert differences(rig.path, rig.restored(tmp_path / "back")) == []
@@ -376,7 +376,7 @@ def test_an_unheld_tree_is_ordered_and_names_what_it_could_not_promise(tmp_path:
         rig.driver.snapshotter = None
         for _ in range(50):
             point = rig.point(held=(tree / "churning").touch)
-            assert point.coherence == Coherence.ORDERED
+            assert point.consistency == Consistency.ORDERED
             assert "neither held nor snapshotted" in point.notes[0]
             if len(point.notes) > 1:
                 break

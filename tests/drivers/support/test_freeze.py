@@ -15,7 +15,7 @@ import pytest
 
 from undivided.drivers.support.freeze import hold_for
 from undivided.model.errors import SourceError
-from undivided.testing.memory import NoGuard
+from undivided.testing.memory import NoWatchdog
 
 _FAMILY = """
 import os, sys, time
@@ -98,11 +98,11 @@ def group() -> Iterator[Path]:
 
 
 def test_a_process_tree_is_stopped_wholly_and_goes_on(family: Family, tmp_path: Path) -> None:
-    guard = NoGuard()
+    watchdog = NoWatchdog()
     hold = hold_for({"pidfile": str(tmp_path / "pid"), "freeze": "stop"})
-    hold.stop(guard, time.monotonic() + 5)
+    hold.stop(watchdog, time.monotonic() + 5)
     assert not family.writes()
-    told = {pid for kind, pids in guard.told if kind == "resume" for pid in pids}  # type: ignore[attr-defined]
+    told = {pid for kind, pids in watchdog.told if kind == "resume" for pid in pids}  # type: ignore[attr-defined]
     assert told == set(hold.pids()) and len(told) == 3
     hold.resume()
     hold.resume()
@@ -112,11 +112,11 @@ def test_a_process_tree_is_stopped_wholly_and_goes_on(family: Family, tmp_path: 
 def test_a_cgroup_is_frozen_wholly_and_goes_on(family: Family, group: Path) -> None:
     for pid in hold_for({"pidfile": str(family.folder.parent / "pid")}).pids():
         (group / "cgroup.procs").write_text(str(pid))
-    guard = NoGuard()
+    watchdog = NoWatchdog()
     hold = hold_for({"cgroup": f"/{group.name}"})
-    hold.stop(guard, time.monotonic() + 5)
+    hold.stop(watchdog, time.monotonic() + 5)
     assert not family.writes()
-    assert guard.told == [("write", (str(group / "cgroup.freeze"), b"0"))]
+    assert watchdog.told == [("write", (str(group / "cgroup.freeze"), b"0"))]
     assert len(hold.pids()) == 3
     hold.resume()
     assert family.writes(1.0)
@@ -126,7 +126,7 @@ def test_the_group_of_a_pid_file_is_found(family: Family, group: Path, tmp_path:
     for pid in hold_for({"pidfile": str(tmp_path / "pid")}).pids():
         (group / "cgroup.procs").write_text(str(pid))
     hold = hold_for({"pidfile": str(tmp_path / "pid"), "freeze": "cgroup"})
-    hold.stop(NoGuard(), time.monotonic() + 5)
+    hold.stop(NoWatchdog(), time.monotonic() + 5)
     assert not family.writes()
     hold.resume()
 
@@ -134,10 +134,10 @@ def test_the_group_of_a_pid_file_is_found(family: Family, group: Path, tmp_path:
 def test_we_never_stop_ourselves_or_our_ancestors(tmp_path: Path, group: Path) -> None:
     for pid in (os.getpid(), os.getppid()):
         (tmp_path / "pid").write_text(str(pid))
-        guard = NoGuard()
+        watchdog = NoWatchdog()
         with pytest.raises(SourceError, match="this very program"):
-            hold_for({"pidfile": str(tmp_path / "pid")}).stop(guard, time.monotonic() + 1)
-        assert guard.told == []
+            hold_for({"pidfile": str(tmp_path / "pid")}).stop(watchdog, time.monotonic() + 1)
+        assert watchdog.told == []
     child = subprocess.run(
         [sys.executable, "-c", _INSIDE, str(group)], capture_output=True, text=True, timeout=30, check=False
     )
@@ -149,9 +149,9 @@ import os, sys, time
 open(sys.argv[1] + "/cgroup.procs", "w").write(str(os.getpid()))
 from undivided.drivers.support.freeze import hold_for
 from undivided.model.errors import SourceError
-from undivided.testing.memory import NoGuard
+from undivided.testing.memory import NoWatchdog
 try:
-    hold_for({"cgroup": sys.argv[1]}).stop(NoGuard(), time.monotonic() + 1)
+    hold_for({"cgroup": sys.argv[1]}).stop(NoWatchdog(), time.monotonic() + 1)
 except SourceError as error:
     print(error.cause)
 """
@@ -163,7 +163,7 @@ def test_all_processes_of_a_user_are_stopped() -> None:
     sleepers = [subprocess.Popen(["sleep", "60"], user="games") for _ in range(3)]
     try:
         hold = hold_for({"user": "games", "freeze": "stop"})
-        hold.stop(NoGuard(), time.monotonic() + 5)
+        hold.stop(NoWatchdog(), time.monotonic() + 5)
         assert set(hold.pids()) >= {p.pid for p in sleepers}
         assert {state_of(p.pid) for p in sleepers} == {"T"}
         hold.resume()
@@ -189,7 +189,7 @@ def state_of(pid: int) -> str:
 )
 def test_writers_that_cannot_be_found_are_an_error_with_a_hint(writers: dict[str, str]) -> None:
     with pytest.raises(SourceError) as caught:
-        hold_for(writers).stop(NoGuard(), time.monotonic() + 1)
+        hold_for(writers).stop(NoWatchdog(), time.monotonic() + 1)
     assert caught.value.hint
 
 
@@ -198,4 +198,4 @@ def test_a_pid_file_of_a_dead_process_is_told(tmp_path: Path) -> None:
     done.wait()
     (tmp_path / "pid").write_text(str(done.pid))
     with pytest.raises(SourceError, match="does not run"):
-        hold_for({"pidfile": str(tmp_path / "pid")}).stop(NoGuard(), time.monotonic() + 1)
+        hold_for({"pidfile": str(tmp_path / "pid")}).stop(NoWatchdog(), time.monotonic() + 1)

@@ -21,7 +21,7 @@ PRIVATE = X25519PrivateKey.from_private_bytes(bytes(range(32)))
 ENTRY = Signed("prune", "00" * 16, 7, "ab" * 32, 1_700_000_000, {"freed": 3, "größe": [1, {"a": None}]}, {})
 
 
-def test_the_same_private_key_is_the_same_authority() -> None:
+def test_the_same_private_key_is_the_same_signing_key() -> None:
     assert SigningKey(PRIVATE).public == SigningKey(PRIVATE).public
     assert SigningKey(PRIVATE).public != SigningKey(X25519PrivateKey.generate()).public
 
@@ -35,23 +35,23 @@ def test_the_same_private_key_is_the_same_authority() -> None:
         {"previous": "ac" * 32},
         {"time_ns": 1_700_000_001},
         {"body": {"freed": 4}},
-        {"links": {"doomed": ["x"]}},
+        {"links": {"pending_deletion": ["x"]}},
     ],
 )
 def test_a_signature_is_good_for_exactly_one_entry(other: dict[str, Any]) -> None:
-    authority = SigningKey(PRIVATE)
-    signed = ENTRY._replace(body={**ENTRY.body, "signature": authority.sign(ENTRY)})
-    assert check(authority.public, signed)
+    signing_key = SigningKey(PRIVATE)
+    signed = ENTRY._replace(body={**ENTRY.body, "signature": signing_key.sign(ENTRY)})
+    assert check(signing_key.public, signed)
     assert not check(SigningKey(X25519PrivateKey.generate()).public, signed)
     changed = {**other, "body": {**other.get("body", ENTRY.body), "signature": signed.body["signature"]}}
-    assert not check(authority.public, signed._replace(**changed))
+    assert not check(signing_key.public, signed._replace(**changed))
 
 
 def test_what_was_signed_before_json_is_what_is_checked_after_it() -> None:
-    authority = SigningKey(PRIVATE)
+    signing_key = SigningKey(PRIVATE)
     made = ENTRY._replace(body={"counts": {10: "ten", 9: "nine"}, "pair": (1, 2)})
-    stored = json.loads(json.dumps({**made.body, "signature": authority.sign(made)}))
-    assert check(authority.public, made._replace(body=stored))
+    stored = json.loads(json.dumps({**made.body, "signature": signing_key.sign(made)}))
+    assert check(signing_key.public, made._replace(body=stored))
 
 
 @pytest.mark.parametrize("signature", [None, 7, "", "zz", "00" * 64])
@@ -60,7 +60,7 @@ def test_what_is_no_signature_is_refused_quietly(signature: object) -> None:
 
 
 @pytest.mark.parametrize(("kind", "body"), KINDS)
-def test_a_source_cannot_append_what_the_authority_must_sign(
+def test_a_source_cannot_append_what_the_signing_key_must_sign(
     store: MemoryStore, vault: Vault, kind: str, body: dict[str, Any]
 ) -> None:
     source = Vault.open(store, keys=vault.keys)
@@ -71,7 +71,7 @@ def test_a_source_cannot_append_what_the_authority_must_sign(
 
 @pytest.mark.parametrize(("kind", "body"), KINDS)
 @pytest.mark.parametrize("signature", [{}, {"signature": "00" * 64}])
-def test_an_entry_that_the_authority_did_not_sign_is_damage(
+def test_an_entry_that_the_signing_key_did_not_sign_is_damage(
     vault: Vault, kind: str, body: dict[str, Any], signature: dict[str, Any]
 ) -> None:
     keys, session = vault.keys, vault.keys.new_session()
@@ -86,7 +86,7 @@ def test_with_the_passphrase_it_is_signed_and_read_by_everyone(store: MemoryStor
     (seen,) = Vault.open(store, keys=vault.keys).log()
     assert seen == entry
     (epoch,) = vault.keys.epochs
-    other = replace(vault.keys, epochs=(replace(epoch, authority=SigningKey(PRIVATE).public),))
+    other = replace(vault.keys, epochs=(replace(epoch, signing_key=SigningKey(PRIVATE).public),))
     with pytest.raises(DamageError, match="did not sign"):
         decode_entry(other, 1, store.read(name_of(1)))
 

@@ -12,15 +12,15 @@ from undivided.testing.vaults import stored_pack
 from undivided.vault.crypto.aead import Sealer
 from undivided.vault.crypto.keys import new_keys
 from undivided.vault.format import index_segment as segments
-from undivided.vault.index.index import ChunkIndex, Segment
+from undivided.vault.index.index import ChunkIndex, IndexSegment
 
 SESSION = (b"s" * 16, b"k" * 80)
 Packs = dict[bytes, list[list[bytes]]]
 
 
-def _segment(packs: Packs, length: int = 10) -> Segment:
+def _segment(packs: Packs, length: int = 10) -> IndexSegment:
     """packs: name → frames → chunk ids, every chunk of the same length."""
-    return Segment.of([stored_pack(name, frames, length, SESSION) for name, frames in packs.items()])
+    return IndexSegment.of([stored_pack(name, frames, length, SESSION) for name, frames in packs.items()])
 
 
 def _flat(ids: list[bytes]) -> np.ndarray:  # type: ignore[type-arg]
@@ -32,7 +32,7 @@ def test_every_chunk_is_found_where_it_lies_and_no_other() -> None:
     frames = [[rng.randbytes(32) for _ in range(rng.randint(1, 5))] for _ in range(40)]
     cut = [_segment({b"a" * 32: frames[:15]}), _segment({b"b" * 32: frames[15:40]})]
     whole = [_segment({b"a" * 32: frames[:15], b"b" * 32: frames[15:40]})]
-    for index in (ChunkIndex(cut), ChunkIndex(whole), ChunkIndex([Segment.joined(cut)])):
+    for index in (ChunkIndex(cut), ChunkIndex(whole), ChunkIndex([IndexSegment.joined(cut)])):
         assert len(index) == sum(map(len, frames))
         strangers = [rng.randbytes(32) for _ in range(50)]
         assert (index.find(_flat(strangers)) == -1).all()
@@ -69,7 +69,7 @@ def test_a_chunk_stored_twice_is_found_in_its_newest_usable_place() -> None:
         rows = index.find(_flat([chunk]))
         return [index.place(int(index.frame[int(r)])).pack for r in rows if r >= 0]
 
-    for both in ([new, old], [Segment.joined([new, old])]):
+    for both in ([new, old], [IndexSegment.joined([new, old])]):
         assert where(ChunkIndex(both)) == [n]
         assert where(ChunkIndex(both, unusable=frozenset([n]))) == [o]
         assert where(ChunkIndex(both, doubtful=frozenset([n]))) == [o]
@@ -102,8 +102,8 @@ def test_a_segment_gives_back_the_footers_it_was_made_of() -> None:
         for i, part in enumerate(packs)
         for name, frames in part.items()
     ]
-    split = Segment.joined([Segment.of(given[:5]), Segment.of(given[5:])])
-    for segment in (Segment.of(given), split):
+    split = IndexSegment.joined([IndexSegment.of(given[:5]), IndexSegment.of(given[5:])])
+    for segment in (IndexSegment.of(given), split):
         for expected, found in zip(given, segment.packs(), strict=True):
             assert (found.name, found.size, found.sessions) == (
                 expected.name,
@@ -145,10 +145,10 @@ def test_a_segment_whose_columns_do_not_fit_is_damage() -> None:
     sealer = Sealer(keys.structure, keys.vault_bytes, bytes(16), segments.PURPOSE)
 
     def stored(**columns: object) -> bytes:
-        made = Segment(**{**good.__dict__, **columns})
+        made = IndexSegment(**{**good.__dict__, **columns})
         return bytes(made.seal(sealer, bytes(16)))
 
-    assert Segment.open(keys, stored(), "it").names() == good.names()
+    assert IndexSegment.open(keys, stored(), "it").names() == good.names()
     for wrong in (
         {"prefix": good.prefix[::-1]},
         {"frame": good.frame + np.uint32(100)},
@@ -160,4 +160,4 @@ def test_a_segment_whose_columns_do_not_fit_is_damage() -> None:
         {"stored": good.stored[:-1]},
     ):
         with pytest.raises(DamageError, match="it is damaged"):
-            Segment.open(keys, stored(**wrong), "it")
+            IndexSegment.open(keys, stored(**wrong), "it")

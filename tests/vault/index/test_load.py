@@ -45,7 +45,7 @@ def test_a_damaged_pack_counts_for_readers_only_until_it_is_healed(store: Memory
     _say(vault, bad=[a])
     assert (_found(vault), _found(vault, store)) == (sorted([a, b]), [b])
     _say(vault, healed=[a])
-    assert index_links(vault._log).bad == frozenset()
+    assert index_links(vault._log).damaged == frozenset()
     assert _found(vault, store) == sorted([a, b])
     _say(vault, bad=[a])
     assert _found(vault, store) == [b]
@@ -53,7 +53,7 @@ def test_a_damaged_pack_counts_for_readers_only_until_it_is_healed(store: Memory
 
 def test_a_doomed_pack_counts_for_nobody_whatever_comes_after(store: MemoryStore, vault: Vault) -> None:
     a, b, c = _packs(vault, 3)
-    _say(vault, doomed=[b])
+    _say(vault, pending_deletion=[b])
     _say(vault, bad=[b])
     _say(vault, healed=[b])
     protect(vault, "later", {b"x": os.urandom(64)}, timeline="later")

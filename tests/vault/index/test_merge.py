@@ -11,7 +11,7 @@ from undivided.model.entries import Entries
 from undivided.testing.stores import Rival
 from undivided.testing.vaults import contents, protect, segment
 from undivided.vault.format import index_segment as index_segments
-from undivided.vault.index.index import merge as merging
+from undivided.vault.index import merge as merging
 from undivided.vault.index.load import index_links, read_index_segments
 from undivided.vault.log.heads import index_entries
 from undivided.vault.stores.memory import MemoryStore
@@ -57,7 +57,7 @@ def test_what_was_condemned_stays_condemned(store: MemoryStore, vault: Vault) ->
     first = protect(vault, "p1", files)
     (pack,) = [n for n in store.objects if n.startswith("packs/")]
     store.objects[pack] = bytes(len(store.objects[pack]))
-    vault.condemn([pack.rpartition("/")[2]])
+    vault.mark_damaged([pack.rpartition("/")[2]])
     protect(vault, "p2", {b"b": os.urandom(100)})
     protect(vault, "p3", files)
     assert contents(vault, first.number) == files
@@ -71,7 +71,7 @@ def test_a_commit_without_data_merges_nothing(store: MemoryStore, vault: Vault) 
     assert {n for n in store.objects if n.startswith("index/")} == before
 
 
-@pytest.mark.parametrize("link", ["bad", "healed", "doomed"])
+@pytest.mark.parametrize("link", ["damaged", "repaired", "pending_deletion"])
 def test_an_entry_that_says_more_of_packs_is_never_passed_over(vault: Vault, link: str) -> None:
     protect(vault, "p1", {b"a": os.urandom(100)})
     said = vault._log.append("note", lambda _: ({}, {link: ["00" * 32]}))

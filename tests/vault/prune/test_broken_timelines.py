@@ -21,7 +21,7 @@ NEW = "fedcba9876543210"
 def points(vault: Vault) -> list[int]:
     """Five points of one timeline; the third segment is lost; a sixth point began a new timeline."""
     entries = [protect(vault, f"p{i}", {b"f%d" % i: b"%d" % i * 1000}) for i in range(1, 6)]
-    vault.store.delete(name_of(entries[2].links["chains"][TIMELINE]["segment"]))
+    vault.store.delete(name_of(entries[2].links["heads"][TIMELINE]["segment"]))
     protect(vault, "p6", {b"f6": b"6" * 1000}, timeline=NEW)
     return [entry.number for entry in entries]
 
@@ -33,7 +33,7 @@ def prune(vault: Vault, *points: str) -> None:
 def found_torn(vault: Vault) -> None:
     report = vault.verify()
     assert report.timelines == [TIMELINE]
-    vault.condemn([], report.timelines)
+    vault.mark_damaged([], report.timelines)
 
 
 def test_the_refusal_names_the_points_that_are_lost_and_the_ways_out(vault: Vault, points: list[int]) -> None:
@@ -94,7 +94,7 @@ def test_a_commit_to_a_history_that_is_being_cut_ends_the_prune(vault: Vault, po
 def test_a_point_from_before_the_first_segment_of_a_torn_timeline_stays(vault: Vault) -> None:
     first = protect(vault, "p1", {})
     protect(vault, "p2", {b"a": b"a"})
-    vault.store.delete(name_of(vault._log.last.links["chains"][TIMELINE]["segment"]))  # type: ignore[union-attr]
+    vault.store.delete(name_of(vault._log.last.links["heads"][TIMELINE]["segment"]))  # type: ignore[union-attr]
     found_torn(vault)
     prune(vault, "p2")
     assert contents(vault, first.number) == {}
@@ -105,11 +105,11 @@ def test_a_history_that_a_prune_could_read_and_that_is_torn_again_is_noted_again
     store: MemoryStore, vault: Vault
 ) -> None:
     entries = [protect(vault, f"p{i}", {b"f%d" % i: b"%d" % i * 1000}) for i in range(1, 5)]
-    lost = name_of(entries[2].links["chains"][TIMELINE]["segment"])
+    lost = name_of(entries[2].links["heads"][TIMELINE]["segment"])
     data = bytes(store.read(lost))
     vault.store.delete(lost)
     found_torn(vault)
-    assert vault.condemn([], [TIMELINE]) is None
+    assert vault.mark_damaged([], [TIMELINE]) is None
     store.create(lost, [data])
     prune(vault, "p1")
     vault.store.delete(lost)

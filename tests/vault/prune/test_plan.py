@@ -1,4 +1,4 @@
-"""Pruning: what is forgotten goes, what is kept stays to the bit, and nothing else is touched."""
+"""Pruning: what is expired goes, what is kept stays to the bit, and nothing else is touched."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ def test_a_forgotten_point_frees_what_only_it_had(store: MemoryStore, vault: Vau
     second = protect(vault, "p2", {b"a": b"new"})
     before = sum(map(len, store.objects.values()))
     done = execute(vault, plan_prune(vault, ["p1"], grace=0, threshold=1.0))
-    assert done.deleted > 1_500_000 and done.doomed == 0
+    assert done.deleted > 1_500_000 and done.pending_deletion == 0
     assert contents(vault, second.number) == {b"a": b"new", b"b": shared}
     assert sum(map(len, store.objects.values())) < before - 1_500_000
-    with pytest.raises(UsageError, match="forgotten"):
+    with pytest.raises(UsageError, match="expired"):
         vault.reader().state(TIMELINE, first.number)
     assert vault.verify(read_data=True).damaged == []
 
@@ -67,7 +67,7 @@ def test_every_kept_point_stays_as_it_was(store: MemoryStore, vault: Vault) -> N
         if entry.body["point"]["id"] in kept:
             assert contents(fresh, entry.number) == state
         else:
-            with pytest.raises(UsageError, match="forgotten"):
+            with pytest.raises(UsageError, match="expired"):
                 contents(fresh, entry.number)
     protect(fresh, "later", {b"new": b"new"})
     assert contents(fresh, fresh.head.number) == {**files, b"new": b"new"}
@@ -100,9 +100,9 @@ def test_what_was_doomed_stays_for_a_readers_grace(store: MemoryStore, vault: Va
 def test_leavings_of_the_dead_go_and_of_the_living_stay(store: MemoryStore, vault: Vault) -> None:
     with vault.writer() as writer:
         leave_a_pack(writer, store)
-        leavings = stored(store)
+        orphans = stored(store)
         pruned(vault)
-        assert stored(store) == leavings
+        assert stored(store) == orphans
     later = vault._log.now() + 2 * 86400 * 10**9
     pruned(vault, now=lambda: later)
     assert stored(store) == set()
@@ -133,7 +133,7 @@ def test_who_referred_to_what_was_pruned_meanwhile_is_told(store: MemoryStore, v
     assert contents(vault, entry.number) == {b"a": b"2", b"copy": data}
 
 
-def test_what_a_commit_refers_to_meanwhile_is_not_doomed(store: MemoryStore, vault: Vault) -> None:
+def test_what_a_commit_refers_to_meanwhile_is_not_pending_deletion(store: MemoryStore, vault: Vault) -> None:
     data = os.urandom(5000)
     protect(vault, "p1", {b"a": data})
     protect(vault, "p2", {b"a": b"2"})
@@ -172,7 +172,7 @@ def test_a_timeline_without_points_is_dropped(store: MemoryStore, vault: Vault) 
     protect(vault, "p2", {b"a": os.urandom(5000)}, timeline="bb")
     pruned(vault, "p1")
     assert contents(vault, 4, "bb")
-    with pytest.raises(UsageError, match="forgotten"):
+    with pytest.raises(UsageError, match="expired"):
         contents(vault, 2, "aa")
     assert len([name for name in store.objects if name.startswith("timeline/")]) == 1
 
@@ -207,7 +207,7 @@ def test_a_lost_session_is_only_reported(store: MemoryStore, vault: Vault) -> No
     store.create("packs/ab/" + "ab" * 32, [bytes(100)])
     plan = plan_prune(vault, grace=0)
     assert plan.idle
-    assert sum(map(len, plan.leavings.unknown.values())) == 1
+    assert sum(map(len, plan.orphans.unknown.values())) == 1
     execute(vault, plan)
     assert "packs/ab/" + "ab" * 32 in store.objects
 

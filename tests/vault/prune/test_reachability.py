@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from undivided.testing.vaults import stored_pack
-from undivided.vault.index.index import ChunkIndex, Segment
+from undivided.vault.index.index import ChunkIndex, IndexSegment
 from undivided.vault.prune.reachability import PackUsage, pack_usage
 
 SESSION = (b"s" * 16, b"k" * 80)
@@ -28,8 +28,8 @@ def _packs(rng: random.Random, count: int) -> dict[bytes, Frames]:
     }
 
 
-def _segment(packs: dict[bytes, Frames]) -> Segment:
-    return Segment.of([stored_pack(name, frames, 10, SESSION) for name, frames in packs.items()])
+def _segment(packs: dict[bytes, Frames]) -> IndexSegment:
+    return IndexSegment.of([stored_pack(name, frames, 10, SESSION) for name, frames in packs.items()])
 
 
 def _blocks(rng: random.Random, ids: list[bytes]) -> Iterator[np.ndarray]:  # type: ignore[type-arg]

@@ -36,11 +36,11 @@ def test_only_the_rows_asked_for_are_given(vault: Vault) -> None:
     reader = vault.reader()
     state = reader.state(TIMELINE, entry.number)
     got: dict[int, bytes] = {}
-    reader.scatter(
+    reader.bulk_restore(
         state.content, np.array([150, 3, 77]), lambda row, at, data: got.update({row: bytes(data)})
     )
     assert got == {i: files[b"f%03d" % i] for i in (3, 77, 150)}
-    reader.scatter(state.content, np.zeros(0, np.int64), lambda row, at, data: got.clear())
+    reader.bulk_restore(state.content, np.zeros(0, np.int64), lambda row, at, data: got.clear())
     assert len(got) == 3
 
 
@@ -62,7 +62,7 @@ def test_an_error_in_a_writer_of_files_is_raised_as_it_is(vault: Vault) -> None:
         raise PermissionError("read-only target")
 
     with pytest.raises(PermissionError, match="read-only target"):
-        reader.scatter(state.content, np.arange(1), write)
+        reader.bulk_restore(state.content, np.arange(1), write)
 
 
 def test_a_missing_pack_is_named(store: MemoryStore, vault: Vault) -> None:
@@ -86,7 +86,7 @@ def packs_of(store: MemoryStore) -> list[str]:
 def move(store: MemoryStore, files: dict[bytes, bytes]) -> None:
     """The files get into other packs, and those that held them go."""
     old, other = packs_of(store), elsewhere(store)
-    other.condemn([name.rpartition("/")[2] for name in old])
+    other.mark_damaged([name.rpartition("/")[2] for name in old])
     protect(other, "again", files)
     for name in old:
         store.delete(name)
@@ -110,7 +110,7 @@ def test_what_has_moved_to_another_pack_is_found_there(store: MemoryStore, vault
     def write(row: int, at: int, data: memoryview) -> None:
         got[paths[row]][at : at + len(data)] = data
 
-    reader.scatter(state.content, np.arange(len(state)), write, told.append)
+    reader.bulk_restore(state.content, np.arange(len(state)), write, told.append)
     assert got == files
     assert sum(told) == sum(map(len, files.values()))
 
@@ -127,7 +127,7 @@ def test_a_pack_that_went_with_what_lived_in_it_is_damage(store: MemoryStore, va
         list(reader.read(state.chunks(0)))
     protect(elsewhere(store), "p3", {b"b": os.urandom(5000)})
     with pytest.raises(DamageError, match=f"{pack} is missing"):
-        reader.scatter(state.content, np.arange(1), lambda row, at, data: None)
+        reader.bulk_restore(state.content, np.arange(1), lambda row, at, data: None)
 
 
 def test_the_history_tells_what_each_commit_did(vault: Vault) -> None:

@@ -135,7 +135,7 @@ def test_after_a_repair_the_next_protection_heals_what_the_source_still_has(
         _flip(store, name, 100)
     _repair(store, vault)
     healing = _reopened(store, vault)
-    assert healing.wounded(since=points[1])
+    assert healing.damaged_since(since=points[1])
     protect(healing, "p3", {**FIRST, **SECOND})
     assert healing.verify(read_data=True).damaged == []
     assert contents(healing, points[0]) == FIRST
@@ -183,9 +183,9 @@ def test_a_lost_timeline_is_said_so_that_the_next_protection_begins_a_new_one(
     _flip(store, name)
     plan, done = _repair(store, vault)
     assert name in done.quarantined and plan.lost
-    assert len(_reopened(store, vault).torn()) == 1
+    assert len(_reopened(store, vault).broken_timelines()) == 1
     _repair(store, vault, copy)
-    assert not _reopened(store, vault).torn()
+    assert not _reopened(store, vault).broken_timelines()
     assert contents(_reopened(store, vault), points[1]) == {**FIRST, **SECOND}
 
 
@@ -193,9 +193,9 @@ def test_a_pack_that_is_whole_again_counts_again(
     store: MemoryStore, vault: Vault, points: list[int], copy: MemoryStore
 ) -> None:
     name = _names(store, "packs/")[0]
-    vault.condemn([name.rpartition("/")[2]])
+    vault.mark_damaged([name.rpartition("/")[2]])
     plan, _ = _repair(store, vault)
-    assert not plan.remedies and plan.acquitted
+    assert not plan.remedies and plan.cleared
     stored = len(_names(store, "packs/"))
     protect(_reopened(store, vault), "p3", {**FIRST, **SECOND})
     assert len(_names(store, "packs/")) == stored

@@ -114,10 +114,10 @@ def test_condemned_packs_heal_with_the_next_protection(store: MemoryStore, vault
     (pack,) = _names(store, "packs/")
     _flip(store, pack, 5)
     report = vault.verify(read_data=True)
-    assert not vault.wounded()
-    vault.condemn(report.packs)
-    assert vault.wounded()
-    assert not vault.wounded(since=vault.head.number)
+    assert not vault.damaged_since()
+    vault.mark_damaged(report.packs)
+    assert vault.damaged_since()
+    assert not vault.damaged_since(since=vault.head.number)
     protect(vault, "p2", files)
     healed = vault.verify(read_data=True)
     assert healed.damaged == []
@@ -129,7 +129,7 @@ def test_what_a_condemned_pack_still_holds_can_be_read(store: MemoryStore, vault
     files = {b"a": os.urandom(2_000_000), b"b": os.urandom(2_000_000)}
     entry = protect(vault, "p1", files)
     (pack,) = _names(store, "packs/")
-    vault.condemn([pack.rpartition("/")[2]])
+    vault.mark_damaged([pack.rpartition("/")[2]])
     assert contents(vault, entry.number) == files
 
 

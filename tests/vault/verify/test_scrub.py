@@ -117,7 +117,7 @@ def test_a_damaged_pack_is_named_at_every_depth_once_it_was_found(
     data[20] ^= 1
     store.objects[name] = bytes(data)
     assert vault.verify().damaged == []
-    vault.condemn(vault.verify(read_data=True).packs)
+    vault.mark_damaged(vault.verify(read_data=True).packs)
     assert [d.object for d in vault.verify().damaged] == [name]
     assert [d.object for d in vault.verify(scope=Scope(read_data=True, within=DAY)).damaged] == [name]
 

@@ -2,10 +2,10 @@
 
 A tree has no log and no barrier of its own, so there are three ways to one instant of it, best first:
 
-    snapshot   the filesystem fixes the whole tree (btrfs); read afterwards at leisure    coherence crash
+    snapshot   the filesystem fixes the whole tree (btrfs); read afterwards at leisure    consistency crash
     held       pre-copied in rounds while its writers work, then the writers named in the
-               service file are stopped, the small rest is copied, and they go on         coherence crash
-    neither    the same without the hold; the point says what it could not promise        coherence ordered
+               service file are stopped, the small rest is copied, and they go on         consistency crash
+    neither    the same without the hold; the point says what it could not promise        consistency ordered
 
 The timeline's paths are the tree's own. What is captured is exactly what was there, or there is no point: a
 file that cannot be read, and one that never settles, fail it by name.

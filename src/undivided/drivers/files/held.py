@@ -23,7 +23,7 @@ from typing import Any
 from ...host.names import first_few
 from ...host.rooted import RootedDirectory
 from ...model.errors import SourceError
-from ...model.point import Coherence, Position
+from ...model.point import Consistency, Position
 from ...snapshotters.base import Snapshotter
 from ...tree.change_tracker import Changes, ChangeTracker
 from ...tree.diff import coarse_clock_ns
@@ -66,8 +66,8 @@ class HeldSession:
         self._token = new_token()
 
     @property
-    def coherence(self) -> Coherence:
-        return Coherence.CRASH if self._writers else Coherence.ORDERED
+    def consistency(self) -> Consistency:
+        return Consistency.CRASH if self._writers else Consistency.ORDERED
 
     @property
     def holds(self) -> bool:
@@ -103,12 +103,12 @@ class HeldSession:
             raise _unsettled(changes)
         self._waiting = cost / self._rate + len(changes) * PER_FILE
 
-    def arm(self, guard: Watchdog, deadline: float) -> None:
+    def arm(self, watchdog: Watchdog, deadline: float) -> None:
         if self._hold:
-            self._hold.arm(guard)
+            self._hold.arm(watchdog)
             self._catch_up()
 
-    def hold(self, guard: Watchdog, deadline: float) -> None:
+    def hold(self, watchdog: Watchdog, deadline: float) -> None:
         if not self._hold:
             return
         allowed = (deadline - time.monotonic()) / 2
@@ -118,7 +118,7 @@ class HeldSession:
                 doing="hold the writers",
                 hint=_SETTLE,
             )
-        self._hold.stop(guard, deadline)
+        self._hold.stop(watchdog, deadline)
 
     def mark(self, point: str) -> Position:
         follow, rest = self._prepared()

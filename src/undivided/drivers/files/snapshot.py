@@ -11,7 +11,7 @@ import numpy as np
 from ...host.names import ROOT, first_few
 from ...model.entries import Kind
 from ...model.errors import SourceError
-from ...model.point import Coherence, Position
+from ...model.point import Consistency, Position
 from ...snapshotters.base import Snapshot, Snapshotter
 from ...tree.diff import coarse_clock_ns
 from ...tree.walk import Walk, walk
@@ -26,7 +26,7 @@ _NESTED_SUBVOLUME = 2
 class SnapshotSession:
     """Atomic by itself; with writers named it is also at one instant with the other components."""
 
-    coherence = Coherence.CRASH
+    consistency = Consistency.CRASH
 
     def __init__(self, tree: Tree, snapshotter: Snapshotter, writers: Mapping[str, Any] | None) -> None:
         self._tree = tree
@@ -47,13 +47,13 @@ class SnapshotSession:
         with self._tree.open(self._tree.path) as root:
             flush(root)  # so that the snapshot has little left to flush while everybody waits
 
-    def arm(self, guard: Watchdog, deadline: float) -> None:
+    def arm(self, watchdog: Watchdog, deadline: float) -> None:
         if self._hold:
-            self._hold.arm(guard)
+            self._hold.arm(watchdog)
 
-    def hold(self, guard: Watchdog, deadline: float) -> None:
+    def hold(self, watchdog: Watchdog, deadline: float) -> None:
         if self._hold:
-            self._hold.stop(guard, deadline)
+            self._hold.stop(watchdog, deadline)
 
     def mark(self, point: str) -> Position:
         self._began_ns = coarse_clock_ns()

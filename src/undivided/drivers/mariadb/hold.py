@@ -11,7 +11,7 @@ What stands in the way of one is named: LOCK TABLES … WRITE or running DDL hol
 Aria statement holds up BLOCK_DDL. While our request waits, the application's own queue behind it; so it waits
 a second at most, and then goes for good.
 
-The session is its own guard: the server ends it when it says nothing until the deadline (`wait_timeout`), and
+The session is its own watchdog: the server ends it when it says nothing until the deadline (`wait_timeout`), and
 at once when we die; with the session the hold goes. Whether the hold lasted until it was given back is known
 by the answer to END.
 """

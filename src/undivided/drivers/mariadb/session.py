@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from ...model.errors import SourceError
-from ...model.point import Coherence, ComponentPoint, Position
+from ...model.point import ComponentPoint, Consistency, Position
 from ...model.service import Component
 from ..base import Sink, Watchdog
 from .client import Login, MariaDBConnection
@@ -39,7 +39,7 @@ class Method(Protocol):
 class MariaDBSession:
     """See drivers/base.py."""
 
-    coherence = Coherence.APPLICATION
+    consistency = Consistency.APPLICATION
     holds = True
 
     def __init__(self, component: Component, previous: ComponentPoint | None) -> None:
@@ -78,12 +78,12 @@ class MariaDBSession:
         self._hold.open()
         self._hold.rehearse()
 
-    def arm(self, guard: Watchdog, deadline: float) -> None:
+    def arm(self, watchdog: Watchdog, deadline: float) -> None:
         assert self._hold is not None
         self._hold.approach(deadline)
 
-    def hold(self, guard: Watchdog, deadline: float) -> None:
-        # No recipe for the guardian: the hold ends with our connection, and by itself when we fall silent.
+    def hold(self, watchdog: Watchdog, deadline: float) -> None:
+        # No recipe for the watchdog: the hold ends with our connection, and by itself when we fall silent.
         assert self._hold is not None
         self._hold.enter(deadline)
 

@@ -127,7 +127,7 @@ class PostgreSQLServer:
         return found
 
     def dsn(self, application: str) -> str:
-        """For the guardian: it may hold the password, so it is never printed and never an argument."""
+        """For the watchdog: it may hold the password, so it is never printed and never an argument."""
         return str(psycopg2().extensions.make_dsn(**self.parameters(application)))
 
     def sql(self, application: str = "undivided", *, waits: bool = False) -> connection:

@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ...model.errors import SourceError
-from ...model.point import Coherence, ComponentPoint, Position
+from ...model.point import ComponentPoint, Consistency, Position
 from ..base import Sink, Watchdog
 from . import slot
 from .configuration import Configuration, read_configuration
@@ -53,7 +53,7 @@ LONGEST_ID = 40
 class PostgreSQLSession:
     """See drivers/base.py. Not held when merely marked."""
 
-    coherence = Coherence.APPLICATION
+    consistency = Consistency.APPLICATION
 
     def __init__(self, server: PostgreSQLServer, previous: ComponentPoint | None, *, must_hold: bool) -> None:
         self.holds = must_hold
@@ -135,11 +135,11 @@ class PostgreSQLSession:
             sink.replace(b"config")
             configuration.put(sink)
 
-    def arm(self, guard: Watchdog, deadline: float) -> None:
+    def arm(self, watchdog: Watchdog, deadline: float) -> None:
         if self._withholding:
-            self._withholding.arm(guard, deadline)
+            self._withholding.arm(watchdog, deadline)
 
-    def hold(self, guard: Watchdog, deadline: float) -> None:
+    def hold(self, watchdog: Watchdog, deadline: float) -> None:
         if self._withholding:
             self._withholding.hold(deadline)
 

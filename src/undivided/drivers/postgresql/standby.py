@@ -66,7 +66,7 @@ class Standby:
         self._walsender.close()
 
     def _follow(self) -> None:
-        # When the connection ends here, commits keep waiting until the guardian or release() undoes it: held
+        # When the connection ends here, commits keep waiting until the watchdog or release() undoes it: held
         # is still held, and the mark's own connection reports what is wrong with the server.
         with contextlib.suppress(psycopg2().Error):
             while not self._closing.is_set():

@@ -5,7 +5,7 @@ application (standby.py). To hold, it stops reading: from then on no commit retu
 for durability, while reading goes on. To release, it reads on. A transaction that was committing when the
 hold began is in the log before the mark, unseen by anybody: in the point, like one whose answer got lost.
 
-Being synchronous is dangerous when we die, for commits would wait for ever. So the guardian is told how to
+Being synchronous is dangerous when we die, for commits would wait for ever. So the watchdog is told how to
 undo it before it begins, and it lasts only from `arm`, right before the pause, to `release`. What stays of it
 is nothing: the setting is put back.
 
@@ -117,11 +117,11 @@ class Withholding:
             before = f"ALTER SYSTEM SET synchronous_standby_names = {literal(setting)}"
         self._undo = [before, "SELECT pg_reload_conf()"]
 
-    def arm(self, guard: Watchdog, deadline: float) -> None:
+    def arm(self, watchdog: Watchdog, deadline: float) -> None:
         """Makes our receiver a synchronous standby that acknowledges at once: commits pass through it, and
         the reload, which takes its time, is over when the pause begins."""
         assert self._admin is not None, "prepared"
-        guard.postgresql(self._server.dsn(self._name + "_guard"), self._undo)
+        watchdog.postgresql(self._server.dsn(self._name + "_watchdog"), self._undo)
         with translated(self._doing):
             with self._admin.cursor() as cursor:
                 self._synchronous = True

@@ -21,7 +21,7 @@ from typing import Any
 
 from ...model.entries import Entries, Entry, Kind, Layout
 from ...model.errors import SourceError
-from ...model.point import Coherence, ComponentPoint, Position
+from ...model.point import ComponentPoint, Consistency, Position
 from ..base import Sink, Watchdog
 from .bgsave import BgsaveImage
 from .replication import Replica
@@ -51,7 +51,7 @@ _KEPT_SETTINGS = (
 class RedisSession:
     """See drivers/base.py: Session. password: of the server's user."""
 
-    coherence = Coherence.APPLICATION
+    consistency = Consistency.APPLICATION
     holds = True
 
     def __init__(self, server: RedisAddress, password: str | None, previous: ComponentPoint | None) -> None:
@@ -166,10 +166,10 @@ class RedisSession:
 
     # The hold.
 
-    def arm(self, guard: Watchdog, deadline: float) -> None:
+    def arm(self, watchdog: Watchdog, deadline: float) -> None:
         return  # the pause ends by itself, and begins at once
 
-    def hold(self, guard: Watchdog, deadline: float) -> None:
+    def hold(self, watchdog: Watchdog, deadline: float) -> None:
         assert self._control is not None, "prepared before"
         self._deadline = deadline
         left = deadline - time.monotonic()

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ...model.errors import SourceError
-from ...model.point import Coherence, ComponentPoint, Position
+from ...model.point import ComponentPoint, Consistency, Position
 from ..base import Sink, Watchdog
 from .image import reader
 from .rollback_journal import JournalCapture
@@ -23,7 +23,7 @@ from .wal import WalCapture
 class SQLiteSession:
     """See drivers/base.py: Session. path: the database file, links resolved."""
 
-    coherence = Coherence.APPLICATION
+    consistency = Consistency.APPLICATION
     holds = True
 
     def __init__(self, path: Path, previous: ComponentPoint | None) -> None:
@@ -39,10 +39,10 @@ class SQLiteSession:
             self._capture = way(self._path, self._previous)
             self._capture.prepare(sink)
 
-    def arm(self, guard: Watchdog, deadline: float) -> None:
+    def arm(self, watchdog: Watchdog, deadline: float) -> None:
         return  # the lock ends with our process, and is taken at once
 
-    def hold(self, guard: Watchdog, deadline: float) -> None:
+    def hold(self, watchdog: Watchdog, deadline: float) -> None:
         assert self._capture is not None, "prepared before"
         self._held = True
         with _told(self._path):

@@ -4,7 +4,7 @@ The service file names them: {unit: …}, {cgroup: …}, {pidfile: …} or {user
 a whole group at once, also what it forks meanwhile; it is the default where the writers have a group. SIGSTOP
 goes to a process tree again and again until every one of them is seen stopped and no new one has appeared.
 
-Before anything is stopped the guardian is told how to undo it. We never stop ourselves or what we descend
+Before anything is stopped the watchdog is told how to undo it. We never stop ourselves or what we descend
 from.
 """
 
@@ -32,11 +32,11 @@ _STOPPED = frozenset(b"TtZX")
 class Hold(Protocol):
     """A way of stopping writers. `stop` may be undone by `resume` at any time, also when it failed."""
 
-    def arm(self, guard: Watchdog) -> None:
-        """Tells the guardian of all that is known before the stop, so that the stop is short."""
+    def arm(self, watchdog: Watchdog) -> None:
+        """Tells the watchdog of all that is known before the stop, so that the stop is short."""
         ...
 
-    def stop(self, guard: Watchdog, deadline: float) -> None:
+    def stop(self, watchdog: Watchdog, deadline: float) -> None:
         """Returns when no writer runs any more. Raises SourceError at `deadline` (time.monotonic)."""
         ...
 
@@ -77,14 +77,14 @@ class CgroupHold:
                     found += [int(n) for n in Path(folder, "cgroup.procs").read_text().split()]
         return found
 
-    def arm(self, guard: Watchdog) -> None:
+    def arm(self, watchdog: Watchdog) -> None:
         _spare_ourselves(self.pids(), str(self._group))
-        guard.write(str(self._freeze), b"0")
+        watchdog.write(str(self._freeze), b"0")
         self._armed = True
 
-    def stop(self, guard: Watchdog, deadline: float) -> None:
+    def stop(self, watchdog: Watchdog, deadline: float) -> None:
         if not self._armed:
-            self.arm(guard)
+            self.arm(watchdog)
         try:
             with open(self._group / "cgroup.events", "rb", buffering=0) as events:
                 self._frozen = True
@@ -122,15 +122,15 @@ class StopHold:
             return list(_of_user(self._writers["user"]))
         return CgroupHold(_group_of(self._writers)).pids()
 
-    def arm(self, guard: Watchdog) -> None:
-        self._tell(guard, self.pids())
+    def arm(self, watchdog: Watchdog) -> None:
+        self._tell(watchdog, self.pids())
 
-    def stop(self, guard: Watchdog, deadline: float) -> None:
+    def stop(self, watchdog: Watchdog, deadline: float) -> None:
         while True:
             pids = self.pids()
             new = [pid for pid in pids if pid not in self._stopped]
             if new:
-                self._tell(guard, new)
+                self._tell(watchdog, new)
                 self._stopped.update(new)
                 for pid in new:
                     self._signal(pid)
@@ -144,11 +144,11 @@ class StopHold:
                 raise _refused(f"processes did not stop in time: {running}", "They wait for a disk.")
             time.sleep(_POLL)
 
-    def _tell(self, guard: Watchdog, pids: list[int]) -> None:
+    def _tell(self, watchdog: Watchdog, pids: list[int]) -> None:
         new = [pid for pid in pids if pid not in self._told]
         if new:
             _spare_ourselves(new, "the writers")
-            guard.resume(new)
+            watchdog.resume(new)
             self._told.update(new)
 
     def resume(self) -> None:

@@ -1,11 +1,11 @@
 """Epochs: the vault's keys from one rotation to the next.
 
-An epoch has a private key of its own, hence an authority (signing.py), and a structure key. Its record lies
+An epoch has a private key of its own, hence an signing key (signing.py), and a structure key. Its record lies
 in vault.json for the first one, in epochs/<begun>.<name> for the others, and holds, sealed to its public key,
 everything older: the writer keys of all epochs, and the private keys of those before. So whoever can open the
 newest can open all, and who can open an old one can open nothing newer.
 
-A new epoch begins with log entry `begun`, of kind "epoch", signed by the authority of the epoch before.
+A new epoch begins with log entry `begun`, of kind "epoch", signed by the signing key of the epoch before.
 Before it is there, the record means nothing; a rotation that was killed leaves such a record and nothing
 else.
 """
@@ -45,7 +45,7 @@ class EpochRecord:
 
     begun: int
     public: bytes
-    authority: bytes
+    signing_key: bytes
     recipients: Mapping[str, str]
     writer_keys: bytes
     private_keys: bytes
@@ -58,7 +58,7 @@ class EpochRecord:
         return EpochRecord(
             epoch.begun,
             epoch.public,
-            epoch.authority,
+            epoch.signing_key,
             dict(recipients),
             seal_to(epoch.public, keys.encode(), _WRITER_KEYS, vault),
             seal_to(epoch.public, raw, _PRIVATE_KEYS, vault),
@@ -73,7 +73,7 @@ class EpochRecord:
         raw = unseal(private, self.private_keys, _PRIVATE_KEYS, vault, what)
         older = [raw[i : i + KEY_BYTES] for i in range(0, len(raw), KEY_BYTES)]
         own = keys.epochs[-1]
-        if (own.begun, own.public, own.authority) != (self.begun, self.public, self.authority):
+        if (own.begun, own.public, own.signing_key) != (self.begun, self.public, self.signing_key):
             raise damaged(what, "the writer keys in it are of another epoch")
         if keys.vault_bytes != vault or len(older) != len(keys.epochs) - 1:
             raise damaged(what, "the keys in it are of another vault")
@@ -97,7 +97,7 @@ class EpochRecord:
         """For JSON; `begun` is in the object's name."""
         return {
             "public": self.public.hex(),
-            "authority": self.authority.hex(),
+            "signing_key": self.signing_key.hex(),
             "recipients": self.recipients,
             "writer_keys": self.writer_keys.hex(),
             "private_keys": self.private_keys.hex(),
@@ -109,12 +109,12 @@ class EpochRecord:
         recipients = {
             str(id): bytes.fromhex(public).hex() for id, public in dict(record["recipients"]).items()
         }
-        public, authority, *sealed = (
-            bytes.fromhex(record[name]) for name in ("public", "authority", "writer_keys", "private_keys")
+        public, signing_key, *sealed = (
+            bytes.fromhex(record[name]) for name in ("public", "signing_key", "writer_keys", "private_keys")
         )
-        if (len(public), len(authority)) != (KEY_BYTES, KEY_BYTES):
+        if (len(public), len(signing_key)) != (KEY_BYTES, KEY_BYTES):
             raise ValueError("a key of another length")
-        return EpochRecord(begun, public, authority, recipients, *sealed)
+        return EpochRecord(begun, public, signing_key, recipients, *sealed)
 
 
 def name_of(public: bytes) -> str:

@@ -42,12 +42,12 @@ PrivateKeys = tuple[X25519PrivateKey, ...]
 @dataclass(frozen=True)
 class Epoch:
     """What writers hold of one epoch. begun: the number of the log entry that began it, 0 for the first; its
-    own entries are those after it. public: X25519; authority: Ed25519 (signing.py); 32 bytes each."""
+    own entries are those after it. public: X25519; signing key: Ed25519 (signing.py); 32 bytes each."""
 
     begun: int
     structure: bytes = field(repr=False)
     public: bytes = field(repr=False)
-    authority: bytes = field(repr=False)
+    signing_key: bytes = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class WriterKeys:
     def encode(self) -> bytes:
         """A small text file. It is secret: keep it 0600."""
         rows = [
-            f"epoch {e.begun} {e.structure.hex()} {e.public.hex()} {e.authority.hex()}" for e in self.epochs
+            f"epoch {e.begun} {e.structure.hex()} {e.public.hex()} {e.signing_key.hex()}" for e in self.epochs
         ]
         return "\n".join([_TITLE, f"vault {self.vault}", f"id {self.id.hex()}", *rows, ""]).encode()
 

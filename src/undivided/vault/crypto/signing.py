@@ -1,11 +1,11 @@
-"""The vault's authority: the signature without which nothing is destroyed.
+"""The vault's signing key: the signature without which nothing is destroyed.
 
 Writer keys are symmetric, so whatever one source can append to the log, a thief of its keys can. That must
 not reach to destruction, nor to who may open the vault. So entries of these kinds are signed with an Ed25519
 key that is derived from the vault's private key, and everyone who decodes such an entry checks it: writers
 have the public half.
 
-    key       = Ed25519(HKDF-SHA256(private key, no salt, info = "undivided/1 authority"))
+    key       = Ed25519(HKDF-SHA256(private key, no salt, info = "undivided/1 signing key"))
     signature = over "undivided/1 signed entry" + canonical JSON of the list
                 [kind, vault, number, previous digest, time_ns, body without "signature", links]
 
@@ -50,7 +50,7 @@ class SigningKey:
     """The signing half; who has the vault's private key can make one. public: 32 bytes."""
 
     def __init__(self, private: X25519PrivateKey) -> None:
-        seed = derive(private.private_bytes_raw(), b"", "authority")
+        seed = derive(private.private_bytes_raw(), b"", "signing_key")
         self._key = Ed25519PrivateKey.from_private_bytes(seed)
         self.public = self._key.public_key().public_bytes_raw()
 
@@ -59,23 +59,23 @@ class SigningKey:
         return self._key.sign(entry.message()).hex()
 
 
-def with_signature(authority: SigningKey | None, entry: Signed) -> Mapping[str, Any]:
+def with_signature(signing_key: SigningKey | None, entry: Signed) -> Mapping[str, Any]:
     """The body as it is to be stored: signed where that is called for."""
     if not must_be_signed(entry.kind, entry.body):
         return entry.body
-    if authority is None:
+    if signing_key is None:
         # An entry that nobody could read must never get into the log.
-        raise AssertionError(f"a {entry.kind!r} entry needs the vault's authority")
-    return {**entry.body, SIGNATURE: authority.sign(entry)}
+        raise AssertionError(f"a {entry.kind!r} entry needs the vault's signing key")
+    return {**entry.body, SIGNATURE: signing_key.sign(entry)}
 
 
 def must_be_signed(kind: str, body: Mapping[str, Any]) -> bool:
-    """Whether an entry of this kind with this body counts only when the authority signed it."""
+    """Whether an entry of this kind with this body counts only when the signing key signed it."""
     return kind in _ALWAYS or (kind == "pin" and body.get("pinned") is not True)
 
 
 def check(public: bytes, entry: Signed) -> bool:
-    """Whether body["signature"] is the authority's, for exactly this entry."""
+    """Whether body["signature"] is the signing key's, for exactly this entry."""
     try:
         signature = bytes.fromhex(entry.body[SIGNATURE])
         Ed25519PublicKey.from_public_bytes(public).verify(signature, entry.message())

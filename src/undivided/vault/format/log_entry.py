@@ -5,7 +5,7 @@
 Integers are big-endian. The body is JSON, zstd-compressed, sealed for purpose "log" with the header as
 associated data, so an entry cannot be moved to another number, another vault or behind another predecessor.
 The digest of an entry is the SHA-256 of its stored bytes; the first entry's predecessor is 32 zero bytes.
-Entries that destroy, or say who may open the vault, count only with the authority's signature (vault/crypto/signing.py).
+Entries that destroy, or say who may open the vault, count only with the signing key's signature (vault/crypto/signing.py).
 An entry is of the epoch that was in force: who has only old keys can append nothing (vault/crypto/key_epochs.py).
 """
 
@@ -74,7 +74,7 @@ def encode_entry(
 
 def decode_entry(keys: WriterKeys, number: int, data: bytes) -> LogEntry:
     """The entry in `data`. Raises DamageError unless a writer of this vault made it as `number`, and its
-    authority signed it where that is called for."""
+    signing key signed it where that is called for."""
     what = name_of(number)
     if len(data) < HEADER.size:
         raise damaged(what, "it is too short")
@@ -105,6 +105,6 @@ def decode_entry(keys: WriterKeys, number: int, data: bytes) -> LogEntry:
         raise damaged(what, f"its body is no record ({error})") from error
     kind, body = entry.kind, entry.body
     signed = Signed(kind, keys.vault, number, entry.previous, entry.time_ns, body, entry.links)
-    if must_be_signed(kind, body) and not check(epoch.authority, signed):
-        raise damaged(what, f"its kind is {kind!r}, and the vault's authority did not sign it")
+    if must_be_signed(kind, body) and not check(epoch.signing_key, signed):
+        raise damaged(what, f"its kind is {kind!r}, and the vault's signing key did not sign it")
     return entry

@@ -57,7 +57,7 @@ def read_part(store: Store, digest: str, start: int, length: int) -> bytes:
 
 
 class OpenPack:
-    """A pack being filled. Not thread-safe: the packer's lock guards all but the bytes of reserved places."""
+    """A pack being filled. Not thread-safe: the packer's lock protects all but the bytes of reserved places."""
 
     def __init__(self, buffer: mmap.mmap) -> None:
         self.buffer = buffer
@@ -72,7 +72,7 @@ class OpenPack:
     def fits(self, size: int) -> bool:
         return self.used + size + TAG_BYTES <= len(self.buffer)
 
-    def reserve(
+    def allocate(
         self,
         size: int,
         plain: int,

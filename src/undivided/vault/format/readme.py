@@ -14,7 +14,7 @@ This directory is an Undivided vault: backups of whole services, deduplicated an
     index/<sha256>      which chunk lies in which pack
     timeline/<sha256>   names, attributes and chunk lists of files, as of each commit
     quarantine/         damaged objects, set aside by a repair
-    reserve             nothing: space that is given up when the disk is full, so that a prune can go on
+    ballast             nothing: space that is given up when the disk is full, so that a prune can go on
 
 To read it, install Undivided and use the passphrase (or the recovery kit, UNDIVIDED_KEY_FILE=kit.txt):
 

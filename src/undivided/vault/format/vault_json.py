@@ -40,7 +40,10 @@ class VaultConfig:
     def is_of(self, keys: WriterKeys) -> bool:
         """Whether these keys are this vault's."""
         first = keys.epochs[0]
-        theirs, ours = (keys.vault, first.public, first.authority), (self.first.public, self.first.authority)
+        theirs, ours = (
+            (keys.vault, first.public, first.signing_key),
+            (self.first.public, self.first.signing_key),
+        )
         return theirs == (self.vault, *ours)
 
     def encode(self) -> bytes:

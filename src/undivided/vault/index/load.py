@@ -28,25 +28,25 @@ _READERS = max(2, min(4, os.cpu_count() or 2))
 
 @dataclass(frozen=True)
 class IndexLinks:
-    """What the whole walk says of the index. segments: names, newest first. bad: packs found damaged and not
-    healed since; doomed: packs that a maintenance gave up, wherever in the walk. Packs are hex digests."""
+    """What the whole walk says of the index. segments: names, newest first. damaged: packs found damaged and not
+    repaired since; pending_deletion: packs that a maintenance gave up, wherever in the walk. Packs are hex digests."""
 
     segments: Sequence[str]
-    bad: frozenset[str]
-    doomed: frozenset[str]
+    damaged: frozenset[str]
+    pending_deletion: frozenset[str]
 
 
 def index_links(log: Log) -> IndexLinks:
     segments: list[str] = []
-    bad: set[str] = set()
-    healed: set[str] = set()
-    doomed: set[str] = set()
+    damaged: set[str] = set()
+    repaired: set[str] = set()
+    pending_deletion: set[str] = set()
     for entry in index_entries(log):
-        bad.update(name for name in entry.links.get("bad", ()) if name not in healed)
-        healed.update(entry.links.get("healed", ()))
-        doomed.update(entry.links.get("doomed", ()))
+        damaged.update(name for name in entry.links.get("damaged", ()) if name not in repaired)
+        repaired.update(entry.links.get("repaired", ()))
+        pending_deletion.update(entry.links.get("pending_deletion", ()))
         segments += entry.links.get("index", ())
-    return IndexLinks(segments, frozenset(bad), frozenset(doomed))
+    return IndexLinks(segments, frozenset(damaged), frozenset(pending_deletion))
 
 
 def load_index(
@@ -56,7 +56,7 @@ def load_index(
     present: Mapping[str, int] | None = None,
     before: ChunkIndex | None = None,
 ) -> ChunkIndex:
-    """All committed chunks but those in doomed packs. For writers, present: object → size of the packs that
+    """All committed chunks but those in pending_deletion packs. For writers, present: object → size of the packs that
     are there; others, and those found damaged, are left out. For readers the damaged ones are the last
     choice. before: an index of an earlier state, whose segments need not be read again."""
     opened = dict(zip(before.names, before.segments, strict=True)) if before else {}
@@ -73,14 +73,16 @@ def load_index(
                 raise
     segments = [opened[name] for name in linked.segments]
     if present is None:
-        return ChunkIndex(segments, linked.doomed, linked.bad, linked.segments)
+        return ChunkIndex(segments, linked.pending_deletion, linked.damaged, linked.segments)
     lost = {
         name
         for segment in segments
         for name, size in zip(segment.names(), segment.size.tolist(), strict=True)
         if present.get(packs.name_of(name)) != size
     }
-    return ChunkIndex(segments, unusable=linked.doomed | linked.bad | lost, names=linked.segments)
+    return ChunkIndex(
+        segments, unusable=linked.pending_deletion | linked.damaged | lost, names=linked.segments
+    )
 
 
 def read_index_segments(

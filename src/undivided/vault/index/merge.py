@@ -7,7 +7,7 @@ store and is linked to no more.
 
 Segments that are large enough stay as they are: merging never makes one of more than MOST_CHUNKS chunks, so
 its memory is bounded, and of any two neighbours that were not merged for that reason the sum is larger. An
-entry that says more than where chunks lie (packs damaged, healed or doomed) is never passed over.
+entry that says more than where chunks lie (packs damaged, healed or pending_deletion) is never passed over.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ..log.log import Log
 from ..stores.base import Store
 from .load import read_index_segment
 
-_SAYS_MORE = ("bad", "healed", "doomed", "covers")
+_SAYS_MORE = ("damaged", "repaired", "pending_deletion", "covers")
 
 
 @dataclass(frozen=True)

@@ -28,11 +28,11 @@ def pack_names(index: ChunkIndex) -> Array:
     return np.concatenate(parts)
 
 
-def needed_packs(index: ChunkIndex, doomed: frozenset[str]) -> tuple[Array, Array]:
+def needed_packs(index: ChunkIndex, pending_deletion: frozenset[str]) -> tuple[Array, Array]:
     """Names u1[p,32], sorted, and sizes i8[p] of the packs that must be there."""
     names = pack_names(index)
     _, first = np.unique(names.view(_NAME).ravel(), return_index=True)
-    kept = first[~among(names[first], doomed)]
+    kept = first[~among(names[first], pending_deletion)]
     return np.ascontiguousarray(names[kept]), index.sizes[kept].astype(np.int64)
 
 

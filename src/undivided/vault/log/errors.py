@@ -1,4 +1,4 @@
-"""What a vault says no to when several work in it at once, and what was forgotten.
+"""What a vault says no to when several work in it at once, and what was expired.
 
 None of these is damage: nothing was lost, nothing was half done, and doing it again is the answer.
 """
@@ -39,10 +39,10 @@ class ConflictError(UndividedError):
 
 
 class ExpiredError(UsageError):
-    """What is asked for was forgotten by a prune."""
+    """What is asked for was expired by a prune."""
 
     def __init__(self, timeline: str, sequence: int) -> None:
         super().__init__(
-            f"timeline {timeline} as of log entry {sequence} was forgotten by a prune",
+            f"timeline {timeline} as of log entry {sequence} was expired by a prune",
             hint="Choose a point that `undivided points` lists.",
         )

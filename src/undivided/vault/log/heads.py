@@ -52,7 +52,7 @@ def latest_head(log: Log, timeline: str, at: int | None = None) -> TimelineHead 
     """
     for number in range(log.head.number if at is None else at, 0, -1):
         entry = log.entry(number)
-        record = entry.links.get("chains", {}).get(timeline)
+        record = entry.links.get("heads", {}).get(timeline)
         if record is not None:
             return TimelineHead(**record)
         if entry.kind == PRUNE:
@@ -63,26 +63,26 @@ def latest_head(log: Log, timeline: str, at: int | None = None) -> TimelineHead 
 def history_of(log: Log, timeline: str, at: int | None = None) -> list[tuple[LogEntry, TimelineHead]]:
     """The entries that changed a timeline up to `at`, oldest first, as far as they are kept: each with the
     segment that leads from the one before to it. Raises DamageError on a broken link, ExpiredError when the
-    state at `at` was forgotten.
+    state at `at` was expired.
     """
     asked = latest_head(log, timeline, at)
     if asked is None or not asked.sequence:
         return []
     pruned = next(prune_entries(log), None)
-    base = pruned.number if pruned and timeline in pruned.links["chains"] else 0
+    base = pruned.number if pruned and timeline in pruned.links["heads"] else 0
     if pruned and not base and asked.sequence <= pruned.number:
         raise ExpiredError(timeline, asked.sequence)
     found: list[tuple[LogEntry, TimelineHead]] = []
     chain = asked
     while chain.sequence > base:
         entry = log.entry(chain.sequence)
-        own = TimelineHead(**entry.links.get("chains", {}).get(timeline, {}))
+        own = TimelineHead(**entry.links.get("heads", {}).get(timeline, {}))
         if own.sequence != entry.number or own.digest != chain.digest or own.previous >= entry.number:
             raise _broken(entry.number, timeline)
         found.append((entry, own))
         if not own.previous:
             break
-        before = log.entry(own.previous).links.get("chains", {}).get(timeline)
+        before = log.entry(own.previous).links.get("heads", {}).get(timeline)
         if before is None:
             raise DamageError(f"log entry {own.previous} does not name timeline {timeline}")
         chain = TimelineHead(**before)
@@ -101,7 +101,7 @@ def _steps(log: Log, timeline: str, base: int, until: int) -> list[tuple[LogEntr
         if sequence > until:
             break
         entry = log.entry(sequence)
-        own = TimelineHead(**entry.links.get("chains", {}).get(timeline, {}))
+        own = TimelineHead(**entry.links.get("heads", {}).get(timeline, {}))
         if own.sequence != sequence:
             raise _broken(sequence, timeline)
         previous = found[-1][0].number if found else 0

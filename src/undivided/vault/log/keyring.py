@@ -1,7 +1,7 @@
 """The keyring: opening the vault's keys, and changing who can open them.
 
 Opening with a secret begins at a recipient: its voucher proves the epoch in which it was added. From there on
-each later epoch is proven by its log entry, which the authority of the one before has signed. So neither the
+each later epoch is proven by its log entry, which the signing key of the one before has signed. So neither the
 store nor a stolen source can pass off keys of its own as the vault's.
 
 Every change is one signed log entry. A change that is killed half-way has happened or has not:
@@ -58,8 +58,8 @@ class Keyring:
         """As the vault holds them. Raises as `unlock` does."""
         return self._open().keys
 
-    def authority(self) -> SigningKey:
-        """The authority in force. Raises as `unlock` does."""
+    def signing_key(self) -> SigningKey:
+        """The signing key in force. Raises as `unlock` does."""
         return SigningKey(self.unlock()[-1])
 
     # ── opening ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -163,7 +163,7 @@ class Keyring:
             roster = {**self.roster(log, last), id: added.public}
             return {"added": id, "kind": kind, "label": label, "recipients": roster}, {}
 
-        log.append(KEY, make, authority=self.authority())
+        log.append(KEY, make, signing_key=self.signing_key())
         crashpoint("key.recorded")
         epochs.store_sealed(self._store, id, added.public, opened.private[-1], self._vault)
         crashpoint("key.sealed")
@@ -192,7 +192,7 @@ class Keyring:
             roster.pop(id, None)
             return {"removed": id, "recipients": roster}, {}
 
-        log.append(KEY, make, authority=self.authority())
+        log.append(KEY, make, signing_key=self.signing_key())
         crashpoint("key.struck")
         for name in names:
             if name.startswith(f"{id}."):
@@ -230,7 +230,7 @@ class Keyring:
             crashpoint("rotate.recorded")
             return {"name": made[begun].name, "binding": made[begun].binding(self._vault).hex()}, {}
 
-        log.append(epochs.KIND, make, authority=self.authority())
+        log.append(epochs.KIND, make, signing_key=self.signing_key())
         crashpoint("rotate.committed")
         return keys
 

@@ -10,14 +10,14 @@ Entries are linked so that nobody has to read the whole log:
     links.data      the newest entry, up to and with this one, that changed what chunks are known
     links.before    (on those) the one of them before it
     links.index     (on those) the index segments it added
-    links.bad       (on those) packs found damaged, out of use from here on
-    links.healed    (on those) packs that are whole again, whatever was said of them before
-    links.doomed    (on those) packs that a prune took out of use, to be deleted
+    links.damaged       (on those) packs found damaged, out of use from here on
+    links.repaired    (on those) packs that are whole again, whatever was said of them before
+    links.pending_deletion    (on those) packs that a prune took out of use, to be deleted
     links.covers    (on those) the index added here holds all there was up to this entry: look no further back
     links.verified  the newest entry, up to and with this one, that says what was verified
     links.pruned    the newest entry, up to and with this one, that pruned
     links.keys      the newest entry, up to and with this one, that says who can open the vault
-    links.chains    timeline id → {sequence, digest, segment, previous, base}: as of this commit. sequence is
+    links.heads    timeline id → {sequence, digest, segment, previous, base}: as of this commit. sequence is
                     the entry that last changed it, previous the one that changed it before that, base the
                     newest that compacted it
 
@@ -54,7 +54,7 @@ Clock = Callable[[], int]
 """UTC nanoseconds. It decides when something happens, never whether it is safe."""
 KEY = "key"
 """The kind of entry that says who can open the vault: keyring.py."""
-_CHANGES = {"index", "bad", "healed", "doomed"}
+_CHANGES = {"index", "damaged", "repaired", "pending_deletion"}
 """Links that change what chunks are known."""
 _NEWEST = {VERIFIED: "verified", PRUNE: "pruned", KEY: "keys"}
 """Kinds, and the link by which every entry leads to the newest of that kind."""
@@ -168,10 +168,10 @@ class Log:
         make: Make,
         session: bytes | None = None,
         sealer: Sealer | None = None,
-        authority: SigningKey | None = None,
+        signing_key: SigningKey | None = None,
     ) -> LogEntry:
         """Commits one entry. `make` is asked again after every conflict. Returns the entry once it is
-        durable. authority: signs it, where its kind calls for that.
+        durable. signing key: signs it, where its kind calls for that.
         """
         session = session or self._keys.new_session()
         sealer = sealer or Sealer(self._keys.structure, self._keys.vault_bytes, session, PURPOSE)
@@ -189,7 +189,7 @@ class Log:
                     linked["before"] = before
                 now, head = self.now(), self.head
                 entry = Signed(kind, self._keys.vault, number, head.digest, now, body, linked)
-                body = with_signature(authority, entry)
+                body = with_signature(signing_key, entry)
                 data = encode_entry(sealer, session, head, kind, now, body, linked)
                 if self._create(number, data):
                     self._advance(decode_entry(self._keys, number, data))

@@ -1,7 +1,7 @@
 """A session: whoever adds objects to a vault, under a name and a key of its own.
 
 Before its first object goes out, an entry "session" says who is about to upload, and while uploading goes on,
-the same is said again every hour. So whoever cleans up later knows of every object whose leavings it is:
+the same is said again every hour. So whoever cleans up later knows of every object whose orphans it is:
 
     open      the newest announcement is newer than the newest commit: hands off
     done      it has committed since: what no entry names was left behind

@@ -1,17 +1,17 @@
 """Pruning, carried out: whatever the plan needs is stored first, then one log entry does it all.
 
-    sweep what was doomed long ago ▸ announce ▸ move frames ▸ store steps ▸ prove them ▸ store the index
-        ▸ one entry: forgotten, steps, fenced, doomed ▸ (after a reader's grace) sweep what it doomed
+    sweep what was pending_deletion long ago ▸ announce ▸ move frames ▸ store steps ▸ prove them ▸ store the index
+        ▸ one entry: expired, steps, fenced, pending_deletion ▸ (after a reader's grace) sweep what it pending_deletion
 
-Killed before that entry, a prune has changed nothing, and what it stored are the leavings of its session;
+Killed before that entry, a prune has changed nothing, and what it stored are the orphans of its session;
 killed after it, the next one sweeps. Deleting twice does no harm.
 
 Between the plan and the entry others commit. Each entry that came is looked at before ours: a pack that it
-refers to leaves the list of the doomed, a session that is alive after all is not fenced. Another prune ends
+refers to leaves the list of the pending_deletion, a session that is alive after all is not fenced. Another prune ends
 ours.
 
-On a full disk the vault's reserve makes room: for moving a little, or, where even that is too much, for no
-more than the one entry that says what is doomed.
+On a full disk the vault's ballast makes room: for moving a little, or, where even that is too much, for no
+more than the one entry that says what is pending_deletion.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import numpy as np
 
 from ...host.crashpoints import crashpoint
 from ...model.errors import DamageError
-from .. import ballast as reserve
+from .. import ballast
 from ..ballast import release_ballast, restore_ballast
 from ..format.index_segment import MOST_CHUNKS, StoredPack
 from ..format.index_segment import segments_of as index_segments_of
@@ -51,11 +51,11 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Pruned:
     """entry: the commit, None when there was nothing to commit. deleted: bytes that are gone from the store;
-    doomed: bytes that go once the grace is over."""
+    pending_deletion: bytes that go once the grace is over."""
 
     entry: LogEntry | None
     deleted: int
-    doomed: int
+    pending_deletion: int
 
 
 def execute(vault: Vault, plan: PrunePlan, *, now: Clock = time.time_ns) -> Pruned:
@@ -70,7 +70,7 @@ def execute(vault: Vault, plan: PrunePlan, *, now: Clock = time.time_ns) -> Prun
 def _carried_out(vault: Vault, plan: PrunePlan, now: Clock) -> Pruned:
     store = uncached(vault.store)
     crashpoint("prune.begun")
-    deleted = sweep(store, plan.leavings.sweep)
+    deleted = sweep(store, plan.orphans.sweep)
     crashpoint("prune.swept")
     entry = None
     if not plan.idle:
@@ -80,13 +80,13 @@ def _carried_out(vault: Vault, plan: PrunePlan, now: Clock) -> Pruned:
             # What is missing may be missing because another prune removed it.
             refuse_second(Log(store, vault.keys, plan.head), plan, error)
             raise
-    doomed = plan.freed if entry else 0
+    pending_deletion = plan.freed if entry else 0
     if entry and plan.grace_ns <= 0:
-        sweep(store, {kind: dict.fromkeys(entry.body["doomed"][kind], 0) for kind in NAMES})
-        deleted, doomed = deleted + doomed, 0
+        sweep(store, {kind: dict.fromkeys(entry.body["pending_deletion"][kind], 0) for kind in NAMES})
+        deleted, pending_deletion = deleted + pending_deletion, 0
     restore_ballast(store)
     crashpoint("prune.done")
-    return Pruned(entry, deleted, doomed)
+    return Pruned(entry, deleted, pending_deletion)
 
 
 def _committed(vault: Vault, store: Store, plan: PrunePlan, now: Clock) -> LogEntry:
@@ -96,7 +96,7 @@ def _committed(vault: Vault, store: Store, plan: PrunePlan, now: Clock) -> LogEn
     except FullError:
         release_ballast(store)
     sums = zip(plan.moved, accumulate(plan.moved.values()), strict=True)
-    few = [name for name, so_far in sums if so_far <= reserve.SIZE * 3 // 4]
+    few = [name for name, so_far in sums if so_far <= ballast.SIZE * 3 // 4]
     try:
         return Pruning(vault, store, plan, now, few).run()
     except FullError:
@@ -129,9 +129,11 @@ class Pruning:
         self._histories = Histories(store, self._log, vault.contents())
         self._roots, self._roster = plan.roots.copy(), plan.roster.copy()
         self._at = plan.head.number
-        self._doomed = {kind: set(objects) for kind, objects in plan.leavings.doomed.items()}
-        self._doomed["packs"].update(plan.dead)
-        self._fenced = set(plan.leavings.fenced)
+        self._pending_deletion = {
+            kind: set(objects) for kind, objects in plan.orphans.pending_deletion.items()
+        }
+        self._pending_deletion["packs"].update(plan.dead)
+        self._fenced = set(plan.orphans.fenced)
         self._steps: dict[str, list[tuple[int, str]]] = {}
         self._index: list[str] = []
 
@@ -147,12 +149,12 @@ class Pruning:
         except FullError:
             self._session.abandon()
             raise
-        authority = self._vault.authority()
+        signing_key = self._vault.signing_key()
         while True:
             self._catch_up()
             try:
                 entry = self._log.append(
-                    PRUNE, self._entry, self._session.id, self._session.log_sealer, authority
+                    PRUNE, self._entry, self._session.id, self._session.log_sealer, signing_key
                 )
             except _NewsError:
                 continue
@@ -168,7 +170,7 @@ class Pruning:
             self._store, self._session.id, self._session.content.footers, self._session.create
         )
         stored = list(repacking.run(self._plan.index, self._moved, self._plan.live))
-        self._doomed["packs"].update(repacking.moved)
+        self._pending_deletion["packs"].update(repacking.moved)
         return stored
 
     def _compact(self) -> None:
@@ -187,13 +189,13 @@ class Pruning:
         crashpoint("prune.compacted")
         as_readers_see_it = TimelineHead(step.sequence, segment=name, base=step.sequence + 1)
         prove(timeline, step.sequence, old, self._histories.segment(timeline, as_readers_see_it, ""))
-        self._doomed["timeline"].update(change.chain.segment for change in step.changes)
+        self._pending_deletion["timeline"].update(change.chain.segment for change in step.changes)
         return name
 
     def _rewrite_index(self, stored: Sequence[StoredPack]) -> None:
-        """The whole index without what is doomed. Segments that have nothing of it stay the objects they
+        """The whole index without what is pending_deletion. Segments that have nothing of it stay the objects they
         are."""
-        gone = self._doomed["packs"] | self._plan.links.doomed
+        gone = self._pending_deletion["packs"] | self._plan.links.pending_deletion
         small = list(stored)
         large: list[str] = []
         for name, segment in zip(self._plan.links.segments, self._plan.index.segments, strict=True):
@@ -206,7 +208,7 @@ class Pruning:
         unique = {pack.name: pack for pack in reversed(small)}  # the newest of equals
         merged = index_segments_of(reversed(unique.values()))
         self._index = [*(self._session.store_index(segment) for segment in merged), *large]
-        self._doomed["index"].update(set(self._plan.links.segments).difference(self._index))
+        self._pending_deletion["index"].update(set(self._plan.links.segments).difference(self._index))
 
     # ── what came meanwhile ─────────────────────────────────────────────────────────────────────────────────
 
@@ -221,19 +223,19 @@ class Pruning:
                 continue
             if entry.session in self._fenced:
                 self._fenced.remove(entry.session)
-                for kind, digest in self._plan.leavings.orphans.get(entry.session, ()):
-                    self._doomed[kind].discard(digest)
-            if entry.links.get("bad"):
+                for kind, digest in self._plan.orphans.orphans.get(entry.session, ()):
+                    self._pending_deletion[kind].discard(digest)
+            if entry.links.get("damaged"):
                 raise ConflictError("damage was found meanwhile")
             names = list(entry.links.get("index", ()))
-            self._doomed["index"].difference_update(names)
+            self._pending_deletion["index"].difference_update(names)
             for segment in read_index_segments(self._store, self._vault.keys, names):
-                named = self._plan.leavings.doomed["packs"].keys() & set(segment.names())
-                self._doomed["packs"].difference_update(named)
-            for timeline, record in entry.links.get("chains", {}).items():
+                named = self._plan.orphans.pending_deletion["packs"].keys() & set(segment.names())
+                self._pending_deletion["packs"].difference_update(named)
+            for timeline, record in entry.links.get("heads", {}).items():
                 chain = TimelineHead(**record)
                 if chain.sequence == entry.number:
-                    self._doomed["timeline"].discard(chain.segment)
+                    self._pending_deletion["timeline"].discard(chain.segment)
                     self._steps.setdefault(timeline, []).append((entry.number, chain.segment))
                     self._rescue(self._histories.segment(timeline, chain, before.get(timeline, "")))
 
@@ -243,8 +245,8 @@ class Pruning:
         rows = plan.index.find(content.blob[: content.offsets[-1]])
         frames = plan.index.frame[rows[rows >= 0]] if (rows >= 0).any() else np.zeros(0, np.int64)
         numbers = np.unique(plan.index.pack_of(frames[~plan.live[frames]]))
-        rescued = {plan.index.packs[number] for number in numbers.tolist()} & self._doomed["packs"]
-        self._doomed["packs"] -= rescued
+        rescued = {plan.index.packs[number] for number in numbers.tolist()} & self._pending_deletion["packs"]
+        self._pending_deletion["packs"] -= rescued
         for known in plan.index.segments if rescued and not self._lean else ():
             chosen = np.array([name in rescued for name in known.names()], np.bool_)
             if chosen.any():
@@ -264,25 +266,25 @@ class Pruning:
         gone = {*self._fenced, self._session.name}
         body = {
             "earlier": int(last.links["pruned"]),
-            "forgotten": roots.forgotten,
+            "expired": roots.expired,
             "points": roots.points,
             "timelines": steps,
             "dropped": roots.dropped,
             "fenced": sorted(self._fenced),
             "open": {name: at for name, at in self._roster.record().items() if name not in gone},
-            "doomed": {kind: sorted(names) for kind, names in self._doomed.items()},
+            "pending_deletion": {kind: sorted(names) for kind, names in self._pending_deletion.items()},
             "freed": self._plan.freed,
         }
         links: dict[str, Any] = {
-            "chains": {timeline: chain.record() for timeline, chain in chains.items()},
-            "doomed": sorted(self._doomed["packs"]),
+            "heads": {timeline: chain.record() for timeline, chain in chains.items()},
+            "pending_deletion": sorted(self._pending_deletion["packs"]),
         }
         if not self._lean:
             since, newest = self._plan.head.number, int(last.links["data"])
             links["index"] = self._index
             links["covers"] = since
             links["before"] = newest if newest > since else 0
-            links["bad"] = sorted(index_links(self._log).bad - self._doomed["packs"])
+            links["damaged"] = sorted(index_links(self._log).damaged - self._pending_deletion["packs"])
         return body, links
 
 

@@ -1,10 +1,10 @@
 """Orphans: objects in the store that the vault has no use for, and when they may go.
 
-    listed − live = doomed before    goes for good once a reader's grace has passed since
-                  + given up         named by the log, needed no more: doomed now
+    listed − live = pending_deletion before    goes for good once a reader's grace has passed since
+                  + given up         named by the log, needed no more: pending_deletion now
                   + orphans          named by no entry. Whose they are, their own bytes say:
-                        of a session that is done or fenced      doomed now
-                        of one at work, but silent for too long  fenced and doomed now
+                        of a session that is done or fenced      pending_deletion now
+                        of one at work, but silent for too long  fenced and pending_deletion now
                         of one at work                           left alone
                         of nobody the log knows                  left alone, and reported
 
@@ -43,13 +43,13 @@ def listed(store: Store) -> dict[str, dict[str, int]]:
 
 @dataclass
 class Orphans:
-    """By kind, digests with their sizes. sweep: doomed long enough ago; waiting: not yet; doomed: from now
-    on. orphans: for each session, which of `doomed` were its. fenced: sessions to be shut out. unknown:
+    """By kind, digests with their sizes. sweep: pending_deletion long enough ago; waiting: not yet; pending_deletion: from now
+    on. orphans: for each session, which of `pending_deletion` were its. fenced: sessions to be shut out. unknown:
     orphans of nobody."""
 
     sweep: dict[str, dict[str, int]] = field(default_factory=lambda: {kind: {} for kind in NAMES})
     waiting: dict[str, dict[str, int]] = field(default_factory=lambda: {kind: {} for kind in NAMES})
-    doomed: dict[str, dict[str, int]] = field(default_factory=lambda: {kind: {} for kind in NAMES})
+    pending_deletion: dict[str, dict[str, int]] = field(default_factory=lambda: {kind: {} for kind in NAMES})
     unknown: dict[str, dict[str, int]] = field(default_factory=lambda: {kind: {} for kind in NAMES})
     orphans: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
     fenced: set[str] = field(default_factory=set)
@@ -77,14 +77,14 @@ def sort_out(
         if not any(rest.values()):
             break
         into = found.sweep if now_ns - entry.time_ns >= grace_ns else found.waiting
-        for kind, digests in entry.body["doomed"].items():
+        for kind, digests in entry.body["pending_deletion"].items():
             for digest in digests:
                 if digest in rest[kind]:
                     into[kind][digest] = rest[kind].pop(digest)
     for kind, digests in given_up.items():
         for digest in digests:
             if digest in rest[kind]:
-                found.doomed[kind][digest] = rest[kind].pop(digest)
+                found.pending_deletion[kind][digest] = rest[kind].pop(digest)
     found.fenced = {
         name for name, own in roster.at_work().items() if now_ns - own.renewed_ns > session_age_ns
     }
@@ -95,17 +95,17 @@ def sort_out(
             if session is None or known is None:
                 found.unknown[kind][digest] = size
             elif not known.open or session in found.fenced:
-                found.doomed[kind][digest] = size
+                found.pending_deletion[kind][digest] = size
                 found.orphans.setdefault(session, []).append((kind, digest))
-    # Also those that are done: should one come back after all, it must find its leavings gone and be told so.
+    # Also those that are done: should one come back after all, it must find its orphans gone and be told so.
     found.fenced.update(found.orphans)
     return found
 
 
-def sweep(store: Store, doomed: Mapping[str, Mapping[str, int]]) -> int:
+def sweep(store: Store, pending_deletion: Mapping[str, Mapping[str, int]]) -> int:
     """Deletes objects, by kind with their sizes. Returns the bytes; what is gone already does no harm."""
     deleted = 0
-    for kind, objects in doomed.items():
+    for kind, objects in pending_deletion.items():
         names = map(NAMES[kind], objects)
         deletions = in_order(store.delete, names, threads=requests(store))
         for size, _ in zip(objects.values(), deletions, strict=True):

@@ -1,10 +1,10 @@
-"""Pruning, as a plan: what is forgotten, what nobody needs any more, and what becomes of it.
+"""Pruning, as a plan: what is expired, what nobody needs any more, and what becomes of it.
 
     roots     points that are kept, newest states            roots.py
       │ their timelines, with fewer steps                     compaction.py
     what of the packs these refer to                          reachability.py
       │ packs with nothing needed are dead, those with little and many small ones are moved together
-    leavings  objects that nothing leads to                   orphans.py
+    orphans  objects that nothing leads to                   orphans.py
 
 The plan is a value: it changes nothing, and is what `--dry-run` prints. Carrying it out (execute.py) is one
 commit. The plan may be old by then: what came since is looked at before that commit.
@@ -53,22 +53,22 @@ MANY = 64
 class PrunePlan:
     """What a prune would do, as of `head`.
 
-    forgotten: ids of points; dropped: timelines that no point is left of; compacted: how many states of
+    expired: ids of points; dropped: timelines that no point is left of; compacted: how many states of
     timelines that go; steps: each timeline's history as it is kept. dead: packs (hex → size) that hold
-    nothing that is needed; moved: packs whose needed frames move (hex → bytes of those). leavings:
+    nothing that is needed; moved: packs whose needed frames move (hex → bytes of those). orphans:
     everything else that goes or waits to. freed: bytes that this prune dooms, less what moves; swept: bytes
-    doomed before that are deleted now.
+    pending_deletion before that are deleted now.
     """
 
     head: Head
     now_ns: int
     grace_ns: int
-    forgotten: tuple[str, ...]
+    expired: tuple[str, ...]
     dropped: tuple[str, ...]
     steps: Mapping[str, Sequence[CompactionStep]] = field(repr=False)
     dead: Mapping[str, int] = field(repr=False)
     moved: Mapping[str, int] = field(repr=False)
-    leavings: Orphans = field(repr=False)
+    orphans: Orphans = field(repr=False)
     freed: int
     swept: int
     index: ChunkIndex = field(repr=False, compare=False)
@@ -85,8 +85,8 @@ class PrunePlan:
     @property
     def idle(self) -> bool:
         """Nothing to commit; there may be something to sweep."""
-        doomed = any(self.leavings.doomed.values()) or self.dead or self.moved
-        return not (self.forgotten or self.compacted or self.leavings.fenced or doomed)
+        pending_deletion = any(self.orphans.pending_deletion.values()) or self.dead or self.moved
+        return not (self.expired or self.compacted or self.orphans.fenced or pending_deletion)
 
 
 def plan_prune(
@@ -100,9 +100,9 @@ def plan_prune(
     threshold: float = THRESHOLD,
     many: int = MANY,
 ) -> PrunePlan:
-    """forget: ids of points; unknown ones and those forgotten before do no harm. session_age: a session that
+    """forget: ids of points; unknown ones and those expired before do no harm. session_age: a session that
     was silent for more seconds is taken for dead. grace: so many seconds a reader may go on with what was
-    doomed. Packs of which less than `threshold` is needed are moved, and small ones if there are `many`;
+    pending_deletion. Packs of which less than `threshold` is needed are moved, and small ones if there are `many`;
     `budget` bytes at the most.
 
     Raises DamageError when a listing lacks what the log commits to, or a history cannot be read: nothing must
@@ -137,17 +137,19 @@ def plan_prune(
     except DamageError as error:
         raise refuse_broken(histories, steps, before, error) from error
     sizes = dict(zip(found.packs, found.size.tolist(), strict=True))
-    _refuse_missing({n: s for n, s in sizes.items() if n not in links.doomed | links.bad}, objects["packs"])
-    dead = {n: sizes[n] for n in found.dead() if n not in links.doomed}
+    _refuse_missing(
+        {n: s for n, s in sizes.items() if n not in links.pending_deletion | links.damaged}, objects["packs"]
+    )
+    dead = {n: sizes[n] for n in found.dead() if n not in links.pending_deletion}
     live = dict(zip(found.packs, found.live.tolist(), strict=True))
     worth = found.worth_repacking(threshold, budget, SMALL, many)
-    moved = {n: live[n] for n in worth if n not in links.bad}
+    moved = {n: live[n] for n in worth if n not in links.damaged}
     needed = {
-        "packs": sizes.keys() - links.doomed,
+        "packs": sizes.keys() - links.pending_deletion,
         "index": links.segments,
         "timeline": {s.changes[0].chain.segment for own in steps.values() for s in own if not s.merges},
     }
-    leavings = sort_out(
+    orphans = sort_out(
         store,
         log,
         roster,
@@ -158,20 +160,20 @@ def plan_prune(
         grace_ns=grace_ns,
         session_age_ns=int(session_age * 1e9),
     )
-    doomed = sum(size for own in leavings.doomed.values() for size in own.values())
+    pending_deletion = sum(size for own in orphans.pending_deletion.values() for size in own.values())
     saved = sum(sizes[name] - stays for name, stays in moved.items())
     return PrunePlan(
         head=head,
         now_ns=now_ns,
         grace_ns=grace_ns,
-        forgotten=roots.forgotten,
+        expired=roots.expired,
         dropped=roots.dropped,
         steps=steps,
         dead=dead,
         moved=moved,
-        leavings=leavings,
-        freed=doomed + saved + sum(dead.values()),
-        swept=sum(size for own in leavings.sweep.values() for size in own.values()),
+        orphans=orphans,
+        freed=pending_deletion + saved + sum(dead.values()),
+        swept=sum(size for own in orphans.sweep.values() for size in own.values()),
         index=index,
         links=links,
         live=found.frames,

@@ -108,7 +108,7 @@ class Repacking:
 
     def _copy(self, segment: IndexSegment, frame: int, rows: Array, sealed: memoryview) -> None:
         key = segment.sessions[int(segment.session[frame])]
-        place = self._open.reserve(
+        place = self._open.allocate(
             len(sealed) - TAG_BYTES,
             int(segment.plain[frame]),
             int(segment.codec[frame]),

@@ -19,7 +19,7 @@ from ..log.log import PRUNE
 
 class Roots:
     """Learned from the log, entry by entry. points: id → {timeline: sequence}; chains: the newest of each
-    timeline; torn: timelines found torn since the newest prune, for what that one left can be read; forgotten
+    timeline; torn: timelines found torn since the newest prune, for what that one left can be read; expired
     and dropped: what goes with this prune; shortened: timelines of which the end goes; named: objects that
     entries name, by kind."""
 
@@ -28,24 +28,24 @@ class Roots:
         self.points: dict[str, dict[str, int]] = {}
         self.chains: dict[str, TimelineHead] = {}
         self.torn: set[str] = set()
-        self.forgotten: tuple[str, ...] = ()
+        self.expired: tuple[str, ...] = ()
         self.dropped: tuple[str, ...] = ()
         self.shortened: tuple[str, ...] = ()
         self.named: dict[str, set[str]] = {"index": set(), "timeline": set()}
         if pruned:
             self._name(pruned, (name for steps in pruned.body["timelines"].values() for _, name in steps))
             self.points = {point: dict(parts) for point, parts in pruned.body["points"].items()}
-            self.chains = {t: TimelineHead(**record) for t, record in pruned.links["chains"].items()}
+            self.chains = {t: TimelineHead(**record) for t, record in pruned.links["heads"].items()}
 
     def learn(self, entry: LogEntry) -> None:
-        """The next entry of the log. Raises ConflictError when it contradicts what was to be forgotten."""
-        chains = {t: TimelineHead(**record) for t, record in entry.links.get("chains", {}).items()}
+        """The next entry of the log. Raises ConflictError when it contradicts what was to be expired."""
+        chains = {t: TimelineHead(**record) for t, record in entry.links.get("heads", {}).items()}
         if entry.kind == PRUNE:
             raise ConflictError("another maintenance was quicker")
         if not chains.keys().isdisjoint(self.dropped + self.shortened):
             raise ConflictError("a history that was to be dropped is gone on with")
-        if entry.kind == "pin" and entry.body.get("pinned") and entry.body.get("point") in self.forgotten:
-            raise ConflictError("a point that was to be forgotten was pinned")
+        if entry.kind == "pin" and entry.body.get("pinned") and entry.body.get("point") in self.expired:
+            raise ConflictError("a point that was to be expired was pinned")
         self.chains |= chains
         learn_torn(self.torn, entry)
         self._name(entry, (c.segment for c in chains.values() if c.sequence == entry.number))
@@ -64,7 +64,7 @@ class Roots:
             del self.points[point]
         for parts in self.points.values():
             held.difference_update(parts)
-        self.forgotten += tuple(gone)
+        self.expired += tuple(gone)
         self.dropped += tuple(sorted(held))
         for timeline in held:
             self.chains.pop(timeline, None)
@@ -82,7 +82,7 @@ class Roots:
         other = Roots(None)
         other.points, other.chains = dict(self.points), dict(self.chains)
         other.torn = set(self.torn)
-        other.forgotten, other.dropped, other.shortened = self.forgotten, self.dropped, self.shortened
+        other.expired, other.dropped, other.shortened = self.expired, self.dropped, self.shortened
         other.named = {kind: set(names) for kind, names in self.named.items()}
         return other
 

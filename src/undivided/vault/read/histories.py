@@ -70,7 +70,7 @@ class Histories:
 
     def segments(self, timeline: str, until: int | None) -> list[tuple[LogEntry, TimelineSegment]]:
         """All of a timeline's segments up to entry `until`, oldest first. Raises DamageError, ForgottenError
-        when the state at `until` was forgotten."""
+        when the state at `until` was expired."""
         return [(entry, segment) for entry, _, segment in self.each(timeline, until)]
 
     def each(

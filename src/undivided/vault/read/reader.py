@@ -82,7 +82,7 @@ class Reader:
                         raise
                 wanted = wanted[given:]
 
-    def scatter(
+    def bulk_restore(
         self,
         content: Ragged,
         rows: Array,
@@ -97,8 +97,8 @@ class Reader:
         them, DamageError among them.
         """
         index = self._index()
-        scatter = BulkRestore(self._store, self._keys.id, self._contents, index, self._rows, self._newer)
-        scatter.run(content, rows, write, done)
+        bulk_restore = BulkRestore(self._store, self._keys.id, self._contents, index, self._rows, self._newer)
+        bulk_restore.run(content, rows, write, done)
 
     def open_index(self) -> None:
         """Reads the index now, not when the first chunk is looked up; for that no passphrase is needed."""

@@ -64,12 +64,12 @@ class Mending:
         store: Store,
         keys: WriterKeys,
         contents: ContentKeys,
-        authority: SigningKey,
+        signing_key: SigningKey,
         planner: Planner,
         done: Repaired,
     ) -> None:
         self._store, self._keys, self._contents = store, keys, contents
-        self._authority, self._planner = authority, planner
+        self._signing_key, self._planner = signing_key, planner
         self._all, self._done = done, Repaired()
 
     def run(self, plan: RepairPlan) -> None:
@@ -84,7 +84,7 @@ class Mending:
             if remedy.action is RepairAction.COPY:
                 self._replace(remedy)
         lost = [r for r in plan.of("packs/", "timeline/") if r.object not in self._done.healed]
-        self._condemn(plan, log, lost)
+        self._mark_damaged(plan, log, lost)
         crashpoint("repair.condemned")
         self._salvage(log, [r for r in lost if r.there and r.object.startswith("packs/")])
         crashpoint("repair.salvaged")
@@ -116,13 +116,13 @@ class Mending:
             self._replace(remedy)
         broken = [r for r in remedies if r.object not in self._done.healed]
         if broken:
-            self._done.notes += rebuild_index(self._store, self._keys, log, self._authority)
+            self._done.notes += rebuild_index(self._store, self._keys, log, self._signing_key)
             for remedy in broken:
                 if remedy.there:
                     self._set_aside(remedy)
             self._done.healed += [r.object for r in broken]
 
-    def _condemn(self, plan: RepairPlan, log: Log, lost: list[Remedy]) -> None:
+    def _mark_damaged(self, plan: RepairPlan, log: Log, lost: list[Remedy]) -> None:
         """Says so of what was not said yet, before anything of it goes."""
         packs = [digest_in(r.object) for r in lost if r.object.startswith("packs/")]
         timelines = plan.timelines if any(r.object.startswith("timeline/") for r in lost) else ()
@@ -162,14 +162,14 @@ class Mending:
         """What was done, and what is whole again whoever did it."""
         done = set(self._done.healed)
         cured = all(r.object in done for r in plan.of("timeline/"))
-        timelines = [*(plan.timelines if cured else ()), *plan.acquitted_timelines]
-        healed = [*(digest_in(name) for name in done if name.startswith("packs/")), *plan.acquitted]
+        timelines = [*(plan.timelines if cured else ()), *plan.cleared_timelines]
+        healed = [*(digest_in(name) for name in done if name.startswith("packs/")), *plan.cleared]
         if not (done or self._done.quarantined or healed or timelines):
             return
         body = {
-            "healed": sorted({*done, *map(packs.name_of, healed)}),
+            "repaired": sorted({*done, *map(packs.name_of, healed)}),
             "quarantined": sorted(self._done.quarantined),
             "timelines": sorted(timelines),
         }
-        links = {"healed": sorted(healed)} if healed else {}
-        log.append(REPAIR, lambda _: (body, links), authority=self._authority)
+        links = {"repaired": sorted(healed)} if healed else {}
+        log.append(REPAIR, lambda _: (body, links), signing_key=self._signing_key)

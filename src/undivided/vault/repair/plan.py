@@ -22,7 +22,7 @@ from ..crypto.keys import WriterKeys
 from ..format import pack as packs
 from ..format.log_entry import LogEntry, decode_entry, name_of
 from ..format.vault_json import CONFIG, read_config
-from ..log import key_check as custody
+from ..log import key_check
 from ..stores.base import MissingError, Store, StoreError
 from ..stores.memory import MemoryStore
 from ..verify.log_scan import LogScan
@@ -56,19 +56,19 @@ class Remedy:
 
 @dataclass(frozen=True)
 class RepairPlan:
-    """source: the other vault, "" for none. remedies: in the order in which they are done. acquitted packs
+    """source: the other vault, "" for none. remedies: in the order in which they are done. cleared packs
     (hex digests) and timelines were condemned and are whole."""
 
     source: str
     remedies: tuple[Remedy, ...]
-    acquitted: tuple[str, ...] = ()
-    acquitted_timelines: tuple[str, ...] = ()
+    cleared: tuple[str, ...] = ()
+    cleared_timelines: tuple[str, ...] = ()
     timelines: tuple[str, ...] = ()
     notes: tuple[str, ...] = field(default=())
 
     @property
     def empty(self) -> bool:
-        return not (self.remedies or self.acquitted or self.acquitted_timelines)
+        return not (self.remedies or self.cleared or self.cleared_timelines)
 
     @property
     def hides(self) -> bool:
@@ -97,8 +97,8 @@ class Planner:
         return RepairPlan(
             source=self._other.url if self._other else "",
             remedies=tuple(sorted(map(self._remedy, damages), key=_order)),
-            acquitted=tuple(report.whole),
-            acquitted_timelines=tuple(report.whole_timelines),
+            cleared=tuple(report.whole),
+            cleared_timelines=tuple(report.whole_timelines),
             timelines=tuple(report.timelines),
             notes=tuple(report.notes),
         )
@@ -134,7 +134,7 @@ class Planner:
             return self._fits(int(rest), data)
         if name == CONFIG:
             return _is_config(data, self._keys)
-        return kind in ("keys", "epochs") and custody.is_whole(name, data)
+        return kind in ("keys", "epochs") and key_check.is_whole(name, data)
 
     def _fits(self, number: int, data: bytes) -> bool:
         """Whether an entry takes its place: the one after it names it by its hash; one behind the end must

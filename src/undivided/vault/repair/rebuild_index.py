@@ -34,21 +34,21 @@ class _Overtaken(Exception):
     """Somebody changed the index while it was made anew."""
 
 
-def rebuild_index(store: Store, keys: WriterKeys, log: Log, authority: SigningKey) -> list[str]:
+def rebuild_index(store: Store, keys: WriterKeys, log: Log, signing_key: SigningKey) -> list[str]:
     """Returns notes: packs that could not be taken in. Raises StoreError when others are always quicker."""
     for _ in range(_ATTEMPTS):
         try:
-            return _rebuild(store, keys, log, authority)
+            return _rebuild(store, keys, log, signing_key)
         except _Overtaken:
             log.refresh()
     raise StoreError("others change the index all the time", doing="rebuild the index", hint="Try again.")
 
 
-def _rebuild(store: Store, keys: WriterKeys, log: Log, authority: SigningKey) -> list[str]:
+def _rebuild(store: Store, keys: WriterKeys, log: Log, signing_key: SigningKey) -> list[str]:
     linked = index_links(log)
     seen = int(log.last.links["data"]) if log.last else 0
     whole: list[str] = []
-    named: set[str] = set(linked.doomed)
+    named: set[str] = set(linked.pending_deletion)
     for name in linked.segments:
         try:
             named.update(read_index_segment(store, keys, name).names())
@@ -64,11 +64,11 @@ def _rebuild(store: Store, keys: WriterKeys, log: Log, authority: SigningKey) ->
             raise _Overtaken
         session.refuse_fenced()
         links = {"index": [*whole, *made], "covers": seen}
-        links |= {"bad": sorted(linked.bad), "doomed": sorted(linked.doomed)}
+        links |= {"damaged": sorted(linked.damaged), "pending_deletion": sorted(linked.pending_deletion)}
         lost = [indexes.name_of(name) for name in linked.segments if name not in whole]
-        return {"healed": [], "quarantined": [], "timelines": [], "rebuilt": lost}, links
+        return {"repaired": [], "quarantined": [], "timelines": [], "rebuilt": lost}, links
 
-    log.append(REPAIR, make, session.id, session.log_sealer, authority)
+    log.append(REPAIR, make, session.id, session.log_sealer, signing_key)
     return notes
 
 

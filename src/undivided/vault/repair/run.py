@@ -42,7 +42,7 @@ class Overhaul:
         """Changes nothing. read_data: look at every byte first; else at the
         structure and at what was found damaged before. Raises UsageError without a passphrase."""
         self._read_data = read_data
-        self._vault.authority()
+        self._vault.signing_key()
         _, lost = self._config()
         report = self._vault.verify(scope=Scope(read_data=read_data, recorded=False), progress=progress)
         if lost:
@@ -59,8 +59,8 @@ class Overhaul:
         what stays lost. Raises StoreError; what was done by then is done."""
         done = Repaired()
         for _ in range(_ROUNDS):
-            contents, authority = self._vault.contents(), self._vault.authority()
-            Mending(self._store, self._keys, contents, authority, self._planner, done).run(plan)
+            contents, signing_key = self._vault.contents(), self._vault.signing_key()
+            Mending(self._store, self._keys, contents, signing_key, self._planner, done).run(plan)
             if not plan.hides:
                 break
             self._vault = open_damaged(self._store, self._keys, self._passphrase)

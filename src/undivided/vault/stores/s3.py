@@ -163,8 +163,8 @@ class S3Store:
         if endpoint.startswith("http://"):
             client["allow_http"] = True
         try:
-            if authority := said.get("ca"):
-                with open(authority, "rb") as file:
+            if signing_key := said.get("ca"):
+                with open(signing_key, "rb") as file:
                     client["root_certificate"] = file.read()
             return Bucket(
                 self._bucket,

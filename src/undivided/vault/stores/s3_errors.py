@@ -100,7 +100,7 @@ def _unanswered(text: str, doing: str) -> StoreError:
         return StoreError(
             "the server's certificate is not trusted",
             doing=doing,
-            hint="Name the authority's certificate in the address: ca=FILE.",
+            hint="Name the signing key's certificate in the address: ca=FILE.",
         )
     for sign, cause in (
         ("connectionrefused", "the connection was refused"),

@@ -57,7 +57,7 @@ class History:
 @dataclass
 class LogScan:
     """head: the last entry that opens. junk: (object, cause) behind it; unreadable: the same before it.
-    points: id → its record, in order of the log. indexed: entry → the index segments that it added; doomed:
+    points: id → its record, in order of the log. indexed: entry → the index segments that it added; pending_deletion:
     objects that a prune gave up. objects: how many entries there are."""
 
     head: Head = field(default_factory=Head)
@@ -66,7 +66,7 @@ class LogScan:
     histories: dict[str, History] = field(default_factory=dict)
     points: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     indexed: dict[int, list[str]] = field(default_factory=dict)
-    doomed: set[str] = field(default_factory=set)
+    pending_deletion: set[str] = field(default_factory=set)
     objects: int = 0
 
     @property
@@ -133,7 +133,7 @@ def _take(found: LogScan, entry: LogEntry) -> None:
     if entry.kind == "prune":
         _forget(found, entry)
         return
-    for timeline, chain in entry.links.get("chains", {}).items():
+    for timeline, chain in entry.links.get("heads", {}).items():
         if chain["sequence"] == entry.number:
             step = ScanStep(entry.number, chain["segment"], chain["digest"], chain["previous"])
             found.histories.setdefault(timeline, History()).steps.append(step)
@@ -142,24 +142,24 @@ def _take(found: LogScan, entry: LogEntry) -> None:
         found.points[str(point.get("id"))] = point
         for name, part in point.get("components", {}).items():
             timeline = str(part.get("timeline"))
-            chain = entry.links.get("chains", {}).get(timeline)
+            chain = entry.links.get("heads", {}).get(timeline)
             if chain is not None:
                 mark = PointMark(entry.number, int(chain["sequence"]), str(point.get("id")), str(name))
                 found.histories.setdefault(timeline, History()).marks.append(mark)
 
 
 def _forget(found: LogScan, entry: LogEntry) -> None:
-    """After a prune, what was forgotten is nobody's loss, and compacted steps stand for those before."""
-    doomed = entry.body["doomed"]
-    found.doomed.update(map(packs.name_of, doomed["packs"]))
-    found.doomed.update(map(indexes.name_of, doomed["index"]))
-    forgotten = set(entry.body["forgotten"])
-    for point in forgotten:
+    """After a prune, what was expired is nobody's loss, and compacted steps stand for those before."""
+    pending_deletion = entry.body["pending_deletion"]
+    found.pending_deletion.update(map(packs.name_of, pending_deletion["packs"]))
+    found.pending_deletion.update(map(indexes.name_of, pending_deletion["index"]))
+    expired = set(entry.body["expired"])
+    for point in expired:
         found.points.pop(point, None)
     for timeline in entry.body["dropped"]:
         found.histories.pop(timeline, None)
     for history in found.histories.values():
-        history.marks = [mark for mark in history.marks if mark.point not in forgotten]
+        history.marks = [mark for mark in history.marks if mark.point not in expired]
     for timeline, steps in entry.body["timelines"].items():
         history = found.histories.setdefault(timeline, History())
         digests = {step.number: step.digest for step in history.steps}

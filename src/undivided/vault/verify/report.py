@@ -48,7 +48,7 @@ class VerificationAge:
 @dataclass
 class Report:
     """packs: hex digests of damaged packs, and timelines: ids of those that lost a segment, for
-    `Vault.condemn`. unlocked: whether names and data were opened; notes say what was not looked at. objects,
+    `Vault.mark_damaged`. unlocked: whether names and data were opened; notes say what was not looked at. objects,
     bytes: how much was. read, left: packs read, and packs that there was no time for; decoded: points.
     spent: damaged objects that nothing needs any more. whole: condemned packs, and whole_timelines: condemned
     timelines, that are as they were stored."""

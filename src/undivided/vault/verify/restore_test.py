@@ -75,7 +75,7 @@ def component_entries(reader: Reader, part: Mapping[str, Any]) -> Entries:
     if not part["sequence"]:
         return Entries.none()
     history = list(reader.history(part["timeline"], part["sequence"]))
-    digest = history[-1][0].links["chains"][part["timeline"]]["digest"] if history else ""
+    digest = history[-1][0].links["heads"][part["timeline"]]["digest"] if history else ""
     if digest != part["digest"]:
         raise DamageError("the vault's history of it is not the one that the point was taken of")
     return fold([segment for _, segment in history])
@@ -95,7 +95,7 @@ def decode(reader: Reader, entries: Entries, up: Callable[[], bool]) -> None:
         with lock:
             given[row] += len(data)
 
-    reader.scatter(entries.content, rows, take)
+    reader.bulk_restore(entries.content, rows, take)
     short = rows[given[rows] != whole[rows]]
     if len(short):
         row = int(short[0])

@@ -27,7 +27,7 @@ from ..index.damage_marks import broken_timelines
 from ..index.index import ChunkIndex
 from ..index.load import IndexLinks, index_links, read_index_segment
 from ..index.pack_list import among, ids_in, needed_packs, numbers_of, pack_names, stored_sizes
-from ..log import key_check as custody
+from ..log import key_check
 from ..log.log import Log
 from ..read.histories import ContentKeys, Unlock
 from ..read.reader import Reader
@@ -73,17 +73,17 @@ class Verification:
         self._log.refresh()
         linked = self._links(read)
         segments = list(self._segments(linked.segments))
-        self._index = ChunkIndex(segments, unusable=linked.doomed, doubtful=linked.bad)
+        self._index = ChunkIndex(segments, unusable=linked.pending_deletion, doubtful=linked.damaged)
         reader = Reader(self._store, self._keys, self._log, self._unlock)
         self._sampling = RestoreTest(reader, self._index, report)
         if scope.read_data:
             self._superseded(read, linked)
         self._packs(scope, read, linked)
         if report.packs:
-            doubtful = linked.bad | frozenset(report.packs)
-            self._index = ChunkIndex(segments, unusable=linked.doomed, doubtful=doubtful)
+            doubtful = linked.damaged | frozenset(report.packs)
+            self._index = ChunkIndex(segments, unusable=linked.pending_deletion, doubtful=doubtful)
         Impact(self._store, self._contents, report, self._index, self._whole, self._lost).run(read)
-        self._forgive(linked)
+        self._drop_resolved(linked)
         report.whole_timelines = sorted(self._torn() - set(report.timelines))
         for point in self._sampling.failed.keys() - set(report.points_affected):
             report.add(f"point {point}", self._sampling.failed[point]).points.append(point)
@@ -104,7 +104,7 @@ class Verification:
                 self._report.add("keys/", error.cause)
 
     def _recipients(self) -> None:
-        for name, cause in custody.look(self._store, self._keys, self._log):
+        for name, cause in key_check.look(self._store, self._keys, self._log):
             self._report.objects += 1
             if cause:
                 self._report.add(name, cause)
@@ -129,7 +129,7 @@ class Verification:
         """Segments that later ones took in: nobody reads them, so what is wrong with them is worth a note."""
         needed = set(linked.segments)
         for name in (name for names in read.indexed.values() for name in names):
-            if name in needed or indexes.name_of(name) in read.doomed:
+            if name in needed or indexes.name_of(name) in read.pending_deletion:
                 continue
             self._report.objects += 1
             try:
@@ -148,7 +148,7 @@ class Verification:
 
     def _packs(self, scope: Scope, read: LogScan, linked: IndexLinks) -> None:
         """Every pack there must be, with its size; those to be read, read; points decoded."""
-        names, sizes = needed_packs(self._index, linked.doomed)
+        names, sizes = needed_packs(self._index, linked.pending_deletion)
         self._report.objects += len(names)
         found = stored_sizes(self._store, names)
         for number in np.flatnonzero(found < 0).tolist():
@@ -160,7 +160,7 @@ class Verification:
         scrub = Scrub(self._log, names, self._report, at_once=at_once, recorded=recorded, now=self._now)
         contents = self._contents if self._report.unlocked else None
         inspect = PackChecker(self._store, self._keys, contents, self._index).inspect
-        suspect = among(names, linked.bad) | (found != sizes)
+        suspect = among(names, linked.damaged) | (found != sizes)
         try:
             if contents:
                 self._sampling.run(scope, read, scrub, self._up)
@@ -168,7 +168,7 @@ class Verification:
             chosen = np.flatnonzero(suspect & there)
             self._total = int(sizes[there].sum()) if scope.read_data else int(sizes[chosen].sum())
             self._read(scrub.run(chosen, inspect, lambda: False))
-            self._report.whole = sorted(linked.bad & _digests(names[chosen]) - set(self._report.packs))
+            self._report.whole = sorted(linked.damaged & _digests(names[chosen]) - set(self._report.packs))
             if scope.read_data:
                 self._read(scrub.run(scrub.due(scope.within, there & ~suspect), inspect, self._up))
         finally:
@@ -197,9 +197,9 @@ class Verification:
 
     # ── what has healed ─────────────────────────────────────────────────────────────────────────────────────
 
-    def _forgive(self, linked: IndexLinks) -> None:
+    def _drop_resolved(self, linked: IndexLinks) -> None:
         """A condemned pack whose loss is nobody's loss any more is a note."""
-        bad = {packs.name_of(name) for name in linked.bad}
+        bad = {packs.name_of(name) for name in linked.damaged}
         for damage in [d for d in self._report.damaged if d.object in bad]:
             lost = [self._lost.taken_by(damage)]
             for number in (number for number, own in self._whole.items() if own is damage):

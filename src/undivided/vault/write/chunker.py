@@ -121,11 +121,11 @@ class Chunker:
             self._region.view[self._fill : self._fill + size] = data
             self._fill += size
         elif size:
-            self._spread(row, memoryview(data).cast("B"))
+            self._skew(row, memoryview(data).cast("B"))
         if last:
             self._cut(row, final=True)
 
-    def _spread(self, row: int, data: memoryview) -> None:
+    def _skew(self, row: int, data: memoryview) -> None:
         """Copies what does not fit into one region, cutting each full one."""
         while len(data):
             room = self._room(row)[: len(data)]

@@ -20,7 +20,7 @@ _LARGEST = 1 << 20
 
 
 class InFlightChunks:
-    """Not thread-safe: the session's lock guards it."""
+    """Not thread-safe: the session's lock protects it."""
 
     def __init__(self) -> None:
         self._latest: set[bytes] = set()

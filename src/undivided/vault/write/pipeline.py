@@ -302,7 +302,7 @@ class Pipeline:
                     self._open = OpenPack(self._pack_buffer())
             pack = self._open
             counter = self._sealer.count()
-            out = pack.reserve(len(packed), len(plain), codec, counter, ids, lengths)
+            out = pack.allocate(len(packed), len(plain), codec, counter, ids, lengths)
         self._sealer.seal_into(counter, packed, self._session, out)
         with self.changed:
             pack.pending -= 1

@@ -144,7 +144,7 @@ class Writer:
                 for timeline, name in names.items():
                     chains[timeline] = chains[timeline].next(timeline, number, name, blocks[timeline])
                 made = body({t: c.digest for t, c in chains.items()}) if callable(body) else body
-                links: dict[str, Any] = {"chains": {t: c.record() for t, c in chains.items()}}
+                links: dict[str, Any] = {"heads": {t: c.record() for t, c in chains.items()}}
                 if index:
                     stored, whole = index
                     links["index"] = stored
@@ -217,7 +217,7 @@ class Writer:
         """A prune came since the index was read: is everything that is about to be committed still there?
         stored: names of the timeline segments."""
         news = list(prune_entries(self._log, self._session.seen))
-        self._refuse_doomed(news, stored, uploaded)
+        self._refuse_pending_deletion(news, stored, uploaded)
         with self._lock:
             self._session.seen = max(entry.number for entry in news)
             self._known = None
@@ -226,16 +226,18 @@ class Writer:
                 self._claims.take(pack.table.id.tobytes(), range(len(pack.table.length)))
         self._refuse_gone(segments)
 
-    def _refuse_doomed(
+    def _refuse_pending_deletion(
         self, news: Iterable[LogEntry], stored: Collection[str], uploaded: Sequence[StoredPack]
     ) -> None:
-        """What this session uploaded must not have been taken for leavings."""
+        """What this session uploaded must not have been taken for orphans."""
         self._session.refuse_fenced()
         own = {pack.name for pack in uploaded}
         for entry in news:
-            doomed = entry.body["doomed"]
-            if not own.isdisjoint(doomed["packs"]) or not set(stored).isdisjoint(doomed["timeline"]):
-                raise ConflictError("a prune took what this session stored for leavings")
+            pending_deletion = entry.body["pending_deletion"]
+            if not own.isdisjoint(pending_deletion["packs"]) or not set(stored).isdisjoint(
+                pending_deletion["timeline"]
+            ):
+                raise ConflictError("a prune took what this session stored for orphans")
 
     def _refuse_gone(self, segments: Iterable[TimelineSegment]) -> None:
         """What it refers to must be in the index as it is now, or among what it uploaded."""
@@ -271,4 +273,4 @@ class _NewsError(Exception):
 def _refuse_moved(chains: Mapping[str, TimelineHead], goes_on: Mapping[str, str]) -> None:
     moved = [timeline for timeline, digest in goes_on.items() if chains[timeline].digest != digest]
     if moved:
-        raise ConflictError("another writer went on with the same history, or it was forgotten", moved)
+        raise ConflictError("another writer went on with the same history, or it was expired", moved)

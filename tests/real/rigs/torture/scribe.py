@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO
 
 OWN_FILES = 100
-"""Directories that tokens with a file of their own are spread over."""
+"""Directories that tokens with a file of their own are skew over."""
 
 numbers = itertools.count(1)
 

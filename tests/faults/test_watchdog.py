@@ -1,4 +1,4 @@
-"""Nothing stays held when we die or hang: the guardian releases by the deadline, or at once."""
+"""Nothing stays held when we die or hang: the watchdog releases by the deadline, or at once."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def counter(tmp_path: Path) -> Iterator[Counter]:
 
 
 def holder(body: str, *args: object) -> subprocess.Popen[str]:
-    """A process that holds something: runs `body` with a guardian `guard`, then says "held"."""
+    """A process that holds something: runs `body` with a watchdog `watchdog`, then says "held"."""
     script = "import os, signal, sys, time\nfrom undivided.capture.watchdog_client import WatchdogClient\nguard = WatchdogClient()\n"
     script += textwrap.dedent(body) + "\nprint('held', flush=True)\ntime.sleep(600)\n"
     command = [sys.executable, "-c", script, *map(str, args)]
@@ -36,8 +36,8 @@ def holder(body: str, *args: object) -> subprocess.Popen[str]:
 
 
 STOP = """
-guard.arm(float(sys.argv[2]))
-guard.resume([int(sys.argv[1])])
+watchdog.arm(float(sys.argv[2]))
+watchdog.resume([int(sys.argv[1])])
 os.kill(int(sys.argv[1]), signal.SIGSTOP)
 """
 
@@ -57,46 +57,46 @@ def test_a_hanging_holder_is_released_at_the_deadline_and_then_killed(counter: C
     assert process.wait(5) == -signal.SIGKILL
 
 
-def test_a_released_guardian_does_nothing_and_leaves(counter: Counter) -> None:
-    with WatchdogClient() as guard:
-        guard.arm(60)
-        guard.resume([counter.pid])
+def test_a_released_watchdog_does_nothing_and_leaves(counter: Counter) -> None:
+    with WatchdogClient() as watchdog:
+        watchdog.arm(60)
+        watchdog.resume([counter.pid])
         os.kill(counter.pid, signal.SIGSTOP)
-        guard.released()
-        assert not guard.fired
+        watchdog.released()
+        assert not watchdog.fired
         assert not counter.growing()
     os.kill(counter.pid, signal.SIGCONT)
 
 
-def test_a_guardian_that_acted_says_so(counter: Counter) -> None:
-    with WatchdogClient() as guard:
-        guard.arm(0.05)
-        guard.resume([counter.pid])
+def test_a_watchdog_that_acted_says_so(counter: Counter) -> None:
+    with WatchdogClient() as watchdog:
+        watchdog.arm(0.05)
+        watchdog.resume([counter.pid])
         os.kill(counter.pid, signal.SIGSTOP)
         counter.wait_until_growing(5)
-        guard.released()
-        assert guard.fired
+        watchdog.released()
+        assert watchdog.fired
 
 
 def test_what_cannot_be_opened_for_release_is_refused_before_the_hold() -> None:
     with (
-        WatchdogClient() as guard,
+        WatchdogClient() as watchdog,
         pytest.raises(SourceError, match="could not prepare a release: FileNotFoundError"),
     ):
-        guard.write("/nowhere/cgroup.freeze", b"0")
+        watchdog.write("/nowhere/cgroup.freeze", b"0")
 
 
-def test_a_dead_guardian_is_noticed(counter: Counter) -> None:
-    with WatchdogClient() as guard:
-        os.kill(guard.pid, signal.SIGKILL)
-        with pytest.raises(SourceError, match="the guardian process died"):
-            guard.resume([counter.pid])
+def test_a_dead_watchdog_is_noticed(counter: Counter) -> None:
+    with WatchdogClient() as watchdog:
+        os.kill(watchdog.pid, signal.SIGKILL)
+        with pytest.raises(SourceError, match="the watchdog process died"):
+            watchdog.resume([counter.pid])
 
 
 def test_a_written_release_is_written(tmp_path: Path) -> None:
     target = tmp_path / "cgroup.freeze"
     target.write_bytes(b"1")
-    process = holder("guard.arm(60)\nguard.write(sys.argv[1], b'0')", target)
+    process = holder("watchdog.arm(60)\nguard.write(sys.argv[1], b'0')", target)
     process.kill()
     process.wait()
     until = time.monotonic() + 5
@@ -107,8 +107,8 @@ def test_a_written_release_is_written(tmp_path: Path) -> None:
 FREEZE = """
 import fcntl
 root = os.open(sys.argv[1], os.O_RDONLY)
-guard.arm(60)
-guard.thaw(sys.argv[1])
+watchdog.arm(60)
+watchdog.thaw(sys.argv[1])
 fcntl.ioctl(root, 0xC0045877, 0)
 """
 
@@ -124,7 +124,7 @@ def test_a_frozen_filesystem_is_thawed_when_its_freezer_dies(tmp_path: Path) -> 
 
 
 @pytest.mark.real
-def test_the_guardian_works_while_the_filesystem_of_its_own_program_is_frozen(tmp_path: Path) -> None:
+def test_the_watchdog_works_while_the_filesystem_of_its_own_program_is_frozen(tmp_path: Path) -> None:
     with loop_filesystem("xfs", tmp_path) as root, Counter(root / "numbers") as counter:
         program = root / "undivided"
         subprocess.run(
@@ -133,7 +133,7 @@ def test_the_guardian_works_while_the_filesystem_of_its_own_program_is_frozen(tm
         script = f"import sys\nsys.path.insert(0, {str(root)!r})\n"
         process = subprocess.Popen(
             [sys.executable, "-c", script + "import os, time\nfrom undivided.capture.watchdog_client import WatchdogClient\n"
-             "guard = WatchdogClient()\n" + FREEZE + "print('held', flush=True)\ntime.sleep(600)", str(root)],
+             "watchdog = WatchdogClient()\n" + FREEZE + "print('held', flush=True)\ntime.sleep(600)", str(root)],
             stdout=subprocess.PIPE, text=True, cwd=root,
         )  # fmt: skip
         assert process.stdout and process.stdout.readline() == "held\n"
@@ -145,10 +145,10 @@ def test_the_guardian_works_while_the_filesystem_of_its_own_program_is_frozen(tm
 
 NESTED = """
 import fcntl
-guard.arm(60)
+watchdog.arm(60)
 for root in (sys.argv[2], sys.argv[1]):
     descriptor = os.open(root, os.O_RDONLY)
-    guard.thaw(root)
+    watchdog.thaw(root)
     fcntl.ioctl(descriptor, 0xC0045877, 0)
 """
 
