@@ -38,7 +38,7 @@ def instance(kind: str) -> Iterator[Instance]:
 
 
 @pytest.fixture
-def pending_deletion(kind: str) -> Iterator[Instance]:
+def disposable(kind: str) -> Iterator[Instance]:
     yield from _running(kind)
 
 

@@ -27,7 +27,7 @@ def counter(tmp_path: Path) -> Iterator[Counter]:
 
 def holder(body: str, *args: object) -> subprocess.Popen[str]:
     """A process that holds something: runs `body` with a watchdog `watchdog`, then says "held"."""
-    script = "import os, signal, sys, time\nfrom undivided.capture.watchdog_client import WatchdogClient\nguard = WatchdogClient()\n"
+    script = "import os, signal, sys, time\nfrom undivided.capture.watchdog_client import WatchdogClient\nwatchdog = WatchdogClient()\n"
     script += textwrap.dedent(body) + "\nprint('held', flush=True)\ntime.sleep(600)\n"
     command = [sys.executable, "-c", script, *map(str, args)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)

@@ -1,7 +1,7 @@
 """What every driver must do, whatever its application: the contract of drivers/base.py as tests.
 
 A test module derives from `DriverSuite` and gives the two fixtures: `instance`, which tests share and leave
-running, and `pending_deletion`, which a test may ruin. What is asserted is promises, never times: that a write waits
+running, and `disposable`, which a test may ruin. What is asserted is promises, never times: that a write waits
 is seen by its not being there while the hold lasts, and by its being there afterwards.
 """
 
@@ -250,10 +250,10 @@ class DriverSuite:
         assert driver.directory().exists()
 
     def test_one_that_is_gone_fails_the_point_with_a_hint_and_says_so(
-        self, pending_deletion: Instance, tmp_path: Path
+        self, disposable: Instance, tmp_path: Path
     ) -> None:
-        driver = self.open(pending_deletion.component, tmp_path)
-        pending_deletion.kill()
+        driver = self.open(disposable.component, tmp_path)
+        disposable.kill()
         assert not driver.health().ok
         assert driver.health().says
         with pytest.raises(SourceError):

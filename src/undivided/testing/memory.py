@@ -24,7 +24,7 @@ class MemorySink:
         self.data: dict[bytes, bytes] = {}
         self.notes: list[str] = []
         self.moved = 0
-        self._pending_deletion: set[bytes] = set()
+        self._to_drop: set[bytes] = set()
 
     @property
     def entries(self) -> Entries:
@@ -39,7 +39,7 @@ class MemorySink:
         size = entry.size if entry.extents or not content else len(content)
         self.rows[entry.path] = replace(entry, size=size)
         self.data[entry.path] = content
-        self._pending_deletion.discard(entry.path)
+        self._to_drop.discard(entry.path)
         self.moved += len(content)
         return len(content)
 
@@ -50,7 +50,7 @@ class MemorySink:
         more = b"".join(bytes(d) for d in data)
         self.rows[path] = replace(self.rows.get(path, Entry(path)), size=len(old) + len(more))
         self.data[path] = old + more
-        self._pending_deletion.discard(path)
+        self._to_drop.discard(path)
         self.moved += len(more)
         return len(more)
 
@@ -67,9 +67,7 @@ class MemorySink:
             self.data.pop(path, None)
 
     def replace(self, prefix: bytes) -> None:
-        self._pending_deletion |= {
-            p for p in self.rows if p == prefix or p.startswith(prefix.rstrip(b"/") + b"/")
-        }
+        self._to_drop |= {p for p in self.rows if p == prefix or p.startswith(prefix.rstrip(b"/") + b"/")}
 
     def note(self, text: str) -> None:
         self.notes.append(text)
@@ -85,8 +83,8 @@ class MemorySink:
 
     def settle(self) -> int:
         """Ends the point, as a commit does: what an image did not put again goes. Returns the bytes moved."""
-        self.drop(sorted(self._pending_deletion))
-        self._pending_deletion.clear()
+        self.drop(sorted(self._to_drop))
+        self._to_drop.clear()
         moved, self.moved = self.moved, 0
         return moved
 

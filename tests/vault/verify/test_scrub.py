@@ -11,9 +11,10 @@ from undivided.testing.vaults import contents, protect
 from undivided.vault.repair.open_damaged import open_damaged
 from undivided.vault.stores.memory import MemoryStore
 from undivided.vault.vault import Vault
+from undivided.vault.verify import scrub
 from undivided.vault.verify.record import verified_entries
 from undivided.vault.verify.report import Scope
-from undivided.vault.verify.run import Verification, scrub
+from undivided.vault.verify.run import Verification
 
 DAY = 86400
 DATA = Scope(read_data=True)
