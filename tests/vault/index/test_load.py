@@ -42,20 +42,20 @@ def _found(vault: Vault, store: MemoryStore | None = None) -> list[str]:
 
 def test_a_damaged_pack_counts_for_readers_only_until_it_is_healed(store: MemoryStore, vault: Vault) -> None:
     a, b = _packs(vault, 2)
-    _say(vault, bad=[a])
+    _say(vault, damaged=[a])
     assert (_found(vault), _found(vault, store)) == (sorted([a, b]), [b])
-    _say(vault, healed=[a])
+    _say(vault, repaired=[a])
     assert index_links(vault._log).damaged == frozenset()
     assert _found(vault, store) == sorted([a, b])
-    _say(vault, bad=[a])
+    _say(vault, damaged=[a])
     assert _found(vault, store) == [b]
 
 
 def test_a_doomed_pack_counts_for_nobody_whatever_comes_after(store: MemoryStore, vault: Vault) -> None:
     a, b, c = _packs(vault, 3)
     _say(vault, pending_deletion=[b])
-    _say(vault, bad=[b])
-    _say(vault, healed=[b])
+    _say(vault, damaged=[b])
+    _say(vault, repaired=[b])
     protect(vault, "later", {b"x": os.urandom(64)}, timeline="later")
     assert b not in _found(vault)
     assert b not in _found(vault, store)
