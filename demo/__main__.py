@@ -60,7 +60,7 @@ def story(scene: Scene, tell: Telling) -> bool:
     tell.says(f"The last point before the damage is {good['id']}.")
     tell.command(f"undivided recover portal --at {good['id']} --in-place --dry-run")
     plan = undivided("recover", "portal", "--at", good["id"], "--in-place", "--dry-run")
-    tell.plan([step["says"].replace(str(scene.site.root), "…") for step in plan["steps"]])
+    tell.plan([step["text"].replace(str(scene.site.root), "…") for step in plan["steps"]])
     tell.command(f"undivided recover portal --at {good['id']} --in-place")
     asked = time.monotonic()
     recovered = undivided("recover", "portal", "--at", good["id"], "--in-place")

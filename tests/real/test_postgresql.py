@@ -303,7 +303,7 @@ def test_a_wrong_password_is_one_clear_line_without_the_password(server: TestSer
     assert "\n" not in caught.value.cause
     assert "hunter2" not in str(caught.value)
     assert not driver.health().ok
-    assert "hunter2" not in driver.health().says
+    assert "hunter2" not in driver.health().reason
 
 
 def test_the_documented_grants_suffice(server: TestServer, place: Path) -> None:

@@ -45,7 +45,7 @@ def site() -> Iterator[str]:
 
 def one(check: Check) -> tuple[bool, str]:
     (verdict,) = run([check], {})
-    return verdict.ok, verdict.says
+    return verdict.ok, verdict.reason
 
 
 def test_an_address_that_answers_as_expected_passes(site: str) -> None:
@@ -114,7 +114,7 @@ def test_a_program_is_told_where_components_live_and_no_secret(monkeypatch: pyte
         "assert 'UNDIVIDED_PASSPHRASE' not in os.environ"
     )
     (verdict,) = run([Check(command=(sys.executable, "-c", asks))], {"main-db": db})
-    assert verdict.ok, verdict.says
+    assert verdict.ok, verdict.reason
 
 
 def test_a_failed_check_does_not_keep_the_others_from_being_asked() -> None:

@@ -174,5 +174,5 @@ def _story(result: Result) -> list[str]:
         if part.aside:
             lines.append(f"    what was there is in {part.aside}")
         lines += [f"    note: {note}" for note in part.notes]
-    lines += [f"  check {v.check}: {'passed' if v.ok else 'FAILED'}, {v.says}" for v in result.checks]
+    lines += [f"  check {v.check}: {'passed' if v.ok else 'FAILED'}, {v.reason}" for v in result.checks]
     return [*lines, *(f"  note: {note}" for note in result.notes)]

@@ -191,8 +191,10 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Health:
+    """reason: the application's own answer when it is healthy, else what is wrong with it."""
+
     ok: bool
-    says: str
+    reason: str
 
 
 class Driver(Protocol):

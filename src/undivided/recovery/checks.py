@@ -31,7 +31,7 @@ class CheckResult:
 
     check: str
     ok: bool
-    says: str
+    reason: str
     seconds: float
 
 

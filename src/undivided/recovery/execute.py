@@ -248,7 +248,7 @@ class _Recovery:
                 while not (health := driver.health()).ok:
                     if time.monotonic() > deadline:
                         raise UndividedError(
-                            f"it is not well: {health.says}", doing=f"start {component.name}"
+                            f"it is not well: {health.reason}", doing=f"start {component.name}"
                         )
                     time.sleep(_POLL)
 

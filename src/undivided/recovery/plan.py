@@ -63,7 +63,7 @@ class RecoveryStep:
     """One step. component: whom it concerns, where it is one."""
 
     action: StepKind
-    says: str
+    text: str
     component: str | None = None
 
 
@@ -96,7 +96,7 @@ class RecoveryPlan:
             f"Recover {self.service.name} to point {self.point.id} of {taken:%Y-%m-%d %H:%M:%S} UTC "
             f"({self.point.consistency}), {_HOW[self.mode]}:"
         )
-        lines = [f"{number:3}. {step.says}" for number, step in enumerate(self.steps, 1)]
+        lines = [f"{number:3}. {step.text}" for number, step in enumerate(self.steps, 1)]
         return [heading, *lines, *(f"WARNING: {text}" for text in self.warnings)]
 
     def as_record(self) -> dict[str, Any]:
@@ -117,7 +117,7 @@ class RecoveryPlan:
             "mode": str(self.mode),
             "components": components,
             "steps": [
-                {"action": str(s.action), "component": s.component, "says": s.says} for s in self.steps
+                {"action": str(s.action), "component": s.component, "text": s.text} for s in self.steps
             ],
             "warnings": list(self.warnings),
         }

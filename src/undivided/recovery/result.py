@@ -68,7 +68,7 @@ class Result:
             return None
         again = "Remove the cause and run it again: it goes on from here. " if self.resumable else ""
         again = f"{self.advice} {again}".lstrip()
-        cause = self.failed or "; ".join(f"check {v.check}: {v.says}" for v in self.checks if not v.ok)
+        cause = self.failed or "; ".join(f"check {v.check}: {v.reason}" for v in self.checks if not v.ok)
         moved = [part.way_back() for part in self.components.values() if part.aside]
         if moved:
             hint = (

@@ -99,7 +99,7 @@ class DriverSuite:
         driver.start()
         try:
             driver.start()
-            assert driver.health().ok, driver.health().says
+            assert driver.health().ok, driver.health().reason
             yield component
         finally:
             driver.stop()
@@ -246,7 +246,7 @@ class DriverSuite:
         assert says.size > 0
         assert says.filesystem
         assert driver.health().ok
-        assert driver.health().says
+        assert driver.health().reason
         assert driver.directory().exists()
 
     def test_one_that_is_gone_fails_the_point_with_a_hint_and_says_so(
@@ -255,7 +255,7 @@ class DriverSuite:
         driver = self.open(disposable.component, tmp_path)
         disposable.kill()
         assert not driver.health().ok
-        assert driver.health().says
+        assert driver.health().reason
         with pytest.raises(SourceError):
             driver.describe()
         session = driver.session(None, must_hold=True)

@@ -136,7 +136,7 @@ class PostgreSQLDriver:
         limit = time.monotonic() + PATIENCE
         while not (health := self.health()).ok:
             if time.monotonic() > limit:
-                raise UndividedError(health.says, doing=doing)
+                raise UndividedError(health.reason, doing=doing)
             time.sleep(0.05)
 
     def stop(self) -> None:
