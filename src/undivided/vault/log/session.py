@@ -21,13 +21,13 @@ from ...host.crashpoints import crashpoint
 from ..crypto.aead import Buffer, Sealer
 from ..crypto.envelope import digest_of, seal_object
 from ..crypto.keys import CONTENT_KEY, KEY_BYTES, WriterKeys, seal_to
+from ..format import index_segment as indexes
 from ..format import pack as packs
 from ..format import timeline_segment as timelines
 from ..format.frames import PURPOSE as FRAME
 from ..format.index_segment import IndexSegment
 from ..format.log_entry import PURPOSE as LOG
 from ..format.log_entry import LogEntry
-from ..index import index as indexes
 from ..stores.base import ExistsError, Store, StoreError
 from .errors import FencedError
 from .heads import prune_entries

@@ -20,9 +20,9 @@ from dataclasses import dataclass, field
 
 from ...host.crashpoints import crashpoint
 from ...host.parallel import in_order
+from ..format import index_segment as indexes
 from ..format import pack as packs
 from ..format import timeline_segment as timelines
-from ..index import index as indexes
 from ..log.heads import prune_entries
 from ..log.log import Log
 from ..log.session_registry import SessionRegistry

@@ -16,11 +16,11 @@ from typing import Any
 from ...model.errors import DamageError
 from ..crypto.keys import WriterKeys
 from ..crypto.signing import SigningKey
+from ..format import index_segment as indexes
+from ..format.index_segment import StoredPack, segments_of
 from ..format.log_entry import LogEntry
 from ..format.pack import read_footer
-from ..index import index as indexes
 from ..index.damage_marks import REPAIR
-from ..index.index import StoredPack, segments_of
 from ..index.load import index_links, read_index_segment
 from ..index.pack_list import listed_packs
 from ..log.log import Log

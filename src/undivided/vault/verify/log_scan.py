@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 from ...host.parallel import in_order
 from ...model.errors import DamageError, UndividedError
 from ..crypto.keys import WriterKeys
+from ..format import index_segment as indexes
 from ..format import pack as packs
 from ..format.log_entry import Head, LogEntry, decode_entry, name_of
-from ..index import index as indexes
 from ..stores.base import Store, StoreError, requests
 
 _FOLDER = "log/"

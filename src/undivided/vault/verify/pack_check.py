@@ -21,9 +21,10 @@ from ..crypto.envelope import digest_of
 from ..crypto.keys import WriterKeys
 from ..format import pack as packs
 from ..format.frames import FrameDecoder
+from ..format.index_segment import StoredPack
 from ..format.pack import open_footer
 from ..format.pack_header import PackHeader, SessionKeys
-from ..index.index import ChunkIndex, StoredPack
+from ..index.index import ChunkIndex
 from ..read.histories import ContentKeys
 from ..stores.base import Store, StoreError
 

@@ -21,8 +21,8 @@ from ...host.parallel import THREADS
 from ...model.columns import Array
 from ...model.errors import DamageError, UsageError
 from ..crypto.keys import WriterKeys
+from ..format import index_segment as indexes
 from ..format import pack as packs
-from ..index import index as indexes
 from ..index.damage_marks import broken_timelines
 from ..index.index import ChunkIndex
 from ..index.load import IndexLinks, index_links, read_index_segment
