@@ -18,17 +18,16 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..model.entries import Entries
-from ..model.errors import DamageError, UndividedError
+from ..model.errors import DamageError, error_context
 from ..model.point import ComponentPoint
 
 FILE = "entries.udc"
 NEXT = "entries.udc.next"
+_HINT = "The next point continues from what is kept there: make room for it, and let us write."
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +40,7 @@ class CachedState:
 
 def make_private(directory: Path) -> None:
     """A directory for us alone, if it is not there. Raises UndividedError when it cannot be."""
-    with _translated(directory):
+    with error_context(f"write {directory}", _HINT):
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
@@ -65,7 +64,7 @@ def lay_down(directory: Path, point: ComponentPoint, entries: Entries) -> None:
     stamp = {"timeline": point.timeline, "sequence": point.sequence, "digest": point.digest}
     block = entries.encode(stamp, level=None)
     path = directory / NEXT
-    with _translated(path):
+    with error_context(f"write {path}", _HINT):
         path.unlink(missing_ok=True)  # never written over: somebody may have it mapped
         with open(path, "xb") as file:
             file.write(block)
@@ -75,7 +74,7 @@ def lay_down(directory: Path, point: ComponentPoint, entries: Entries) -> None:
 
 def settle(directory: Path) -> None:
     """The point that was laid down exists: it is the one to go on from."""
-    with _translated(directory / FILE):
+    with error_context(f"write {directory / FILE}", _HINT):
         os.replace(directory / NEXT, directory / FILE)
 
 
@@ -91,15 +90,3 @@ def _stamped(path: Path, point: ComponentPoint) -> Entries | None:
     if (header.get("timeline"), header.get("digest")) != (point.timeline, point.digest):
         return None
     return entries
-
-
-@contextmanager
-def _translated(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise UndividedError(
-            (error.strerror or str(error)).lower(),
-            doing=f"write {path}",
-            hint="The next point goes on from what is kept there: make room for it and let us write.",
-        ) from error

@@ -14,7 +14,7 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-from ..model.errors import UndividedError
+from ..model.errors import UndividedError, error_context, translated
 from .crashpoints import crashpoint
 
 _HINTS = {
@@ -58,8 +58,7 @@ def refused(error: OSError | UnicodeDecodeError, doing: str) -> UndividedError:
     """What the operating system did not do for us, or a file that is not what it should be."""
     if isinstance(error, UnicodeDecodeError):
         return UndividedError("it is not text", doing=doing, hint="It was damaged, or is another file.")
-    cause = (error.strerror or str(error)).lower()
-    return UndividedError(cause, doing=doing, hint=_HINTS.get(error.errno or 0, ""))
+    return translated(error, doing, _HINTS)
 
 
 def make_directory(path: Path) -> bool:
@@ -79,7 +78,7 @@ def make_directory(path: Path) -> bool:
 
 def save(path: Path, data: bytes, mode: int = 0o600) -> None:
     """Writes or replaces the file, durably."""
-    with _translated(path):
+    with error_context(f"write {path}", _HINTS):
         aside = _write_aside(path, data, mode)
         crashpoint("save.written")
         aside.replace(path)
@@ -89,7 +88,7 @@ def save(path: Path, data: bytes, mode: int = 0o600) -> None:
 
 def save_new(path: Path, data: bytes, mode: int = 0o600) -> bool:
     """Writes the file, durably, unless one is there, which is then left alone: returns False."""
-    with _translated(path):
+    with error_context(f"write {path}", _HINTS):
         aside = _write_aside(path, data, mode)
         crashpoint("save.written")
         try:
@@ -120,17 +119,3 @@ def _sync_directory(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-class _translated:
-    """What the operating system refuses becomes an error that names the file."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, OSError):
-            raise refused(error, f"write {self.path}") from error

@@ -3,9 +3,16 @@
 Every failure a user can meet is an `UndividedError`: what was being done, to what, why it failed, and a
 hint. The class decides the exit code, so scripts can rely on it. Foreign exceptions are translated where they
 arise (a driver, a store), never further up; what reaches the command line untranslated is a bug.
+
+`error_context` is the one way to say what was being done: it wraps the operation, translates what the
+operating system refuses, and completes errors that do not name their operation.
 """
 
 from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 
 class UndividedError(Exception):
@@ -62,3 +69,41 @@ class WrongKeyError(UndividedError):
     """The key or passphrase does not open this vault."""
 
     exit_code = 12
+
+
+@contextmanager
+def error_context(
+    doing: str, hint: str | Mapping[int, str] = "", *, raises: type[UndividedError] = UndividedError
+) -> Iterator[None]:
+    """Puts `doing` on every failure inside the block.
+
+    An OSError becomes a `raises`, see `translated`; hint: one for all of them, or by errno. An UndividedError
+    keeps its class, cause and hint, and gets `doing` only if it names no operation of its own.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise translated(error, doing, hint, raises=raises) from error
+    except UndividedError as error:
+        error.doing = error.doing or doing
+        raise
+
+
+def translated(
+    error: OSError,
+    doing: str,
+    hint: str | Mapping[int, str] = "",
+    *,
+    raises: type[UndividedError] = UndividedError,
+) -> UndividedError:
+    """What the operating system refused, as an error of ours: "/srv/x: permission denied". The file is left
+    out where `doing` names it already. hint: the hint, or one for each errno."""
+    name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else ""
+    where = "" if not name or f"{name} " in f"{doing} " else f"{name}: "
+    found = hint if isinstance(hint, str) else hint.get(error.errno or 0, "")
+    return raises(f"{where}{reason(error)}", doing=doing, hint=found)
+
+
+def reason(error: OSError) -> str:
+    """Why the operating system refused, in lower case: "no space left on device"."""
+    return (error.strerror or str(error)).lower()

@@ -25,12 +25,12 @@ from pathlib import Path
 from ..drivers.registry import driver_for
 from ..host.crashpoints import crashpoint
 from ..host.lockfile import alone
-from ..model.errors import UndividedError
+from ..model.errors import UndividedError, error_context
 from ..model.point import RecoveryPoint
 from ..vault.read.reader import Reader
 from ..vault.vault import Vault
 from . import checks
-from .errors import doing, naming
+from .errors import HINTS
 from .placement import Placement
 from .plan import Mode, RecoveryPlan, StepKind
 from .result import Recovered, Result
@@ -178,7 +178,7 @@ class _Recovery:
             first=self.first,
         )
         source = VaultSource(reader, placement.part, abandoned=abandoned, given=given)
-        with naming(f"build {placement.name}"), doing(f"build {placement.name}"):
+        with error_context(f"build {placement.name}", HINTS):
             placement.staging.write(record)
             driver_for(placement.component).restore(source, placement.staging.empty())
             placement.staging.settle()
@@ -205,7 +205,7 @@ class _Recovery:
         self.stopped = time.monotonic()
         for number, placement in enumerate(placements):
             try:
-                with naming(f"stop {placement.name}"), doing(f"stop {placement.name}"):
+                with error_context(f"stop {placement.name}", HINTS):
                     driver_for(placement.component).stop()
             except UndividedError as error:
                 self.start_again(placements[: number + 1], error)
@@ -222,7 +222,7 @@ class _Recovery:
     def exchange(self) -> None:
         for placement in self.plan.placed(StepKind.EXCHANGE):
             what = f"put {placement.name} at {placement.place}"
-            with naming(what), doing(what):
+            with error_context(what, HINTS):
                 self.make_way(placement)
                 aside = driver_for(placement.component).install(placement.staging.data, placement.suffix)
             if aside:
@@ -242,7 +242,7 @@ class _Recovery:
         for placement in self.plan.placed(StepKind.START):
             component = placement.component
             driver = driver_for(component)
-            with naming(f"start {component.name}"), doing(f"start {component.name}"):
+            with error_context(f"start {component.name}", HINTS):
                 driver.start()
                 deadline = time.monotonic() + _READY_SECONDS
                 while not (health := driver.health()).ok:
@@ -305,7 +305,7 @@ def _alone(state: Path, plan: RecoveryPlan) -> Iterator[None]:
     """One recovery of a service at a time on this host."""
     what, file = f"recover {plan.service.name}", state / f"recover-{plan.service.name}.lock"
     with ExitStack() as held:
-        with doing(what):
+        with error_context(what, HINTS):
             state.mkdir(mode=0o700, parents=True, exist_ok=True)
             held.enter_context(alone(file, what, "another recovery of this service is running"))
         yield

@@ -21,11 +21,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ..model.errors import UsageError
+from ..model.errors import UsageError, error_context
 from ..model.point import RecoveryPoint
 from ..model.service import Component, Service
 from . import checks
-from .errors import naming
+from .errors import HINTS
 from .identity import elsewhere, refuse_stranger
 from .placement import Placement, beneath, components_of, placements
 from .staging import First, Stage
@@ -140,7 +140,7 @@ def make_plan(
 
     Raises UsageError for what must not be done; nothing is changed either way.
     """
-    with naming(f"recover {service.name} to point {point.id}"):
+    with error_context(f"recover {service.name} to point {point.id}", HINTS):
         mode = _mode(to, target, in_place, start)
         originals = components_of(service, point)
         if to is not None:

@@ -30,8 +30,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ..host.rooted import syncfs
-from ..model.errors import UndividedError
-from .errors import doing
+from ..model.errors import UndividedError, error_context
+from .errors import HINTS
 
 PREFIX = ".undivided-"
 _RECORD = "recovery.json"
@@ -120,14 +120,14 @@ class Staging:
 
     def empty(self) -> Path:
         """An empty `data`, whatever a crashed build left there."""
-        with doing(f"make room for a build in {self.directory}"):
+        with error_context(f"make room for a build in {self.directory}", HINTS):
             erase(self.data)
             self.data.mkdir(mode=0o700)
         return self.data
 
     def settle(self) -> None:
         """Returns when everything built here would survive power loss."""
-        with doing(f"flush {self.data} to disk"):
+        with error_context(f"flush {self.data} to disk", HINTS):
             descriptor = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY)
             try:
                 syncfs(descriptor)
@@ -136,7 +136,7 @@ class Staging:
 
     def remove(self) -> None:
         """The record goes last, so that a removal cut short is still recognised."""
-        with doing(f"remove {self.directory}"):
+        with error_context(f"remove {self.directory}", HINTS):
             erase(self.data)
             erase(self.directory)
 

@@ -15,10 +15,10 @@ from typing import Any
 
 from ..config.component_options import KINDS
 from ..drivers.registry import driver_for
-from ..model.errors import SourceError, UsageError
+from ..model.errors import SourceError, UsageError, error_context
 from ..model.point import ComponentPoint
 from ..model.service import Component
-from .errors import doing
+from .errors import HINTS
 from .staging import PREFIX
 
 _ANSWER_SECONDS = 1.0
@@ -39,7 +39,7 @@ def place_of(component: Component, part: ComponentPoint) -> Path:
                     f"where {component.name} keeps its data is not known: {error.cause}",
                     hint=f"Give {component.name} a `path` in the service file or in the target.",
                 ) from error
-    with doing(f"look where {component.name} lives"):
+    with error_context(f"look where {component.name} lives", HINTS):
         return Path(os.path.realpath(path))
 
 
@@ -74,7 +74,7 @@ def _ours(address: str) -> bool:
 def occupied(place: Path) -> bool:
     """Whether something is there: a file of any kind, or a directory that is not empty. What a filesystem
     brings along, and the staging of a recovery, is nothing."""
-    with doing(f"look at {place}"):
+    with error_context(f"look at {place}", HINTS):
         if not os.path.lexists(place):
             return False
         if not place.is_dir():
@@ -181,13 +181,13 @@ def short_of_space(builds: Sequence[tuple[Path, int]]) -> list[str]:
     needed: dict[int, tuple[Path, int]] = {}
     for directory, size in builds:
         existing = next(parent for parent in directory.parents if parent.is_dir())
-        with doing(f"look at {existing}"):
+        with error_context(f"look at {existing}", HINTS):
             device = existing.stat().st_dev
         _, before = needed.get(device, (existing, 0))
         needed[device] = (existing, before + size)
     warnings = []
     for existing, size in needed.values():
-        with doing(f"ask for the free space of {existing}"):
+        with error_context(f"ask for the free space of {existing}", HINTS):
             found = os.statvfs(existing)
         free = found.f_bavail * found.f_frsize
         if free < size:

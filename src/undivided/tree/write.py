@@ -23,7 +23,7 @@ from ..host.names import ROOT, parent_of, shown
 from ..host.rooted import RootedDirectory, begin_flushing, syncfs
 from ..model.columns import Array
 from ..model.entries import Entries, Kind
-from ..model.errors import DamageError, UndividedError
+from ..model.errors import DamageError, error_context, translated
 from .attributes import AttributeReader, Birth, Notes
 from .directory_cache import DirectoryCache
 from .handle_cache import HandleCache
@@ -97,7 +97,7 @@ class TreeWriter:
         self._extents = {row: extents_of(entries, row) for row in sparse if row in self._names}
         self._done = np.zeros(len(entries), np.bool_)
         self._lock = threading.Lock()
-        with self._saying(ROOT):
+        with error_context(self._doing(ROOT), _HINTS):
             into.mkdir(parents=True, exist_ok=True)
             self._root = RootedDirectory(into)
             # Opened before anything is written: it is told of whatever fails from here on.
@@ -117,7 +117,7 @@ class TreeWriter:
         for path in self._plan.directories:
             if path == ROOT:
                 continue
-            with self._saying(path):
+            with error_context(self._doing(path), _HINTS):
                 try:
                     os.mkdir(path.rpartition(b"/")[2], 0o700, dir_fd=self._folders.fd(parent_of(path)))
                 except FileExistsError:
@@ -128,7 +128,7 @@ class TreeWriter:
         try:
             self._write(row, offset, data)
         except OSError as error:
-            raise self._refusal(error, self._names[row]) from error
+            raise translated(error, self._doing(self._names[row]), _HINTS) from error
 
     def _write(self, row: int, offset: int, data: Buffer) -> None:
         whole = self._length[row]
@@ -157,20 +157,20 @@ class TreeWriter:
                 continue
             if self._length[row]:
                 raise DamageError(f"content is missing: {shown(self._names[row])}")
-            with self._saying(self._names[row]):
+            with error_context(self._doing(self._names[row]), _HINTS):
                 self._write_whole(row, b"")
         for row in self._plan.specials:
-            with self._saying(self._names[row]):
+            with error_context(self._doing(self._names[row]), _HINTS):
                 self._make_special(row)
         for row, leader in self._plan.follows.items():
-            with self._saying(self._names[row]):
+            with error_context(self._doing(self._names[row]), _HINTS):
                 self._link(row, leader)
         for path in reversed(self._plan.directories):
             if path in self._plan.by_directory:
-                with self._saying(path), self._directory(path) as fd:
+                with error_context(self._doing(path), _HINTS), self._directory(path) as fd:
                     self._attributes.set(self._plan.by_directory[path], fd)
         if self._durable:
-            with self._saying(ROOT):
+            with error_context(self._doing(ROOT), _HINTS):
                 syncfs(self._flushed)
 
     def close(self) -> None:
@@ -258,35 +258,24 @@ class TreeWriter:
         finally:
             os.close(fd)
 
-    @contextmanager
-    def _saying(self, path: bytes) -> Iterator[None]:
-        """Failures of the target become errors that name the path."""
-        try:
-            yield
-        except OSError as error:
-            raise self._refusal(error, path) from error
-
-    def _refusal(self, error: OSError, path: bytes) -> UndividedError:
-        return _refused(error, shown(os.path.join(os.fsencode(self._into), path)))
+    def _doing(self, path: bytes) -> str:
+        return f"write {shown(os.path.join(os.fsencode(self._into), path))}"
 
 
-def _refused(error: OSError, path: str) -> UndividedError:
-    doing = f"write {path}"
-    if error.errno in (errno.ELOOP, errno.EXDEV, errno.ENOTDIR):
-        return UndividedError(
-            "a symbolic link or a file stands where a directory should be",
-            doing=doing,
-            hint="Recover into an empty directory that nobody else writes to.",
-        )
-    hints = {
-        errno.EEXIST: "Recover into an empty directory; nothing that is there is overwritten.",
-        errno.ENOSPC: "Free some space there, or recover to another filesystem.",
-        errno.EDQUOT: "Raise the quota, or recover to another filesystem.",
-        errno.EACCES: "Recover as a user who may write there.",
-        errno.EPERM: "Recover as a user who may write there.",
-    }
-    cause = error.strerror.lower() if error.strerror else str(error)
-    return UndividedError(cause, doing=doing, hint=hints.get(error.errno or 0, ""))
+_SYMLINK = (
+    "A symbolic link or a file stands where a directory should be. "
+    "Recover into an empty directory that nothing else writes to."
+)
+_HINTS = {
+    errno.ELOOP: _SYMLINK,
+    errno.EXDEV: _SYMLINK,
+    errno.ENOTDIR: _SYMLINK,
+    errno.EEXIST: "Recover into an empty directory; nothing that is there is overwritten.",
+    errno.ENOSPC: "Free some space there, or recover to another filesystem.",
+    errno.EDQUOT: "Raise the quota, or recover to another filesystem.",
+    errno.EACCES: "Recover as a user who may write there.",
+    errno.EPERM: "Recover as a user who may write there.",
+}
 
 
 def _write_fully(fd: int, data: Buffer) -> None:

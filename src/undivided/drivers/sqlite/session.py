@@ -8,11 +8,12 @@ database.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from ...model.errors import SourceError
+from ...model.errors import SourceError, error_context
 from ...model.point import ComponentPoint, Consistency, Position
 from ..base import Sink, Watchdog
 from .image import reader
@@ -33,7 +34,7 @@ class SQLiteSession:
         self._held = False
 
     def prepare(self, sink: Sink) -> None:
-        with _told(self._path):
+        with self._context():
             with reader(self._path) as mode:
                 way = WalCapture if mode == "wal" else JournalCapture
             self._capture = way(self._path, self._previous)
@@ -45,12 +46,12 @@ class SQLiteSession:
     def hold(self, watchdog: Watchdog, deadline: float) -> None:
         assert self._capture is not None, "prepared before"
         self._held = True
-        with _told(self._path):
+        with self._context():
             self._capture.hold(deadline)
 
     def mark(self, point: str) -> Position:
         assert self._capture is not None, "prepared before"
-        with _told(self._path):
+        with self._context():
             return self._capture.mark()
 
     def release(self) -> None:
@@ -60,13 +61,16 @@ class SQLiteSession:
 
     def finish(self, sink: Sink) -> Mapping[str, Any]:
         assert self._capture is not None, "prepared before"
-        with _told(self._path):
+        with self._context():
             state = self._capture.finish(sink)
         return {**state, "directory": str(self._path.parent), "name": self._path.name}
 
     def committed(self) -> None:
         """Nothing is remembered on this source."""
         return
+
+    def _context(self) -> AbstractContextManager[None]:
+        return error_context(f"capture the database {self._path}", _HINT, raises=SourceError)
 
     def close(self) -> None:
         self._held = False
@@ -75,13 +79,4 @@ class SQLiteSession:
                 self._capture.close()
 
 
-@contextlib.contextmanager
-def _told(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise SourceError(
-            f"{error.filename or path}: {(error.strerror or str(error)).lower()}",
-            doing=f"capture the database {path}",
-            hint="This user must be able to read and write the database and its -shm and -wal beside it.",
-        ) from error
+_HINT = "This user must be able to read and write the database, and the -shm and -wal files next to it."
