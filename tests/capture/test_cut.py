@@ -1,4 +1,4 @@
-"""The cut over real writer processes: who is held, when, and that everybody goes on whatever happens."""
+"""The cut over real writer processes: which are held, when, and that all resume whatever happens."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def sessions(tmp_path: Path) -> Iterator[dict[str, StoppedSession]]:
         yield {"db": StoppedSession(db), "site": StoppedSession(site)}
 
 
-def test_all_are_held_while_positions_are_read_and_go_on_afterwards(
+def test_all_are_held_while_positions_are_read_and_resume_afterwards(
     sessions: dict[str, StoppedSession],
 ) -> None:
     grown: list[bool] = []
@@ -46,11 +46,11 @@ def noted(sessions: dict[str, StoppedSession]) -> list[tuple[str, str]]:
     for (name, session), step in itertools.product(sessions.items(), ("hold", "release")):
         inner = getattr(session, step)
 
-        def told(*args: object, name: str = name, step: str = step, inner: object = inner) -> None:
+        def noting(*args: object, name: str = name, step: str = step, inner: object = inner) -> None:
             order.append((step, name))
             inner(*args)  # type: ignore[operator]
 
-        setattr(session, step, told)
+        setattr(session, step, noting)
     return order
 
 
@@ -60,7 +60,7 @@ def test_dependents_are_held_first_and_released_last(sessions: dict[str, Stopped
     assert order == [("hold", "site"), ("hold", "db"), ("release", "db"), ("release", "site")]
 
 
-def test_who_is_asked_is_held_before_anybody_is_stopped_with_its_locks(
+def test_components_that_quiesce_are_held_before_any_is_frozen_with_its_locks(
     sessions: dict[str, StoppedSession],
 ) -> None:
     sessions["db"].consistency = Consistency.APPLICATION
@@ -70,7 +70,7 @@ def test_who_is_asked_is_held_before_anybody_is_stopped_with_its_locks(
 
 
 @pytest.mark.parametrize("step", ["hold", "mark"])
-def test_a_component_that_fails_is_named_and_everybody_is_released(
+def test_a_component_that_fails_is_named_and_all_are_released(
     sessions: dict[str, StoppedSession], step: str
 ) -> None:
     sessions["db"].fails = step
@@ -82,7 +82,7 @@ def test_a_component_that_fails_is_named_and_everybody_is_released(
 
 def test_a_hold_that_succeeds_late_is_released(sessions: dict[str, StoppedSession]) -> None:
     sessions["db"].late = 0.8
-    with pytest.raises(SourceError, match="component db did not hold in time"):
+    with pytest.raises(SourceError, match="component db did not quiesce in time"):
         cut(sessions, RANKS, point="p", cap=0.2)
     sessions["site"].counter.wait_until_growing()
     while sessions["db"].seen.count("release") < 2:
@@ -93,12 +93,12 @@ def test_a_hold_that_succeeds_late_is_released(sessions: dict[str, StoppedSessio
 def test_a_position_read_after_the_cap_makes_no_cut(sessions: dict[str, StoppedSession]) -> None:
     session = sessions["site"]
     session.mark = lambda point: session.counter.growing(0.6) or pytest.fail("unreachable")  # type: ignore[method-assign]
-    with pytest.raises(SourceError, match="component site did not mark in time"):
+    with pytest.raises(SourceError, match="component site did not report its position in time"):
         cut({"site": session}, [["site"]], point="p", cap=0.2)
     session.counter.wait_until_growing()
 
 
-def test_nobody_held_means_no_pause(sessions: dict[str, StoppedSession]) -> None:
+def test_a_cut_that_holds_no_component_has_no_pause(sessions: dict[str, StoppedSession]) -> None:
     sessions["site"].holds = False
     result = cut({"site": sessions["site"]}, [["site"]], point="p", cap=5)
     assert result.pause_ms == 0
@@ -127,4 +127,4 @@ def test_consistency_is_never_better_than_the_means(
 
 def test_two_unheld_components_are_named() -> None:
     _, notes = judge({"db": A, "other": A}, [])
-    assert notes == ("not held at one moment: db, other; read in reference order",)
+    assert notes == ("db, other: not quiesced at one moment, but read in reference order",)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
@@ -26,11 +27,11 @@ def counter(tmp_path: Path) -> Iterator[Counter]:
 
 
 def holder(body: str, *args: object) -> subprocess.Popen[str]:
-    """A process that holds something: runs `body` with a watchdog `watchdog`, then says "held"."""
+    """A process that holds something: runs `body` with a `watchdog`, then prints "held"."""
     script = "import os, signal, sys, time\nfrom undivided.capture.watchdog_client import WatchdogClient\nwatchdog = WatchdogClient()\n"
     script += textwrap.dedent(body) + "\nprint('held', flush=True)\ntime.sleep(600)\n"
     command = [sys.executable, "-c", script, *map(str, args)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout and process.stdout.readline() == "held\n"
     return process
 
@@ -42,19 +43,29 @@ os.kill(int(sys.argv[1]), signal.SIGSTOP)
 """
 
 
-def test_a_killed_holder_leaves_nobody_held(counter: Counter) -> None:
+def test_a_killed_holder_leaves_no_writer_stopped(counter: Counter) -> None:
     process = holder(STOP, counter.pid, 60)
     assert not counter.growing()
     process.kill()
-    process.wait()
+    _, printed = process.communicate(timeout=5)
     counter.wait_until_growing(5)
+    assert printed.splitlines() == [
+        f"undivided watchdog: process {process.pid} ended while it held the service",
+        f"undivided watchdog: resume process {counter.pid}: done",
+    ]
 
 
 def test_a_hanging_holder_is_released_at_the_deadline_and_then_killed(counter: Counter) -> None:
     process = holder(STOP, counter.pid, 0.5)
     os.kill(process.pid, signal.SIGSTOP)
     counter.wait_until_growing(5)
-    assert process.wait(5) == -signal.SIGKILL
+    _, printed = process.communicate(timeout=5)
+    assert process.returncode == -signal.SIGKILL
+    assert printed.splitlines() == [
+        f"undivided watchdog: process {process.pid} held the service past its deadline",
+        f"undivided watchdog: resume process {counter.pid}: done",
+        f"undivided watchdog: kill process {process.pid}, which held the service and did not answer: done",
+    ]
 
 
 def test_a_released_watchdog_does_nothing_and_leaves(counter: Counter) -> None:
@@ -68,7 +79,9 @@ def test_a_released_watchdog_does_nothing_and_leaves(counter: Counter) -> None:
     os.kill(counter.pid, signal.SIGCONT)
 
 
-def test_a_watchdog_that_acted_says_so(counter: Counter) -> None:
+def test_a_watchdog_that_acted_reports_what_it_undid(
+    counter: Counter, caplog: pytest.LogCaptureFixture
+) -> None:
     with WatchdogClient() as watchdog:
         watchdog.arm(0.05)
         watchdog.resume([counter.pid])
@@ -76,6 +89,26 @@ def test_a_watchdog_that_acted_says_so(counter: Counter) -> None:
         counter.wait_until_growing(5)
         watchdog.released()
         assert watchdog.fired
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    assert record.getMessage() == f"the watchdog undid a hold: resume process {counter.pid}: done"
+
+
+def test_after_a_failure_the_watchdog_undoes_every_hold_and_a_step_that_fails_keeps_no_other(
+    counter: Counter, caplog: pytest.LogCaptureFixture
+) -> None:
+    gone = subprocess.Popen(["sleep", "600"])
+    with caplog.at_level(logging.INFO), pytest.raises(RuntimeError), WatchdogClient() as watchdog:
+        watchdog.resume([counter.pid, gone.pid])
+        gone.kill()
+        gone.wait()
+        os.kill(counter.pid, signal.SIGSTOP)
+        raise RuntimeError
+    counter.wait_until_growing(5)
+    assert [record.getMessage() for record in caplog.records] == [
+        f"the watchdog undid a hold: resume process {gone.pid}: ProcessLookupError: [Errno 3] No such process",
+        f"the watchdog undid a hold: resume process {counter.pid}: done",
+    ]
 
 
 def test_what_cannot_be_opened_for_release_is_refused_before_the_hold() -> None:
@@ -96,7 +129,7 @@ def test_a_dead_watchdog_is_noticed(counter: Counter) -> None:
 def test_a_written_release_is_written(tmp_path: Path) -> None:
     target = tmp_path / "cgroup.freeze"
     target.write_bytes(b"1")
-    process = holder("watchdog.arm(60)\nguard.write(sys.argv[1], b'0')", target)
+    process = holder("watchdog.arm(60)\nwatchdog.write(sys.argv[1], b'0')", target)
     process.kill()
     process.wait()
     until = time.monotonic() + 5

@@ -4,28 +4,29 @@
                       └──────────────── the pause ─────────────────────────────────┘
                                                  └ the skew ┘
 
-Who is held by being asked comes before who is stopped from outside: a process that is stopped in the middle
-of a transaction keeps its locks, and whoever is asked after that would wait for them in vain.
+Components that are asked to quiesce are held before components that are frozen from outside. A process frozen
+in the middle of a transaction keeps its locks, and a component asked after that would wait for them in vain.
 
 If every component's writers are blocked at one common moment, no effect can be in the cut without its cause.
-At most one component may be left unblocked and merely marked, while all others are held: what it commits
+At most one component may be left unblocked and merely marked while all others are held: the writes it commits
 after its mark can reach the others only after their release, which is after the cut. With two or more
-unblocked the cut is `ordered`: positions are read referrers first, so that what is surplus is harmless, and
-the record says who.
+unblocked the cut is `ordered`: positions are read referrers first, so that surplus data is harmless, and the
+record names the unblocked components.
 
 Nothing slow belongs in here: sessions come prepared, and move their data when the cut is over. The cap is
-kept thrice: each hold is given the deadline, we give up at it, and the watchdog acts on it if we are dead or
-stuck.
+enforced three times: each hold is given the deadline, we give up at it, and the watchdog acts on it if we are
+dead or stuck.
 """
 
 from __future__ import annotations
 
 import gc
+import logging
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from concurrent.futures import TimeoutError as TookTooLong
+from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TypeVar
@@ -36,12 +37,19 @@ from ..model.errors import SourceError, UndividedError
 from ..model.point import Consistency, Position
 from .watchdog_client import WatchdogClient
 
+_log = logging.getLogger(__name__)
+
 MILLISECOND = 1e-3
 UNHURRIED = 3600.0
-"""Seconds for a cut in which nobody is held, so nobody waits."""
+"""Seconds for a cut that holds no component, so no application waits."""
 ARMING_SECONDS = 10.0
 RELEASE_SECONDS = 5.0
-SLOW = "See what blocks it, or raise `pause` in the policy if a longer one is acceptable."
+SLOW = "Find what blocks the component, or raise `pause` in the policy if a longer pause is acceptable."
+_LATE = {
+    "arm": f"was not ready to quiesce within {ARMING_SECONDS:g} s",
+    "hold": "did not quiesce in time",
+    "mark": "did not report its position in time",
+}
 T = TypeVar("T")
 Took = dict[str, dict[str, float]]
 """Component → step → milliseconds."""
@@ -49,9 +57,9 @@ Took = dict[str, dict[str, float]]
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """One instant and its record. pause_ms: first hold asked for to last release done (0 when nothing was
-    held). skew_ms: from the start of the first reading of a position to the end of the last. took_ms: per
-    component, what its hold, mark and release took."""
+    """One instant and its record. pause_ms: from the first hold requested to the last release done (0 when no
+    component was held). skew_ms: from the start of the first reading of a position to the end of the last.
+    took_ms: per component, the milliseconds of its hold, mark and release."""
 
     time_ns: int
     positions: Mapping[str, Position]
@@ -76,10 +84,10 @@ def cut(
     Raises SourceError, with everything released, when a component could not be held or marked before the cap.
     """
     held = [name for name, session in sessions.items() if session.holds]
-    outside = [name for name in held if sessions[name].consistency is Consistency.CRASH]
+    frozen = [name for name in held if sessions[name].consistency is Consistency.CRASH]
     holding = [
-        *([name for name in rank if name in outside] for rank in ranks),
-        *([name for name in rank if name in held and name not in outside] for rank in ranks),
+        *([name for name in rank if name in frozen] for rank in ranks),
+        *([name for name in rank if name in held and name not in frozen] for rank in ranks),
     ]
     with start_watchdog() if held else nullcontext() as watchdog, _attention(), _pool(len(sessions)) as pool:
         crashpoint("cut.guarded")
@@ -106,8 +114,13 @@ def cut(
         crashpoint("cut.released")
         if watchdog:
             watchdog.released()
+        if _log.isEnabledFor(logging.DEBUG):
+            for name, steps_ms in took.items():
+                _log.debug("cut of point %s: component %s: milliseconds %s", point, name, steps_ms)
+        if watchdog and watchdog.fired:
+            _log.warning("cut of point %s: the watchdog released the service before we did", point)
         if marked > deadline or (watchdog and watchdog.fired):
-            raise SourceError(f"the cut took longer than the cap of {cap:g} s", doing="cut", hint=SLOW)
+            raise SourceError(f"the pause reached its limit of {cap:g} s", doing="cut", hint=SLOW)
     consistency = {name: session.consistency for name, session in sessions.items()}
     overall, notes = judge(consistency, held)
     return Cut(
@@ -123,12 +136,13 @@ def cut(
 
 
 def judge(consistency: Mapping[str, Consistency], held: Sequence[str]) -> tuple[Consistency, tuple[str, ...]]:
-    """The consistency of the whole from its parts and who was held, with what could not be promised."""
+    """The consistency of the service, from that of its components and which of them were held, with a note on
+    what could not be promised."""
     overall = Consistency.worst(list(consistency.values()))
     unheld = [name for name in consistency if name not in held]
     if len(unheld) > 1:
         names = ", ".join(unheld)
-        return Consistency.ORDERED, (f"not held at one moment: {names}; read in reference order",)
+        return Consistency.ORDERED, (f"{names}: not quiesced at one moment, but read in reference order",)
     return overall, ()
 
 
@@ -189,15 +203,20 @@ def _mark(
 def _release(
     sessions: Mapping[str, Session], ranks: Sequence[Sequence[str]], pool: ThreadPoolExecutor, took: Took
 ) -> None:
-    """Everybody, whatever happened before: a hold that failed may have succeeded late. When one cannot be
-    released by us, raising leaves the watchdog's pipe to be closed without a word, and it does it."""
+    """Releases every component, whatever happened before: a hold that failed may have succeeded late. When we
+    cannot release one, the error raised here ends the watchdog client, and the watchdog releases it."""
     for rank in ranks:
         releases = {name: pool.submit(_timed, took[name], "release", sessions[name].release) for name in rank}
         wait(releases.values(), timeout=RELEASE_SECONDS)
         for name, future in releases.items():
             if not future.done() or future.exception():
-                cause = future.exception() if future.done() else "no answer"
-                raise SourceError(f"component {name} could not be released: {cause}", doing="cut")
+                cause = future.exception() if future.done() else f"no answer within {RELEASE_SECONDS:g} s"
+                _log.warning("component %s could not be released by its driver: %s", name, cause)
+                raise SourceError(
+                    f"component {name} could not be released: {cause}",
+                    doing="cut",
+                    hint=f"The watchdog releases it now. Check that {name} is running and accepts writes.",
+                )
 
 
 def _timed(took: dict[str, float], step: str, work: Callable[..., T], *arguments: object) -> T:
@@ -209,21 +228,21 @@ def _timed(took: dict[str, float], step: str, work: Callable[..., T], *arguments
 
 
 def _await(
-    name: str, what: str, future: Future[T], deadline: float, late: Callable[[], None] | None = None
+    name: str, step: str, future: Future[T], deadline: float, late: Callable[[], None] | None = None
 ) -> T:
     try:
         return future.result(max(0.0, deadline - time.monotonic()))
-    except TookTooLong:
+    except FutureTimeout:
         if late:
             future.add_done_callback(lambda _: late())
         raise SourceError(
-            f"component {name} did not {what} in time",
+            f"component {name} {_LATE[step]}",
             doing="cut",
             hint=SLOW,
         ) from None
     except UndividedError as error:
         cause = f"component {name}: {error.cause}"
-        raise type(error)(cause, doing=error.doing or what, hint=error.hint) from error
+        raise type(error)(cause, doing=error.doing or step, hint=error.hint) from error
 
 
 @contextmanager
@@ -242,7 +261,7 @@ def _attention() -> Iterator[None]:
 
 @contextmanager
 def _pool(size: int) -> Iterator[ThreadPoolExecutor]:
-    """Threads that exist before the first hold. A stuck one must not keep us from returning."""
+    """Threads that exist before the first hold. A stuck thread must not keep us from returning."""
     pool = ThreadPoolExecutor(2 * size, thread_name_prefix="cut")  # releases must not wait for stuck holds
     for ready in [pool.submit(time.sleep, 0.0005) for _ in range(2 * size)]:
         ready.result()

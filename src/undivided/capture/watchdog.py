@@ -1,16 +1,18 @@
-"""The watchdog: a process of its own that lets a service go when we no longer can.
+"""The watchdog: a process of its own that releases a held service when we no longer can.
 
 While writers are held, our own death must not leave them held. Before the first hold this file is started as
-a bare interpreter (no site, no package), locks itself into memory, and is told over a pipe how to undo each
-hold; for each it opens at once what it will need (a pidfd, a directory, a cgroup file, a database
-connection). From then on releasing needs no exec, no open, no log and no page of a filesystem that may be
-frozen.
+a bare interpreter (no site, no package) and locks itself into memory. For each hold the holder sends over a
+pipe how to undo it, and the watchdog opens at once all that the undo needs (a pidfd, a directory, a cgroup
+file, a database connection). From then on releasing needs no exec, no open, no log and no page of a
+filesystem that may be frozen.
 
-It releases everything when the pipe closes (the holder died) or when the deadline passes; if the holder is
-then still silent it is killed, because locks tied to its descriptors end only with it. Told "released", it
-leaves without doing anything.
+It undoes everything when the pipe closes (the holder died), when the deadline passes, or on request. A holder
+that is still silent a moment after the deadline is killed, because locks tied to its descriptors end only
+with it. On the request "released" the watchdog leaves without doing anything.
 
-Requests and replies are JSON lines: {"do": …} → {"ok": true, …} or {"ok": false, "cause": …}.
+Requests and replies are JSON lines: {"do": …} → {"ok": true, …} or {"ok": false, "cause": …}. The last reply
+has the record of what was undone, and the holder logs it. If the holder is dead, the record goes to standard
+error, after everything is released: writing it may block.
 """
 
 from __future__ import annotations
@@ -34,31 +36,43 @@ GRACE_SECONDS = 1.0
 
 
 class WatchdogProcess:
-    """Undo steps, last hold first, and the moment they become due."""
+    """Undo steps, the newest hold last, and the moment when they become due.
+
+    fired: the deadline passed before the holder reported the release. record: one sentence for each step that
+    was run.
+    """
 
     def __init__(self, holder: int) -> None:
-        self.undo: list[Callable[[], object]] = []
+        self.undo: list[tuple[str, Callable[[], object]]] = []
         self.deadline: float | None = None
         self.fired = False
-        self.holder = os.pidfd_open(holder)
+        self.record: list[str] = []
+        self.holder = holder
+        self.process = os.pidfd_open(holder)
 
     def do(self, request: dict[str, Any]) -> dict[str, Any]:
         match request["do"]:
-            case "arm":  # again: the newest deadline counts
+            case "arm":  # a later request replaces the deadline
                 self.deadline = time.monotonic() + request["seconds"]
             case "resume":
-                processes = [os.pidfd_open(pid) for pid in request["pids"]]
-                self.undo += [partial(signal.pidfd_send_signal, p, signal.SIGCONT) for p in processes]
+                for pid in request["pids"]:
+                    resume = partial(signal.pidfd_send_signal, os.pidfd_open(pid), signal.SIGCONT)
+                    self.undo.append((f"resume process {pid}", resume))
             case "write":
                 target, data = os.open(request["path"], os.O_WRONLY), request["data"].encode()
-                self.undo.append(lambda: os.write(target, data))
+                name = f"write {request['data']} to {request['path']}"
+                self.undo.append((name, partial(os.write, target, data)))
             case "thaw":
                 root = os.open(request["path"], os.O_RDONLY | os.O_DIRECTORY)
-                self.undo.append(lambda: fcntl.ioctl(root, FITHAW, 0))
+                thaw = partial(fcntl.ioctl, root, FITHAW, 0)
+                self.undo.append((f"thaw the filesystem of {request['path']}", thaw))
             case "postgresql":
                 self._postgresql(request)
+            case "undo":
+                self.release()
+                return {"ok": True, "fired": self.fired, "record": self.record}
             case "released":
-                return {"ok": True, "fired": self.fired}
+                return {"ok": True, "fired": self.fired, "record": self.record}
             case other:
                 return {"ok": False, "cause": f"unknown request {other}"}
         return {"ok": True}
@@ -76,20 +90,33 @@ class WatchdogProcess:
             for statement in request["statements"]:
                 cursor.execute(statement)
 
-        self.undo.append(undo)
+        self.undo.append(("run " + "; ".join(request["statements"]), undo))
 
     def release(self) -> None:
-        """Everything, last hold first. One step's failure (a process gone, a filesystem thawed) must not keep
-        the next from its release, and there is nobody left to tell."""
-        self.fired = True
-        for step in reversed(self.undo):
-            with contextlib.suppress(Exception):
+        """Undoes every hold, the last one first. A step that fails (a process that ended, a filesystem that is
+        already thawed) does not keep the next one from running; its failure stands in the record."""
+        for name, step in reversed(self.undo):
+            try:
                 step()
+            except Exception as error:  # noqa: BLE001 - recorded, and the next hold must still be undone
+                self.record.append(f"{name}: {type(error).__name__}: {error}")
+            else:
+                self.record.append(f"{name}: done")
         self.undo.clear()
 
     def kill_holder(self) -> None:
-        with contextlib.suppress(OSError):
-            signal.pidfd_send_signal(self.holder, signal.SIGKILL)
+        try:
+            signal.pidfd_send_signal(self.process, signal.SIGKILL)
+        except OSError as error:
+            self.record.append(f"kill process {self.holder}, which held the service: {error}")
+        else:
+            self.record.append(f"kill process {self.holder}, which held the service and did not answer: done")
+
+    def print_record(self, reason: str) -> None:
+        """To standard error, for the case that the holder can no longer log it."""
+        lines = [reason, *self.record] if self.record else []
+        with contextlib.suppress(OSError):  # a closed terminal
+            os.write(2, "".join(f"undivided watchdog: {line}\n" for line in lines).encode())
 
 
 def lock_memory() -> bool:
@@ -112,22 +139,25 @@ def serve(holder: int) -> None:
         if not readable:
             if watchdog.fired:
                 watchdog.kill_holder()
+                watchdog.print_record(f"process {holder} held the service past its deadline")
                 return
+            watchdog.fired = True
             watchdog.release()
             continue
         data = os.read(0, 1 << 16)
         if not data:
             watchdog.release()
+            watchdog.print_record(f"process {holder} ended while it held the service")
             return
         *lines, pending = (pending + data).split(b"\n")
         for line in lines:
             request = json.loads(line)
             try:
                 answer = watchdog.do(request)
-            except Exception as error:  # noqa: BLE001 - told to the holder, which raises it
+            except Exception as error:  # noqa: BLE001 - sent to the holder, which raises it
                 answer = {"ok": False, "cause": f"{type(error).__name__}: {error}"}
             reply(answer)
-            if request["do"] == "released":
+            if request["do"] in ("undo", "released"):
                 return
 
 
