@@ -1,14 +1,15 @@
-"""Healing: what a verification found damaged in the vault is read anew from the source, if it still has it.
+"""Re-uploading damage: data that a verification found damaged in the vault is read again from the source.
 
-    verify     condemns a pack: its chunks count as stored no more
-    protect    a component with files in it is read anew; the chunks are stored again, under the ids they had
+    verify     marks a pack damaged: its chunks no longer count as stored
+    protect    reads a component with files in that pack again in full; the chunks are stored under their old ids
 
-    verify     condemns a timeline: a segment of it is lost, and every state after it with it
-    protect    the component begins a new one: going on from the old would make points that nobody can recover
+    verify     marks a timeline broken: a segment of it is lost, and with it every later state
+    protect    starts a new timeline: continuing the broken one would make points that cannot be recovered
 
-So the points of before are whole again with the new one, and rows that are as they were are not put twice.
-A driver is told to read everything by an empty state in what it goes on from. Each point says up to which
-entry of the log it has looked for wounds: while there are none, the next one reads no more of the log for it.
+So earlier points are whole again with the new one, as far as the source still has the data. Rows that did not
+change are not put twice. A driver reads everything when the state of its previous point is empty. Each point
+records up to which entry of the log its source knows the damage marks: without newer marks the next point
+reads no more of the log for them.
 """
 
 from __future__ import annotations
@@ -20,28 +21,29 @@ from ..vault.vault import Vault, Writer
 from .source_cache import CachedState
 
 SEEN = "damage_seen"
-"""Key of a component's state at a point: the entry of the vault's log up to which its wounds are known."""
-NEW_HISTORY = "read anew: a part of its history in the vault is lost, so a new one begins"
+"""Key of a component's state at a point: the entry of the vault's log up to which its source knows the damage
+marks."""
+NEW_HISTORY = "read again in full: part of its history in the vault is lost, so a new history begins"
 
 
-def wounds(remembered: CachedState | None, vault: Vault, writer: Writer) -> int:
-    """How many of the component's files have bytes in packs that were condemned since its last point."""
-    if remembered is None or not vault.damaged_since(since=int(remembered.point.state.get(SEEN, 0))):
+def damaged_files(cached: CachedState | None, vault: Vault, writer: Writer) -> int:
+    """How many of the component's files have bytes in packs that were marked damaged since its last point."""
+    if cached is None or not vault.damaged_since(since=int(cached.point.state.get(SEEN, 0))):
         return 0
-    return int(writer.missing(remembered.entries.content).sum())
+    return int(writer.missing(cached.entries.content).sum())
 
 
-def lost_history(remembered: CachedState | None, vault: Vault) -> bool:
-    """Whether the component's timeline lost a segment, as was found since its last point."""
-    if remembered is None:
+def lost_history(cached: CachedState | None, vault: Vault) -> bool:
+    """Whether the component's timeline was found broken since its last point."""
+    if cached is None:
         return False
-    return remembered.point.timeline in vault.broken_timelines(since=int(remembered.point.state.get(SEEN, 0)))
+    return cached.point.timeline in vault.broken_timelines(since=int(cached.point.state.get(SEEN, 0)))
 
 
 def without_state(point: ComponentPoint) -> ComponentPoint:
-    """What a driver goes on from when it is to read everything anew."""
+    """The previous point to give to a driver that must read everything again."""
     return replace(point, state={})
 
 
-def note_of(count: int) -> str:
-    return f"read anew: {count} {'file was' if count == 1 else 'files were'} in damaged packs"
+def reread_note(count: int) -> str:
+    return f"read again in full: {count} {'file was' if count == 1 else 'files were'} in damaged packs"

@@ -34,7 +34,7 @@ from ..vault.log.errors import ConflictError, FencedError
 from ..vault.stores.base import StoreError
 from ..vault.vault import TimelineSegment, Vault, Writer
 from .cut import Cut, cut
-from .damage import NEW_HISTORY, SEEN, lost_history, note_of, without_state, wounds
+from .damage import NEW_HISTORY, SEEN, damaged_files, lost_history, reread_note, without_state
 from .sink import ComponentSink, Progress, SinkAbandoned
 from .source_cache import CachedState, lay_down, make_private, recall, settle
 
@@ -183,7 +183,7 @@ def _open(
         lost = lost_history(remembered, vault)
         if lost:
             remembered = None
-        damaged = wounds(remembered, vault, writer)
+        damaged = damaged_files(remembered, vault, writer)
         known = remembered.point if remembered else None
         previous = without_state(known) if known and damaged else known
         session = driver.session(previous, must_hold=name != unheld)
@@ -191,7 +191,7 @@ def _open(
         entries = remembered.entries if remembered else Entries.none()
         sink = ComponentSink(name, writer, entries, abandoned, progress)
         if damaged:
-            sink.note(note_of(damaged))
+            sink.note(reread_note(damaged))
         if lost:
             sink.note(NEW_HISTORY)
         parts[name] = Part(

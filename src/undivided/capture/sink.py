@@ -1,8 +1,8 @@
-"""The sink of one component: collects what a driver puts, and tells a new version from one the vault has.
+"""The sink of one component: collects the rows a driver puts, and finds those that the vault does not have.
 
-Content goes to the vault's writer at once; rows are gathered here until the commit. What comes out is one
-segment: the rows that really differ from the previous point, and tombstones for what went. An unchanged
-component gives an empty segment, and then its timeline is not touched at all.
+Content goes to the vault's writer at once; rows are gathered here until the commit. The result is one
+segment: the rows that really differ from the previous point, and tombstones for the paths that are gone. An
+unchanged component gives an empty segment, and then its timeline is not touched at all.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ Progress = Callable[[str, int, int | None], None]
 
 
 class Storage(Protocol):
-    """What the sink needs of a vault's writer: content in, chunk ids per row out."""
+    """The part of a vault's writer that the sink needs: content in, chunk ids per row out."""
 
     def store(self, pieces: Iterable[Piece], rows: int, layout: Layout) -> Ragged: ...
 
 
 class SinkAbandoned(UndividedError):
-    """Another component failed, so this point will not be: stop working on it."""
+    """Another component failed, so there will be no point: stop working on it."""
 
 
 class ComponentSink:
@@ -60,7 +60,7 @@ class ComponentSink:
 
     @property
     def imaged(self) -> bool:
-        """Whether a new image was begun."""
+        """Whether a new image was started."""
         return bool(self._images)
 
     def abandon(self) -> None:
@@ -84,8 +84,9 @@ class ComponentSink:
         entry, content = self._current(path)
         if offset != entry.size:
             raise SourceError(
-                f"{path.decode(errors='replace')} goes on at {entry.size}, not at {offset}",
-                doing=f"follow {self.name}",
+                f"{path.decode(errors='replace')} has {entry.size} bytes in the vault, and the log continues at "
+                f"{offset}",
+                doing=f"continue the log of {self.name}",
                 hint="Protect again: a new image will be taken.",
             )
         more, size = self._store_one(data, Layout.BLOCKS)
@@ -123,7 +124,7 @@ class ComponentSink:
             self._progress(self.name, done, total)
 
     def segment(self) -> tuple[Entries, Ragged]:
-        """What this point adds to the timeline: (puts, tombstones), without what is there already."""
+        """The changes of this point to the timeline: (puts, tombstones), without rows that it already has."""
         if not (self._rows or self._tables or self._dropped or self._images):
             return Entries.none(), Ragged.empty(0)
         puts = self._puts()
@@ -185,7 +186,7 @@ class ComponentSink:
 
 
 def _ended(data: Iterable[Buffer]) -> Iterator[Piece]:
-    """Pieces of one row, the last marked by an empty one behind it: producers need not look ahead."""
+    """Pieces of one row. An empty piece after the last one marks the end: producers need not look ahead."""
     something = False
     for piece in data:
         something = True
@@ -200,7 +201,7 @@ def _without(table: Entries, gone: set[bytes]) -> Entries:
 
 
 def _differing(previous: Entries, before: dict[bytes, int], puts: Entries) -> Entries:
-    """The puts whose row is not in `previous` just so."""
+    """The puts whose row is not in `previous` with the same values."""
     rows = [before.get(path, -1) for path in puts.path.tolist()]
     known = np.array(rows, np.int64)
     differs = known < 0

@@ -1,5 +1,5 @@
-"""Fault: a pack in the vault rots. It is found, named, and made whole again by the next point, as far as the
-source still has what was in it."""
+"""Fault: a pack in the vault rots. Verification finds and names it, and the next point uploads its data again,
+as far as the source still has it."""
 
 from __future__ import annotations
 
@@ -41,24 +41,24 @@ def files(report: dict[str, Any]) -> set[str]:
 
 
 def notes(point: dict[str, Any], component: str) -> list[str]:
-    return [note for note in point["components"][component]["notes"] if "read anew" in note]
+    return [note for note in point["components"][component]["notes"] if "read again in full" in note]
 
 
-def test_the_next_point_heals_what_the_source_still_has_and_the_old_point_with_it(kiosk: Kiosk) -> None:
+def test_the_next_point_uploads_damaged_data_again_and_makes_the_old_point_whole(kiosk: Kiosk) -> None:
     kiosk.rest()
     (first,) = kiosk.points()
     for pack in packs(kiosk):
         rot(pack)
     assert {"orders/1.txt", "data/orders.db"} <= files(verified(kiosk, DAMAGED))
-    healing = kiosk("protect", kiosk.service)
-    assert notes(healing, "site") == ["read anew: 1 file was in damaged packs"]
-    assert notes(healing, "db") == ["read anew: 2 files were in damaged packs"]
-    healed = verified(kiosk)
-    assert any("stored anew" in note for note in healed["notes"])
-    assert kiosk.recovered(first) == kiosk.recovered(healing["point"]) == kiosk.orders() == {1}
+    repairing = kiosk("protect", kiosk.service)
+    assert notes(repairing, "site") == ["read again in full: 1 file was in damaged packs"]
+    assert notes(repairing, "db") == ["read again in full: 2 files were in damaged packs"]
+    repaired = verified(kiosk)
+    assert any("stored anew" in note for note in repaired["notes"])
+    assert kiosk.recovered(first) == kiosk.recovered(repairing["point"]) == kiosk.orders() == {1}
 
 
-def test_after_it_has_healed_points_go_on_from_the_last_in_the_same_history(kiosk: Kiosk) -> None:
+def test_after_the_upload_points_continue_in_the_same_history(kiosk: Kiosk) -> None:
     for pack in packs(kiosk):
         rot(pack)
     verified(kiosk, DAMAGED)
@@ -73,34 +73,36 @@ def test_after_it_has_healed_points_go_on_from_the_last_in_the_same_history(kios
     assert len(kiosk.histories("db")) == len(kiosk.histories("site")) == 1
 
 
-def test_a_component_whose_files_are_whole_is_not_read_anew(kiosk: Kiosk) -> None:
+def test_a_component_whose_files_are_whole_is_not_read_again(kiosk: Kiosk) -> None:
     before = packs(kiosk)
     (kiosk.site / "late.html").write_text("late")
     kiosk.protect()
     (late,) = packs(kiosk) - before
     rot(late)
     assert files(verified(kiosk, DAMAGED)) == {"late.html"}
-    healing = kiosk("protect", kiosk.service)
-    assert notes(healing, "site") and not notes(healing, "db")
-    assert healing["components"]["db"]["image"] == "continued"
+    repairing = kiosk("protect", kiosk.service)
+    assert notes(repairing, "site") and not notes(repairing, "db")
+    assert repairing["components"]["db"]["image"] == "continued"
     verified(kiosk)
 
 
-def test_after_a_part_of_a_history_is_lost_points_begin_a_new_one_and_can_be_recovered(kiosk: Kiosk) -> None:
+def test_when_part_of_a_history_is_lost_points_begin_a_new_one_and_can_be_recovered(kiosk: Kiosk) -> None:
     for segment in (kiosk.vault / "timeline").iterdir():
         segment.unlink()
     verified(kiosk, DAMAGED)
     kiosk.rest()
-    healing = kiosk("protect", kiosk.service)
-    for part in healing["components"].values():
-        assert any("a new one begins" in note for note in part["notes"])
-    assert kiosk.recovered(healing["point"]) == kiosk.orders() == {1}
+    repairing = kiosk("protect", kiosk.service)
+    for part in repairing["components"].values():
+        assert any("a new history begins" in note for note in part["notes"])
+    assert kiosk.recovered(repairing["point"]) == kiosk.orders() == {1}
     after = kiosk("protect", kiosk.service)
     assert {part["image"] for part in after["components"].values()} == {"continued"}
     assert kiosk.recovered(after["point"]) == {1}
 
 
-def test_what_the_source_has_no_more_stays_named_and_is_not_looked_for_at_every_point(kiosk: Kiosk) -> None:
+def test_data_that_the_source_no_longer_has_stays_named_and_is_not_searched_at_every_point(
+    kiosk: Kiosk,
+) -> None:
     before = packs(kiosk)
     late = kiosk.site / "late.html"
     late.write_text("late")
