@@ -38,8 +38,8 @@ THREADS = 4
 def load(ground: Ground) -> Iterator[None]:
     """The rig's writers at work on all five."""
     here = ROOT / "tests" / "real"
-    scribe = [ground.tree, ground.scribe_socket, ground.scribe_pid]
-    crew = [ground.home, *map(str, ground.ports), str(THREADS)]
+    scribe: list[str | Path] = [ground.tree, ground.scribe_socket, ground.scribe_pid]
+    crew: list[str | Path] = [ground.home, *map(str, ground.ports), str(THREADS)]
     program = [sys.executable, "-m", "rigs.torture.scribe", *scribe]
     with servers.family(), subprocess.Popen(program, cwd=here) as scribing:
         servers.until(ground.scribe_socket.exists, "the scribe")

@@ -48,7 +48,7 @@ class Way(tools.Undivided):
 def ways(home: Path, server: SeaweedFS, repeat: int) -> list[Way]:
     keys, bucket = dict(server.environment), server.url(f"repeat-{repeat}/near")
     distant = server.url(f"repeat-{repeat}/distant")
-    found = []
+    found: list[Way] = []
     for name, where, delay in (
         ("directory", str(home / "a"), 0.0),
         (f"directory + {DELAY * 1000:.0f} ms", str(home / "b"), DELAY),

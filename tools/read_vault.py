@@ -30,7 +30,7 @@ import stat
 import struct
 import sys
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -181,16 +181,16 @@ class Vault:
             own = None
             with contextlib.suppress(ValueError, KeyError, TypeError):  # a damaged one keeps no other out
                 recipient = json.loads(file.read_text())
-                begun, record = records[recipient["epoch"]]
-                own = self._recipient_key(recipient, secret, self._binding(begun, record))
+                since, record = records[recipient["epoch"]]
+                own = self._recipient_key(recipient, secret, self._binding(since, record))
             if own:
-                self._take(file.name, own, begun, record)
+                self._take(file.name, own, since, record)
                 break
         else:
             raise Unreadable("the secret does not open this vault")
         # Each later epoch counts when its log entry, signed by the signing key before it, names it.
         for name, (later, record) in sorted(records.items(), key=lambda item: item[1][0]):
-            if later > begun and (self.path / f"log/{later:010d}").exists():
+            if later > since and (self.path / f"log/{later:010d}").exists():
                 entry, _ = self._entry(later)
                 if entry["kind"] == "epoch" and entry["body"]["name"] == name:
                     if entry["body"]["binding"] != self._binding(later, record).hex():
@@ -514,7 +514,7 @@ def dress(row: dict[str, Any], place: bytes) -> Iterator[str]:
     symlink = row["kind"] == SYMLINK
     attributes = {os.fsencode(n): bytes.fromhex(v) for n, v in json.loads(row["xattrs"] or b"{}").items()}
     times = (row["mtime_ns"], row["mtime_ns"])
-    wanted = [
+    wanted: list[Callable[[], None]] = [
         lambda: os.chown(place, row["uid"], row["gid"], follow_symlinks=False) if os.geteuid() == 0 else None,
         *(lambda n=n, v=v: os.setxattr(place, n, v, follow_symlinks=False) for n, v in attributes.items()),
         lambda: None if symlink else os.chmod(place, stat.S_IMODE(row["mode"])),

@@ -10,7 +10,7 @@ import pytest
 
 from undivided.capture.cut import cut, judge
 from undivided.model.errors import SourceError
-from undivided.model.point import Consistency
+from undivided.model.point import Consistency, Position
 from undivided.testing.sessions import Counter, StoppedSession
 
 RANKS = [["db"], ["site"]]
@@ -23,14 +23,17 @@ def sessions(tmp_path: Path) -> Iterator[dict[str, StoppedSession]]:
 
 
 def test_all_are_held_while_positions_are_read_and_resume_afterwards(
-    sessions: dict[str, StoppedSession],
+    sessions: dict[str, StoppedSession], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     grown: list[bool] = []
     db = sessions["db"]
     read = db.mark
-    db.mark = lambda point: (grown.append(any(s.counter.growing() for s in sessions.values())), read(point))[
-        1
-    ]  # type: ignore[method-assign]
+
+    def marked(point: str) -> Position:
+        grown.append(any(s.counter.growing() for s in sessions.values()))
+        return read(point)
+
+    monkeypatch.setattr(db, "mark", marked)
     result = cut(sessions, RANKS, point="p", cap=5)
     assert grown == [False]
     for session in sessions.values():
@@ -90,9 +93,17 @@ def test_a_hold_that_succeeds_late_is_released(sessions: dict[str, StoppedSessio
     sessions["db"].counter.wait_until_growing()
 
 
-def test_a_position_read_after_the_cap_makes_no_cut(sessions: dict[str, StoppedSession]) -> None:
+def test_a_position_read_after_the_cap_makes_no_cut(
+    sessions: dict[str, StoppedSession], monkeypatch: pytest.MonkeyPatch
+) -> None:
     session = sessions["site"]
-    session.mark = lambda point: session.counter.growing(0.6) or pytest.fail("unreachable")  # type: ignore[method-assign]
+    mark = session.mark
+
+    def late(point: str) -> Position:
+        assert session.counter.growing(0.6)
+        return mark(point)
+
+    monkeypatch.setattr(session, "mark", late)
     with pytest.raises(SourceError, match="component site did not report its position in time"):
         cut({"site": session}, [["site"]], point="p", cap=0.2)
     session.counter.wait_until_growing()

@@ -79,13 +79,15 @@ def test_every_option_and_argument_is_explained(path, capsys):
 def test_every_command_is_documented_with_the_same_example(path, capsys):
     application()([*path.split(), "--help"], result_action="return_value")
     example = re.search(r"^Example: (.+)$", capsys.readouterr().out, re.M)
+    assert example
     assert f"    {example[1]}\n" in section(path)
 
 
 @pytest.mark.parametrize("path", COMMANDS)
 def test_every_example_is_a_call_that_the_program_understands(path):
-    example = re.search(r"^    (undivided .+)$", section(path), re.M)[1]
-    words = shlex.split(example.partition(" > ")[0])[1:]
+    example = re.search(r"^    (undivided .+)$", section(path), re.M)
+    assert example
+    words = shlex.split(example[1].partition(" > ")[0])[1:]
     application().parse_args(words, exit_on_error=False, print_error=False)
 
 
@@ -164,7 +166,9 @@ def test_completion_knows_the_commands(scene):
 @pytest.mark.parametrize("path", COMMANDS)
 def test_help_begins_with_one_line_and_fits_a_terminal(path):
     module, _, function = COMMANDS[path].partition(":")
-    lines = inspect.getdoc(getattr(import_module(f"undivided.cli.{module}"), function)).splitlines()
+    text = inspect.getdoc(getattr(import_module(f"undivided.cli.{module}"), function))
+    assert text
+    lines = text.splitlines()
     assert lines[0].endswith(".") and len(lines[0]) <= 66
     assert not lines[1]
     assert all(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ def shop(program: Program) -> Program:
     return program
 
 
-def _reads(program: Program, **environment: str) -> bool:
+def _reads(program: Program, **environment: Any) -> bool:
     """Whether content can be read, with this in place of the passphrase."""
     return "about.html" in program.run("find", "about.html", UNDIVIDED_PASSPHRASE="", **environment).stdout
 
@@ -60,7 +61,7 @@ def test_what_a_command_prints_opens_the_vault_and_the_vault_never_holds_the_com
 def test_a_vault_can_be_made_with_a_key_file_and_no_passphrase(program: Program) -> None:
     file = program.home / "vault.key"
     program("vault", "key", "new", file)
-    told = {"UNDIVIDED_PASSPHRASE": "", "UNDIVIDED_KEY_FILE": str(file)}
+    told: dict[str, Any] = {"UNDIVIDED_PASSPHRASE": "", "UNDIVIDED_KEY_FILE": str(file)}
     program("init", **told)
     assert [k["kind"] for k in program("vault", "key", "list")["keys"]] == ["x25519"]
     program("vault", "key", "add", UNDIVIDED_NEW_PASSPHRASE="another", **told)
@@ -137,7 +138,7 @@ def test_a_machine_that_knows_nothing_recovers_with_the_page_alone(shop: Program
     new = Program(shop.home / "new")
     new.home.mkdir()
     (new.home / "kit.txt").write_text(page.upper())
-    alone = {"UNDIVIDED_PASSPHRASE": "", "UNDIVIDED_KEY_FILE": str(new.home / "kit.txt")}
+    alone: dict[str, Any] = {"UNDIVIDED_PASSPHRASE": "", "UNDIVIDED_KEY_FILE": str(new.home / "kit.txt")}
     new("init", "--vault", shop.config / "vault", **alone)
     assert len(new("points", **alone)["points"]) == 2
     new("recover", "shop", "--at", "latest", "--to", new.home / "back", **alone)

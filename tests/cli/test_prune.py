@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 
@@ -41,7 +41,7 @@ def vault_size(shop: Program) -> int:
     return sum(path.stat().st_size for path in (shop.config / "vault").rglob("*") if path.is_file())
 
 
-def going(answer: dict) -> list[str]:
+def going(answer: dict[str, Any]) -> list[str]:
     return [point["id"] for point in answer["services"][0]["points"] if not point["stays"]]
 
 

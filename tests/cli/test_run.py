@@ -79,7 +79,8 @@ def test_an_interrupted_run_says_so_by_its_exit_code(program, number):
         stderr=subprocess.PIPE,
         text=True,
     )
-    watched, children = psutil.Process(process.pid), []
+    watched = psutil.Process(process.pid)
+    children: list[psutil.Process] = []
     deadline = time.monotonic() + 30
     while not children:
         assert time.monotonic() < deadline, "it never asked the command"

@@ -1,5 +1,6 @@
 import json
 import re
+from typing import Any
 
 from undivided.config.component_options import KINDS, Type
 from undivided.config.json_schema import _SHAPES, service_schema
@@ -7,7 +8,7 @@ from undivided.config.service_sections import CHECK, OBJECTIVES, POLICY, TOP
 from undivided.model.durations import PATTERN, parse_duration
 
 
-def components() -> dict[str, dict]:
+def components() -> dict[str, dict[str, Any]]:
     variants = service_schema()["properties"]["components"]["additionalProperties"]["oneOf"]
     return {variant["properties"]["kind"]["const"]: variant for variant in variants}
 

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
@@ -119,7 +120,7 @@ def test_what_opens_with_writer_keys_has_points_and_no_names_or_data(
 
 
 def test_no_content_key_opens_with_anything_that_a_source_has(store: MemoryStore, thief: Vault) -> None:
-    sealed = []
+    sealed: list[tuple[Any, bytes]] = []
     for name, data in store.objects.items():
         if name.startswith("packs/"):
             sealed += open_footer(thief.keys, data, name).sessions

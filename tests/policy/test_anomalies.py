@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from typing import Any
+
 import numpy as np
 import pytest
 
 from undivided.model.times import SECOND, parse_time
-from undivided.policy.anomalies import REASONS, of_clock, of_points, suspended
+from undivided.policy.anomalies import REASONS, Anomaly, of_clock, of_points, suspended
 from undivided.policy.keep import Points, keep
 
 START = parse_time("2030-01-01T00:00:00Z")
@@ -14,11 +17,17 @@ OFTEN = START + np.arange(1000) * 10 * MINUTE
 RULES = {"last": 20, "hourly": 48, "daily": 30, "monthly": 12}
 
 
-def reasons(found):
+def reasons(found: Iterable[Anomaly]) -> list[str]:
     return [anomaly.reason for anomaly in found]
 
 
-def of_all(times, settled=0, rules=RULES, mark=None, now=None):
+def of_all(
+    times: Any,
+    settled: int = 0,
+    rules: Mapping[str, int] = RULES,
+    mark: float | None = None,
+    now: int | None = None,
+) -> list[Anomaly]:
     """Of a service of which nothing was expired yet."""
     times = np.asarray(times)
     now = int(times.max()) if now is None else now

@@ -7,6 +7,7 @@ point that is not listed is expired. `points:` and each `then:` add some: how ma
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -61,7 +62,7 @@ def test_what_stays_is_what_the_golden_table_says(path: Path):
     assert table(path.read_text()) == path.read_text()
 
 
-def slowly(times: list[int], rules: dict[str, float]) -> set[int]:
+def slowly(times: list[int], rules: Mapping[str, float]) -> set[int]:
     """The rules as a person would follow them, for ascending times."""
     kept = {len(times) - 1}
     formats = {"hourly": "%Y%m%d%H", "daily": "%Y%m%d", "weekly": "%G%V", "monthly": "%Y%m", "yearly": "%Y"}

@@ -193,8 +193,8 @@ def test_definitions_accounts_and_routines_in_the_log_come_back(server: MariaDBS
         assert answer(session, "SELECT what, paid FROM shop.orders") == [("first", 0), ("second", 1)]
         assert answer(session, "SELECT t FROM shop.notes") == [("kept by MyISAM",)]
         assert answer(session, "CALL shop.count_orders()") == [(2,)]
-        login = {"unix_socket": str(copy.parent / "copy.s"), "user": "bob", "password": "swordfish"}
-        with pymysql.connect(**login) as bob, bob.cursor() as cursor:
+        socket = str(copy.parent / "copy.s")
+        with pymysql.connect(unix_socket=socket, user="bob", password="swordfish") as bob, bob.cursor() as cursor:
             cursor.execute("SELECT COUNT(*) FROM shop.orders")
             assert cursor.fetchone() == (2,)
 

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pymysql
 import pytest
@@ -98,7 +99,12 @@ def writes(server: MariaDBServer) -> bool:
 def test_while_it_is_held_nothing_commits_and_reads_go_on(server: MariaDBServer, hold: CommitBlock) -> None:
     hold.enter(soon())
     done = threading.Event()
-    thread = threading.Thread(target=lambda: (server.run("INSERT INTO shop.old VALUES (2)"), done.set()))
+
+    def write() -> None:
+        server.run("INSERT INTO shop.old VALUES (2)")
+        done.set()
+
+    thread = threading.Thread(target=write)
     thread.start()
     assert not done.wait(0.3)
     assert not writes(server)
@@ -168,7 +174,7 @@ def test_mariadb_backup_does_not_wait_for_ever_in_front_of_the_application(serve
     class Blocking(MemorySink):
         """Once the image has begun, someone locks a table."""
 
-        lock: pymysql.Connection[object] | None = None
+        lock: pymysql.Connection[Any] | None = None
 
         def replace(self, prefix: bytes) -> None:
             super().replace(prefix)
@@ -264,8 +270,8 @@ time.sleep(60)
 
 def test_a_killed_holder_lets_go_at_once(server: MariaDBServer) -> None:
     holder = subprocess.Popen([sys.executable, "-c", _HOLDER, server.socket], stdout=subprocess.PIPE)
+    assert holder.stdout is not None
     try:
-        assert holder.stdout is not None
         assert holder.stdout.readline() == b"held\n"
         assert not writes(server)
         os.kill(holder.pid, signal.SIGKILL)

@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,10 @@ def restored(
         driver.stop()
 
 
+def note(held: list[int], acknowledged: list[int]) -> None:
+    held.append(len(acknowledged))
+
+
 def processes() -> list[list[str]]:
     """Every command line on this host."""
     return [process.info["cmdline"] or [] for process in psutil.process_iter(["cmdline"])]
@@ -65,7 +70,7 @@ def test_every_kind_of_value_comes_back_as_it_was_at_the_mark(server: RedisServe
     expected: dict[Any, Any] = {}
 
     def while_prepared() -> None:
-        client.call("ZADD", "ranks", 1, "a", 2.5, "b")
+        client.call("ZADD", "ranks", 1, "a", "2.5", "b")
         client.call("HSET", "hash", "field", "value")
         client.call("SELECT", 3)
         client.call("XADD", "log", "1-1", "what", "happened")
@@ -105,7 +110,7 @@ def test_acknowledged_before_the_hold_is_in_and_begun_after_it_is_out(server: Re
         previous = None
         for _ in range(5):
             held: list[int] = []
-            previous = capture(driver, sink, previous, held=lambda held=held: held.append(len(acknowledged)))
+            previous = capture(driver, sink, previous, held=partial(note, held, acknowledged))
             # One command may have been executed whose answer was under way when the pause began.
             bounds.append((held[0], held[0] + 1))
             points.append((previous, sink.copy()))
@@ -160,7 +165,7 @@ def test_a_server_that_sends_its_image_from_disk_with_a_length_is_understood() -
         sink, driver = MemorySink(), RedisDriver(server.component)
         client = server.connect()
         client.call("SET", "before", "1")
-        point = capture(driver, sink, prepared=lambda: client.call("SET", "between", "2") and None)
+        point = capture(driver, sink, prepared=lambda: client.call("SET", "between", "2"))
         with restored(server, sink, point) as copy:
             assert content(copy) == everything(client)
 
@@ -171,7 +176,7 @@ def test_a_key_made_permanent_before_the_mark_survives_and_a_mortal_one_dies(ser
     client.call("SET", "mortal", "1", "PX", 300)
     client.call("SET", "later", "1", "EX", 3600)
     hour = expiry(client, "later")
-    point = capture(driver, sink, prepared=lambda: client.call("PERSIST", "saved") and None)
+    point = capture(driver, sink, prepared=lambda: client.call("PERSIST", "saved"))
     until = time.monotonic() + 30
     while client.call("EXISTS", "mortal") and time.monotonic() < until:
         time.sleep(0.02)
@@ -222,7 +227,7 @@ def test_without_permission_to_replicate_the_image_is_forked_inside_the_pause(se
     server.call("ACL", "SETUSER", "default", "-psync")
     client, sink, driver = server.connect(), MemorySink(), RedisDriver(server.component)
     client.call("SET", "before", "1")
-    first = capture(driver, sink, released=lambda: client.call("SET", "after", "1") and None)
+    first = capture(driver, sink, released=lambda: client.call("SET", "after", "1"))
     assert "forked inside the pause" in sink.notes[0]
     with restored(server, sink, first) as copy:
         assert content(copy) == {(0, b"before"): (b"1", -1)}

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ from undivided.model.service import Component
 from undivided.testing.capturing import capture
 from undivided.testing.filesystems import loop_filesystem
 from undivided.testing.memory import MemorySink, MemorySource, NoWatchdog
-from undivided.testing.sqlite import MortalWriters, make, tokens, writing
+from undivided.testing.sqlite import MortalWriters, Writers, make, tokens, writing
 
 pytestmark = pytest.mark.real
 MODES = ("wal", "delete", "truncate", "persist")
@@ -43,6 +44,10 @@ def restored(sink: MemorySink, point: ComponentPoint, into: Path) -> Path:
 def client(path: Path) -> Iterator[sqlite3.Connection]:
     with contextlib.closing(sqlite3.connect(path, isolation_level=None, timeout=0)) as connection:
         yield connection
+
+
+def note(seen: list[dict[str, int]], writers: Writers) -> None:
+    seen.append(writers.acknowledged())
 
 
 def token(connection: sqlite3.Connection, number: int) -> None:
@@ -68,7 +73,7 @@ def test_under_writers_and_checkpoints_every_point_holds_what_was_acknowledged(
                 sink,
                 previous,
                 prepared=writers.wait_for_more if mode == "wal" else lambda: None,
-                held=lambda seen=seen: seen.append(writers.acknowledged()),
+                held=partial(note, seen, writers),
                 released=writers.wait_for_more,
             )
             sink.settle()
@@ -97,7 +102,7 @@ def test_writers_killed_at_any_moment_never_make_a_wrong_point(
                     driver_of(path),
                     fresh,
                     previous,
-                    held=lambda seen=seen: seen.append(writers.acknowledged()),
+                    held=partial(note, seen, writers),
                 )
             except SourceError as refusal:
                 # A death between preparing and holding: no point, and the next one opens the database anew.

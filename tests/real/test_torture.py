@@ -52,8 +52,8 @@ def ports() -> tuple[int, int, int]:
 def writers_at_work(ground: Ground) -> Iterator[None]:
     """Writers of tokens and the scribe. The block starts when tokens flow and must not outlive them."""
     here = Path(__file__).parent
-    scribe = [ground.tree, ground.scribe_socket, ground.scribe_pid]
-    crew = [ground.home, *map(str, ground.ports), str(THREADS)]
+    scribe: list[str | Path] = [ground.tree, ground.scribe_socket, ground.scribe_pid]
+    crew: list[str | Path] = [ground.home, *map(str, ground.ports), str(THREADS)]
     # The family ends whoever is left, so a failure inside must not wait for them.
     with servers.family():
         subprocess.Popen([sys.executable, "-m", "rigs.torture.scribe", *scribe], cwd=here)

@@ -133,9 +133,14 @@ def test_linked_names_are_read_once_and_given_to_each(
     (tmp_path / "a").write_bytes(b"content")
     for n in range(5):
         os.link(tmp_path / "a", tmp_path / f"b{n}")
-    calls = []
+    calls: list[int] = []
     plain = os.read
-    monkeypatch.setattr(os, "read", lambda fd, size: calls.append(size) or plain(fd, size))
+
+    def counted(fd: int, size: int) -> bytes:
+        calls.append(size)
+        return plain(fd, size)
+
+    monkeypatch.setattr(os, "read", counted)
     with RootedDirectory(tmp_path) as root:
         rows = {row: bytes(piece) for row, piece, _ in one_by_one(Reading(root, walk(root)).pieces())}
     assert len(calls) == 1

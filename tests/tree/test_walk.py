@@ -44,7 +44,7 @@ def test_columns_say_what_stat_says(tmp_path: Path) -> None:
         is_device = entry.kind in (Kind.BLOCK, Kind.CHARACTER)
         assert entry.rdev == (found.st_rdev if is_device else 0)
         assert bool(entry.link) == (found.st_nlink > 1 and entry.kind != Kind.DIRECTORY)
-    holes = {now.entries.path[i] for i in np.flatnonzero(now.holes)}
+    holes = {now.entries.path[i] for i in np.flatnonzero(now.holes).tolist()}
     assert holes == {b"sparse", b"hole"}
 
 

@@ -18,9 +18,9 @@ def capture(
     previous: ComponentPoint | None = None,
     *,
     must_hold: bool = True,
-    prepared: Callable[[], None] = lambda: None,
-    held: Callable[[], None] = lambda: None,
-    released: Callable[[], None] = lambda: None,
+    prepared: Callable[[], object] = lambda: None,
+    held: Callable[[], object] = lambda: None,
+    released: Callable[[], object] = lambda: None,
 ) -> ComponentPoint:
     """Takes one point into `sink`. prepared, held, released: called after that step."""
     session = driver.session(previous, must_hold=must_hold)

@@ -16,6 +16,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 import obstore
 import psutil
@@ -70,7 +71,7 @@ class S3Server:
             self._process = None
         shutil.rmtree(self.directory, ignore_errors=True)
 
-    def __enter__(self) -> S3Server:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -60,7 +60,7 @@ def test_every_single_typing_error_is_named_by_its_line() -> None:
 @pytest.mark.parametrize(
     "change", [lambda t: t[:-1], lambda t: t + "a", lambda t: "", lambda t: t.replace("-", "é")]
 )
-def test_a_line_of_another_length_or_alphabet_is_named(change) -> None:  # type: ignore[no-untyped-def]
+def test_a_line_of_another_length_or_alphabet_is_named(change) -> None:
     lines = TEXT.splitlines()
     head, _, tail = lines[2].partition(":")
     with pytest.raises(WrongKeyError, match="mistyped: `key 2:`\n"):

@@ -22,7 +22,7 @@ def test_writer_keys_do_not_show_in_messages() -> None:
 @pytest.mark.parametrize(
     "damage", [lambda d: b"", lambda d: d[:40], lambda d: d[:-9], lambda d: b"x" + d, lambda d: b"\xff"]
 )
-def test_a_file_that_is_no_key_file_is_refused(damage) -> None:  # type: ignore[no-untyped-def]
+def test_a_file_that_is_no_key_file_is_refused(damage) -> None:
     keys, _ = new_keys()
     with pytest.raises(WrongKeyError):
         WriterKeys.decode(damage(keys.encode()))

@@ -23,7 +23,7 @@ def _segment(packs: Packs, length: int = 10) -> IndexSegment:
     return IndexSegment.of([stored_pack(name, frames, length, SESSION) for name, frames in packs.items()])
 
 
-def _flat(ids: list[bytes]) -> np.ndarray:  # type: ignore[type-arg]
+def _flat(ids: list[bytes]) -> np.ndarray:
     return np.frombuffer(b"".join(ids), np.uint8)
 
 

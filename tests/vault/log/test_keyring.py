@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
@@ -119,7 +121,7 @@ def test_recipients_change_only_with_a_secret_that_opens(store: MemoryStore, vau
     ],
 )
 def test_a_damaged_recipient_does_not_keep_the_others_out(
-    store: MemoryStore, vault: Vault, damage: object
+    store: MemoryStore, vault: Vault, damage: Any
 ) -> None:
     added = vault.add_recipient("another", "a colleague")
     (first,) = (r["id"] for r in vault.recipients() if r["id"] != added)
@@ -231,9 +233,9 @@ def test_a_recipient_whose_public_key_the_store_exchanged_is_not_sealed_to_it(
     vault.rotate()
     for name, _ in store.list("keys/"):
         if "." in name:
-            recipient, _, epoch = name.removeprefix("keys/").partition(".")
+            member, _, epoch = name.removeprefix("keys/").partition(".")
             with pytest.raises(DamageError):
-                epochs.read_sealed(store, recipient, thief, epoch, vault.keys.vault_bytes)
+                epochs.read_sealed(store, member, thief, epoch, vault.keys.vault_bytes)
 
 
 def test_a_source_with_old_keys_is_told_and_breaks_nothing(store: MemoryStore, vault: Vault) -> None:
@@ -320,8 +322,8 @@ def test_an_epoch_that_no_log_entry_began_is_none(store: MemoryStore, vault: Vau
 )
 @pytest.mark.parametrize("folder", ["epochs/", "keys/"])
 def test_a_damaged_epoch_is_named_and_never_passed_over(
-    store: MemoryStore, vault: Vault, folder: str, damage
-) -> None:  # type: ignore[no-untyped-def]
+    store: MemoryStore, vault: Vault, folder: str, damage: Callable[[bytes], bytes]
+) -> None:
     vault.rotate()
     (name,) = epochs.stored_records(store)
     for object in list(store.objects):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from typing import Any
 
 import pytest
 
@@ -19,8 +20,8 @@ from undivided.vault.vault import TimelineSegment, Vault, Writer
 KINDS = ("packs/", "index/", "timeline/")
 
 
-def pruned(vault: Vault, *points: str, **options: float) -> None:
-    execute(vault, plan_prune(vault, points, **{"grace": 0, **options}))  # type: ignore[arg-type]
+def pruned(vault: Vault, *points: str, **options: Any) -> None:
+    execute(vault, plan_prune(vault, points, **{"grace": 0, **options}))
 
 
 def stored(store: MemoryStore) -> set[str]:

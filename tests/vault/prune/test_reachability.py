@@ -32,7 +32,7 @@ def _segment(packs: dict[bytes, Frames]) -> IndexSegment:
     return IndexSegment.of([stored_pack(name, frames, 10, SESSION) for name, frames in packs.items()])
 
 
-def _blocks(rng: random.Random, ids: list[bytes]) -> Iterator[np.ndarray]:  # type: ignore[type-arg]
+def _blocks(rng: random.Random, ids: list[bytes]) -> Iterator[np.ndarray]:
     while ids:
         size = rng.randint(1, 5)
         yield np.frombuffer(b"".join(ids[:size]), np.uint8)

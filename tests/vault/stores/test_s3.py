@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -57,7 +58,7 @@ def told(attempt: Callable[[], object]) -> StoreError:
 
 def test_a_wrong_secret_and_an_unknown_key_are_told_and_not_shown(opened: Opened) -> None:
     for store in (opened(secret="hush"), opened(key="nobody")):
-        error = told(lambda store=store: store.create("a", [b"x"]))
+        error = told(partial(store.create, "a", [b"x"]))
         assert "Check the access key" in error.hint
         assert "hush" not in str(error)
         assert "HINT" in str(error)
@@ -65,7 +66,8 @@ def test_a_wrong_secret_and_an_unknown_key_are_told_and_not_shown(opened: Opened
 
 def test_a_bucket_that_is_not_there_is_not_an_empty_one(opened: Opened) -> None:
     store = opened(bucket="nowhere")
-    for attempt in (lambda: store.read("a"), lambda: list(store.list())):
+    attempts: list[Callable[[], object]] = [lambda: store.read("a"), lambda: list(store.list())]
+    for attempt in attempts:
         error = told(attempt)
         assert not isinstance(error, MissingError)
         assert "Make the bucket first" in error.hint
@@ -76,7 +78,7 @@ def test_a_server_that_does_not_answer_may_come_back(seaweed: SeaweedFS, opened:
         ("http://127.0.0.1:1", "refused"),
         ("http://nowhere.invalid", "name is not known"),
     ):
-        error = told(lambda endpoint=endpoint: opened(endpoint=endpoint).read("a"))
+        error = told(partial(opened(endpoint=endpoint).read, "a"))
         assert isinstance(error, TransientError)
         assert cause in error.cause
         assert "endpoint" in error.hint

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pytest
 
@@ -149,14 +149,14 @@ def test_after_a_conflict_the_body_is_made_anew(store: MemoryStore, vault: Vault
     )
     tried: list[int] = []
 
-    def body(digests: dict[str, str]) -> dict[str, object]:
+    def body(digests: Mapping[str, str]) -> Mapping[str, object]:
         tried.append(slow.head.number + 1)
         return {"digests": dict(digests)}
 
     with slow.writer() as writer:
         entry = writer.commit(
             "point", {"0123456789abcdef": TimelineSegment(Entries.none(), Ragged.of([b"b"]))}, body
-        )  # type: ignore[arg-type]
+        )
     assert tried == [2, entry.number] == [2, 4]
     assert contents(slow, 3) == {b"b": b"2"}
     assert contents(slow, 4) == {}

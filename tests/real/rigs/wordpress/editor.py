@@ -21,7 +21,7 @@ import threading
 import time
 import xmlrpc.client
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 BLOG = 0
 SIZES = (1_000, 150_000)
@@ -32,7 +32,7 @@ def publish(site: xmlrpc.client.ServerProxy, title: str, media: bytes) -> dict[s
     password = os.environ["RIG_PASSWORD"]
     sha256 = hashlib.sha256(media).hexdigest()
     upload = {"name": f"{sha256[:20]}.jpg", "type": "image/jpeg", "bits": xmlrpc.client.Binary(media)}
-    stored = site.wp.uploadFile(BLOG, "editor", password, upload)
+    stored: Any = site.wp.uploadFile(BLOG, "editor", password, upload)
     post = {
         "post_type": "post",
         "post_status": "publish",
@@ -44,7 +44,7 @@ def publish(site: xmlrpc.client.ServerProxy, title: str, media: bytes) -> dict[s
             {"key": "media_sha256", "value": sha256},
         ],
     }
-    post_id = site.wp.newPost(BLOG, "editor", password, post)
+    post_id: Any = site.wp.newPost(BLOG, "editor", password, post)
     return {
         "post": int(post_id),
         "title": title,

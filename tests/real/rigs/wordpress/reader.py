@@ -59,7 +59,8 @@ def broken_references(site: WordPress) -> list[str]:
     for post in posts:
         for url, sha256 in MEDIA.findall(post["post_content"]):
             broken += media_trouble(site, post["post_id"], url, sha256)
-    for item in wp.getMediaLibrary(0, "editor", site.password, EVERYTHING):
+    media: Any = wp.getMediaLibrary(0, "editor", site.password, EVERYTHING)
+    for item in media:
         broken += media_trouble(site, f"attachment {item['attachment_id']}", item["link"], None)
     with site.mariadb.connect("wordpress") as connection, connection.cursor() as sql:
         sql.execute("SELECT post_id, meta_value FROM wp_postmeta WHERE meta_key = 'media_sha256'")
