@@ -99,7 +99,6 @@ def _fill(ballast: Path, leave: int) -> None:
 _CREATE = """
 import sys
 from undivided.vault.stores.directory import DirectoryStore
-from undivided.vault import recipients
 from undivided.vault.stores.base import StoreError
 store = DirectoryStore(sys.argv[1])
 try:

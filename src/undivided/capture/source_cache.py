@@ -21,6 +21,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..host.atomic_files import write_synced
 from ..model.entries import Entries
 from ..model.errors import DamageError, error_context
 from ..model.point import ComponentPoint
@@ -65,11 +66,7 @@ def lay_down(directory: Path, point: ComponentPoint, entries: Entries) -> None:
     block = entries.encode(stamp, level=None)
     path = directory / NEXT
     with error_context(f"write {path}", _HINT):
-        path.unlink(missing_ok=True)  # never written over: somebody may have it mapped
-        with open(path, "xb") as file:
-            file.write(block)
-            file.flush()
-            os.fsync(file.fileno())  # a stamp without its rows would be believed after a power loss
+        write_synced(path, block, 0o666)  # a stamp without its rows would be believed after a power loss
 
 
 def settle(directory: Path) -> None:

@@ -4,7 +4,7 @@
     root                         /etc/undivided     /var/lib/undivided   /var/backups/undivided
     anyone else                  $XDG_CONFIG_HOME   $XDG_STATE_HOME      $XDG_DATA_HOME
 
-A file here is old or new, never half of either: written aside, synced, then renamed or linked into place.
+Files there are written by host/atomic_files.py: old or new after a crash, never half of either.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..model.errors import UndividedError, error_context, translated
-from .crashpoints import crashpoint
+from .atomic_files import create_file, replace_file
 
 _HINTS = {
     errno.EACCES: "Run it as the user whose configuration this is, or as root.",
@@ -79,43 +79,10 @@ def make_directory(path: Path) -> bool:
 def save(path: Path, data: bytes, mode: int = 0o600) -> None:
     """Writes or replaces the file, durably."""
     with error_context(f"write {path}", _HINTS):
-        aside = _write_aside(path, data, mode)
-        crashpoint("save.written")
-        aside.replace(path)
-        crashpoint("save.replaced")
-        _sync_directory(path.parent)
+        replace_file(path, data, mode)
 
 
-def save_new(path: Path, data: bytes, mode: int = 0o600) -> bool:
-    """Writes the file, durably, unless one is there, which is then left alone: returns False."""
+def save_new(path: Path, data: bytes) -> bool:
+    """Writes the file, durably, for its owner alone. Returns False, and changes nothing, when it exists."""
     with error_context(f"write {path}", _HINTS):
-        aside = _write_aside(path, data, mode)
-        crashpoint("save.written")
-        try:
-            os.link(aside, path)
-        except FileExistsError:
-            return False
-        finally:
-            aside.unlink()
-        crashpoint("save.replaced")
-        _sync_directory(path.parent)
-        return True
-
-
-def _write_aside(path: Path, data: bytes, mode: int) -> Path:
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    aside.unlink(missing_ok=True)
-    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with open(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(descriptor)
-    return aside
-
-
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        return create_file(path, data)

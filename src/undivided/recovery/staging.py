@@ -29,6 +29,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from ..host.atomic_files import replace_file
 from ..host.rooted import syncfs
 from ..model.errors import UndividedError, error_context
 from .errors import HINTS
@@ -109,14 +110,7 @@ class Staging:
         reach its build), but not look into it."""
         self.directory.mkdir(mode=0o711, parents=True, exist_ok=True)
         self.directory.chmod(0o711)
-        fresh = self.directory / (_RECORD + ".new")
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with open(descriptor, "w", encoding="utf-8") as file:
-            json.dump(asdict(record), file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        os.rename(fresh, self.directory / _RECORD)
-        _sync_directory(self.directory)
+        replace_file(self.directory / _RECORD, json.dumps(asdict(record), indent=1).encode())
 
     def empty(self) -> Path:
         """An empty `data`, whatever a crashed build left there."""
@@ -178,11 +172,3 @@ def erase(path: Path) -> None:
             # ends: begin again until it has.
             if error.errno not in (errno.ENOENT, errno.ENOTEMPTY) or time.monotonic() > until:
                 raise
-
-
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from ..host.atomic_files import write_synced
 from ..model.columns import Column, Ragged, decode, encode
 from ..model.entries import Entries
 from ..model.errors import DamageError
@@ -40,8 +41,6 @@ def remember_walk(directory: Path, token: str, walk: Walk, began_ns: int) -> Non
     columns: dict[str, Column] = {name: getattr(walk.entries, name) for name in _KEPT}
     columns |= {"ino": walk.ino, "ctime_ns": walk.ctime_ns, "holes": walk.holes}
     scratch = directory / f"{FILE}.{os.getpid()}"
-    with open(scratch, "wb") as file:
-        file.write(encode(columns, {"token": token, "began_ns": began_ns}, level=None))
-        file.flush()
-        os.fsync(file.fileno())  # rows that were never written would be believed after a power loss
+    # Synced, because rows that were never written would be believed after a power loss.
+    write_synced(scratch, encode(columns, {"token": token, "began_ns": began_ns}, level=None), 0o666)
     os.replace(scratch, directory / FILE)

@@ -18,13 +18,14 @@ from pathlib import Path
 
 import psutil
 
+from ...host.atomic_files import sync_directory
 from ...host.mounts import beneath
 from ...model.errors import SourceError, UndividedError
 from ...model.point import ComponentPoint
 from ...model.service import Component
 from ..base import Description, Found, Health, Source
 from ..support.service_control import start_by_options, stop_by_options
-from ..support.swap import exchange, sync_directory
+from ..support.swap import exchange
 from .image import MAGIC, reader
 from .restore import rebuild
 from .session import SQLiteSession

@@ -20,6 +20,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from ...host.atomic_files import sync_directory
 from ...host.crashpoints import crashpoint
 from ...model.errors import UndividedError
 
@@ -44,15 +45,6 @@ def exchange(built: Path, place: Path, aside: str) -> Path | None:
             doing=f"put {built} in place of {place}",
             hint="What was there is untouched or has moved aside; repeat the recovery.",
         ) from error
-
-
-def sync_directory(path: Path) -> None:
-    """Makes names in a directory durable."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _inside(aside: str) -> tuple[str, str, str]:

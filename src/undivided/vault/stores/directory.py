@@ -22,6 +22,7 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 
+from ...host.atomic_files import make_directories, sync_directory
 from .base import Buffer, ExistsError, FullError, MissingError, StoreError
 from .names import checked, checked_prefix
 
@@ -88,7 +89,7 @@ class DirectoryStore:
         target = self._file(name)
         try:
             os.unlink(target)
-            _sync_directory(os.path.dirname(target))
+            sync_directory(os.path.dirname(target))
         except FileNotFoundError:
             return
         except OSError as error:
@@ -100,11 +101,11 @@ class DirectoryStore:
     def _prepare(self, folder: str) -> None:
         with self._lock:
             if not self._ready:
-                _make_directories(f"{self.path}/{_TEMPORARY}")
+                make_directories(f"{self.path}/{_TEMPORARY}")
                 self._sweep()
                 self._ready = True
             if folder not in self._made:
-                _make_directories(folder)
+                make_directories(folder)
                 self._made.add(folder)
 
     def _write(self, target: str, parts: Sequence[Buffer], *, last: bool) -> bool:
@@ -133,7 +134,7 @@ class DirectoryStore:
     def _settle(self, target: str) -> None:
         """Makes the new name durable. When that fails the name goes: a failed create leaves nothing."""
         try:
-            _sync_directory(os.path.dirname(target))
+            sync_directory(os.path.dirname(target))
         except OSError:
             _unlink(target)
             raise
@@ -217,27 +218,6 @@ def _read_exactly(handle: int, start: int, length: int) -> bytes | None:
         data = os.pread(handle, length, start)
         pieces.append(data)
     return b"".join(pieces) if not length else None
-
-
-def _make_directories(path: str) -> None:
-    """mkdir -p that survives power loss: each new name is fsynced in its parent."""
-    if os.path.isdir(path):
-        return
-    parent = os.path.dirname(path)
-    _make_directories(parent)
-    try:
-        os.mkdir(path, 0o700)
-    except FileExistsError:
-        return
-    _sync_directory(parent)
-
-
-def _sync_directory(path: str) -> None:
-    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _unlink(path: str) -> None:
