@@ -140,11 +140,11 @@ class Place(NamedTuple):
     pack: str
     session: bytes
     sealed: bytes
-    offset: int
+    frame_offset: int
     stored: int
     codec: int
     counter: int
-    place: int
+    offset: int
     length: int
 
 
@@ -154,7 +154,7 @@ class Vault:
     def __init__(self, path: Path, secret: str | X25519PrivateKey) -> None:
         self.path = path
         config = json.loads((path / "vault.json").read_text())
-        if config["format"] != 1 or any(config["needs"].values()):
+        if config["format"] != 1 or any(config["required_features"].values()):
             raise Unreadable("vault.json: a newer format than this reader knows")
         self.vault = bytes.fromhex(config["vault"])
         self.log: dict[int, dict[str, Any]] = {}
@@ -300,7 +300,7 @@ class Vault:
 
     def points(self) -> dict[str, int]:
         """Point id → its log entry; those that a prune forgot are left out."""
-        gone = {p for e in self.log.values() if e["kind"] == "prune" for p in e["body"]["expired"]}
+        gone = {p for e in self.log.values() if e["kind"] == "prune" for p in e["body"]["expired_points"]}
         named = {e["body"]["point"]["id"]: n for n, e in self.log.items() if e["kind"] == "point"}
         return {point: number for point, number in named.items() if point not in gone}
 
@@ -327,7 +327,7 @@ class Vault:
             for name in links.get("index", ()):
                 self._segments.append(self._segment(self._named("index", name)))
             covered = max(covered, links.get("covers", 0))
-            number = links["before"]
+            number = links["previous_data"]
 
     def _segment(self, data: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
         magic, session, counter, length = struct.unpack_from(">4s16sQH", data)
@@ -351,7 +351,7 @@ class Vault:
         for table, header in self._segments:
             row = bisect.bisect_left(table["prefix"], prefix)
             while row < len(table["prefix"]) and table["prefix"][row] == prefix:
-                if table["rest"][24 * row : 24 * row + 24].tobytes() == chunk[8:]:
+                if table["suffix"][24 * row : 24 * row + 24].tobytes() == chunk[8:]:
                     frame = table["frame"][row]
                     number = table["pack of frame"][frame]
                     session, sealed = header["sessions"][table["session"][frame]]
@@ -359,7 +359,7 @@ class Vault:
                         table["pack"][32 * number : 32 * number + 32].tobytes().hex(),
                         bytes.fromhex(session), bytes.fromhex(sealed), table["offset of frame"][frame],
                         table["stored"][frame], table["codec"][frame], table["counter"][frame],
-                        table["place"][row], table["length"][row],
+                        table["offset"][row], table["length"][row],
                     )  # fmt: skip
                 row += 1
 
@@ -370,7 +370,7 @@ class Vault:
         )
         for place in places:
             with contextlib.suppress(OSError, InvalidTag, Unreadable, zstandard.ZstdError):
-                found = self._plain(place)[place.place : place.place + place.length]
+                found = self._plain(place)[place.offset : place.offset + place.length]
                 if blake3(found, key=self.id_key).digest() == chunk:
                     return found
         lost = f", which should be in packs/{places[0].pack[:2]}/{places[0].pack}" if places else ""
@@ -378,10 +378,10 @@ class Vault:
 
     def _plain(self, place: Place) -> bytes:
         """The frame's bytes; the last one is kept, for chunks that lie next to each other."""
-        which = place.pack, place.offset
+        which = place.pack, place.frame_offset
         if self._frame[0] != which:
             with open(self.path / "packs" / place.pack[:2] / place.pack, "rb") as pack:
-                pack.seek(place.offset)
+                pack.seek(place.frame_offset)
                 sealed = pack.read(place.stored)
             key = self._content_key(place.session, place.sealed)
             plain = self._open(key, place.session, "frame", place.counter, place.session, sealed)

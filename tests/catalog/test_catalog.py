@@ -68,7 +68,7 @@ def pin(vault: Vault, id: str, pinned: bool = True) -> None:
 
 def prune(vault: Vault, *expired: str) -> None:
     """As far as a catalog looks at it."""
-    vault.append("prune", {"expired": list(expired)})
+    vault.append("prune", {"expired_points": list(expired)})
 
 
 def test_a_point_comes_back_as_it_was_committed(vault, catalog):

@@ -63,7 +63,7 @@ def test_what_is_left_is_told_among_all_that_ever_were_in_the_order_of_the_log(l
         log.point(f"p{number}", seconds)
         log.point(f"b{number}", seconds, "blog")
     log.add("pin", 50, point="p2", pinned=True)
-    log.add("prune", 60, expired=["p0", "p1"])
+    log.add("prune", 60, expired_points=["p0", "p1"])
     log.point("p4", 70)
     catalog.follow(log)
     found = lives(catalog, "portal")
@@ -78,7 +78,7 @@ def test_what_is_left_is_told_among_all_that_ever_were_in_the_order_of_the_log(l
 def test_a_prune_of_another_service_settles_nothing_here(log, catalog):
     log.point("p0", 10)
     log.point("b0", 10, "blog")
-    log.add("prune", 60, expired=["b0"])
+    log.add("prune", 60, expired_points=["b0"])
     catalog.follow(log)
     assert lives(catalog, "portal").settled == 0
     assert times_of_log(catalog)[1] == 3
@@ -97,7 +97,7 @@ def test_the_times_of_all_entries_are_told_and_which_a_prune_has_settled(log, ca
     catalog.follow(log)
     assert [(times // SECOND).tolist() for times in [times_of_log(catalog)[0]]] == [[1, 2, 9]]
     assert times_of_log(catalog)[1] == 0
-    log.add("prune", 10, expired=[])
+    log.add("prune", 10, expired_points=[])
     log.add("session", 11)
     catalog.follow(log)
     assert times_of_log(catalog)[1] == 4

@@ -43,7 +43,7 @@ def test_every_kind_of_object_is_there_to_be_flipped(small: SmallVault) -> None:
     kinds = {_kind(name) for name in small.names}
     assert kinds == {"README", "vault.json", "keys", "epochs", "log", "packs", "index", "timeline"}
     entries = {entry.kind for entry in small.vault.log()}
-    assert entries >= {"session", "point", "key", "epoch", "prune", "verified"}
+    assert entries >= {"session", "point", "key", "epoch", "prune", "verification"}
 
 
 def test_a_million_flipped_bits_are_each_noticed_or_harmless(small: SmallVault) -> None:

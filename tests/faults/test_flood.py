@@ -123,7 +123,7 @@ def test_a_thief_can_neither_forget_nor_unpin(shop):
     good = ids(shop)
     shop("pin", "shop", good[1])
     vault = thief(shop)
-    for kind, body in (("prune", {"expired": good}), ("pin", {"point": good[1], "pinned": False})):
+    for kind, body in (("prune", {"expired_points": good}), ("pin", {"point": good[1], "pinned": False})):
         with pytest.raises(Exception, match="passphrase"):
             vault.append(kind, body)
     assert ids(shop) == good

@@ -66,7 +66,7 @@ def test_a_vault_opens_after_power_loss_with_every_acknowledged_point_whole(
                 assert at < ready
                 continue
             points = {e.body["point"]["id"]: e.number for e in vault.log() if e.kind == "point"}
-            expired = {p for e in vault.log() if e.kind == "prune" for p in e.body["expired"]}
+            expired = {p for e in vault.log() if e.kind == "prune" for p in e.body["expired_points"]}
             assert points.keys() >= {point for known, point in acknowledged if known <= at}
             for point, number in points.items():
                 if point in expired:

@@ -68,7 +68,7 @@ def test_a_prune_killed_anywhere_has_lost_nothing_and_the_next_one_ends_it(
 
     vault = opened(path)
     entries = list(vault.log())
-    expired = {point for e in entries if e.kind == "prune" for point in e.body["expired"]}
+    expired = {point for e in entries if e.kind == "prune" for point in e.body["expired_points"]}
     assert expired in ({"p1"}, {"p0", "p1", "p3"})
     assert vault.verify(read_data=True).damaged == []
     for point in states.keys() - expired:

@@ -40,7 +40,7 @@ pytestmark = pytest.mark.usefixtures("cheap_passphrases")
 PASSPHRASE = "correct horse"
 NAME, SECRET = b"private/diary of the minister.txt", b"the minister's secret " * 40
 FORGED = [
-    ("prune", {"expired": ["p1"], "pending_deletion": {"packs": [], "index": [], "timeline": []}}),
+    ("prune", {"expired_points": ["p1"], "pending_deletion": {"packs": [], "index": [], "timeline": []}}),
     ("epoch", {"name": "0" * 16, "binding": "0" * 64}),
     ("repair", {"repaired": [], "quarantined": []}),
     ("key", {"added": "0" * 16, "recipients": {}}),
@@ -303,7 +303,7 @@ def test_the_private_key_of_an_old_epoch_opens_and_signs_nothing_new(
                 for session, sealed in sessions:
                     with pytest.raises(DamageError):
                         keys.key(session, sealed, "it")
-    head, body = rotated.head, {"expired": ["p1"]}
+    head, body = rotated.head, {"expired_points": ["p1"]}
     links = dict(list(rotated.log())[-1].links)
     entry = Signed("prune", vault.id, head.number + 1, head.digest, 1, body, links)
     signed = {**body, "signature": SigningKey(private).sign(entry)}

@@ -157,7 +157,7 @@ def test_every_label_in_the_document_is_one_that_is_used() -> None:
     code = READER.read_text()
     used = {label.strip() for label in re.findall(r'b"undivided/1 ([a-z ]+)"', code)}
     used |= set(re.findall(r'unseal\(.*"([a-z ]+)", self', code))
-    assert documented - {"signing_key"} == used
+    assert documented - {"signing key"} == used
 
 
 def test_chunk_boundaries_have_not_moved() -> None:

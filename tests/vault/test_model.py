@@ -259,7 +259,7 @@ def judge(world: World, store: MemoryStore) -> None:
     """No point is lost."""
     vault = world.vault(store)
     entries = list(vault.log())
-    expired = {point for e in entries if e.kind == PRUNE for point in e.body["expired"]}
+    expired = {point for e in entries if e.kind == PRUNE for point in e.body["expired_points"]}
     points = {e.body["point"]["id"]: e for e in entries if e.kind == "point"}
     asked = {point for point, was_requested in world.acknowledged.items() if was_requested}
     assert expired <= asked

@@ -131,7 +131,7 @@ def _insert_point(database: sqlite3.Connection, entry: EntryRow) -> None:
 
 def _forget(database: sqlite3.Connection, entry: EntryRow) -> None:
     """The points that a prune forgot vanish; that there were such points, and when, stays known."""
-    expired = [(id,) for id in entry.body["expired"]]
+    expired = [(id,) for id in entry.body["expired_points"]]
     database.executemany(
         "INSERT OR REPLACE INTO expired SELECT number, id, service, time_ns, ? FROM points WHERE id = ?",
         [(entry.number, id) for (id,) in expired],

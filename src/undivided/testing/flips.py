@@ -36,7 +36,7 @@ HARMLESS = {
     BALLAST: "random bytes that mean nothing: they keep room for a prune",
     "created_ns": "when it was made: shown to people in lists, and nothing follows from it",
     "case": "hex digits in upper case are the same bytes",
-    "needs": "the name of an operation that needs no feature: it needs none under any name",
+    "required_features": "the name of an operation that needs no feature: it needs none under any name",
     "footer": "the index has what a pack's own footer says; verification notices it",
     "superseded": "an index segment that later ones took in: nobody reads it; verification notices it",
 }
@@ -80,7 +80,7 @@ class SmallVault:
 
     @property
     def _kept(self) -> set[int]:
-        expired = {p for e in self.vault.log() if e.kind == "prune" for p in e.body["expired"]}
+        expired = {p for e in self.vault.log() if e.kind == "prune" for p in e.body["expired_points"]}
         points = (e for e in self.vault.log() if e.kind == "point")
         return {e.number for e in points if e.body["point"]["id"] not in expired}
 
@@ -239,7 +239,7 @@ def _frames(pack: StoredPack) -> list[tuple[int, bytes]]:
     return found
 
 
-_FIELD = re.compile(rb'"(created_ns|needs)": (\{[^}]*\}|\d+)')
+_FIELD = re.compile(rb'"(created_ns|required_features)": (\{[^}]*\}|\d+)')
 
 
 def _fields(data: bytes) -> list[tuple[int, int, str]]:

@@ -18,7 +18,9 @@ from undivided.vault.vault import Vault
 
 KINDS = [("prune", {}), ("epoch", {}), ("repair", {}), ("key", {}), ("pin", {"pinned": False}), ("pin", {})]
 PRIVATE = X25519PrivateKey.from_private_bytes(bytes(range(32)))
-ENTRY = Signed("prune", "00" * 16, 7, "ab" * 32, 1_700_000_000, {"freed": 3, "größe": [1, {"a": None}]}, {})
+ENTRY = Signed(
+    "prune", "00" * 16, 7, "ab" * 32, 1_700_000_000, {"freed_bytes": 3, "größe": [1, {"a": None}]}, {}
+)
 
 
 def test_the_same_private_key_is_the_same_signing_key() -> None:
@@ -34,7 +36,7 @@ def test_the_same_private_key_is_the_same_signing_key() -> None:
         {"number": 8},
         {"previous": "ac" * 32},
         {"time_ns": 1_700_000_001},
-        {"body": {"freed": 4}},
+        {"body": {"freed_bytes": 4}},
         {"links": {"pending_deletion": ["x"]}},
     ],
 )
@@ -82,7 +84,7 @@ def test_an_entry_that_the_signing_key_did_not_sign_is_damage(
 
 
 def test_with_the_passphrase_it_is_signed_and_read_by_everyone(store: MemoryStore, vault: Vault) -> None:
-    entry = vault.append("prune", {"freed": 1})
+    entry = vault.append("prune", {"freed_bytes": 1})
     (seen,) = Vault.open(store, keys=vault.keys).log()
     assert seen == entry
     (epoch,) = vault.keys.epochs

@@ -154,7 +154,7 @@ def test_a_segment_whose_columns_do_not_fit_is_damage() -> None:
         {"frame": good.frame + np.uint32(100)},
         {"session": good.session + np.uint16(1)},
         {"frames": good.frames + np.uint32(1)},
-        {"rest": good.rest[:-1]},
+        {"suffix": good.suffix[:-1]},
         {"length": good.length.astype("<u8")},
         {"size": good.size[:-1]},
         {"stored": good.stored[:-1]},

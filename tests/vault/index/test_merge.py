@@ -111,7 +111,7 @@ def test_one_commit_makes_as_many_segments_as_it_takes(
     files = {b"%d" % i: os.urandom(1 << 20) for i in range(70)}
     entry = protect(vault, "p1", files, timeline="large")
     assert len(entry.links["index"]) > 1
-    assert entry.links["before"] == first.number
+    assert entry.links["previous_data"] == first.number
     fresh = Vault.open(store, keys=vault.keys, passphrase=lambda: PASSPHRASE)
     assert contents(fresh, entry.number, "large") == files
     assert fresh.verify(read_data=True).damaged == []

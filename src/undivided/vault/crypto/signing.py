@@ -50,7 +50,7 @@ class SigningKey:
     """The signing half; who has the vault's private key can make one. public: 32 bytes."""
 
     def __init__(self, private: X25519PrivateKey) -> None:
-        seed = derive(private.private_bytes_raw(), b"", "signing_key")
+        seed = derive(private.private_bytes_raw(), b"", "signing key")
         self._key = Ed25519PrivateKey.from_private_bytes(seed)
         self.public = self._key.public_key().public_bytes_raw()
 

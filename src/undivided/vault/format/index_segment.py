@@ -2,8 +2,8 @@
 
 Per pack:   pack u1×32 its name   size u8   frames u4 how many it has
 Per frame:  stored u4, plain u4, codec u1, counter u8, session u2 as in the footers, pack after pack
-Per chunk:  prefix u8 the first 8 bytes of its id as a big-endian number, rest u1×24 the others,
-            frame u4 in this segment, place u4 its offset in the frame, length u4
+Per chunk:  prefix u8 the first 8 bytes of its id as a big-endian number, suffix u1×24 the others,
+            frame u4 in this segment, offset u4 in the frame, length u4
 
 Chunks are sorted by prefix, and of equals the newest comes first. The columns are not compressed: ids do not
 shrink, and so a decrypted segment is searched where it lies, without a copy. That takes 44 bytes a chunk and
@@ -36,12 +36,12 @@ MOST_CHUNKS = 1 << 21
 MOST_SESSIONS = 60_000
 """Their numbers are u2."""
 PREFIX_BYTES = 8
-REST_BYTES = CHUNK_ID_BYTES - PREFIX_BYTES
+SUFFIX_BYTES = CHUNK_ID_BYTES - PREFIX_BYTES
 _LARGEST_PACK = 1 << 32
 _AT_ONCE = 1 << 16  # the check of a large segment leaves no large holes in the memory
 
 _PACKS = {"pack": "u1", "size": "u8", "frames": "u4"}
-_CHUNKS = {"prefix": "u8", "rest": "u1", "frame": "u4", "place": "u4", "length": "u4"}
+_CHUNKS = {"prefix": "u8", "suffix": "u1", "frame": "u4", "offset": "u4", "length": "u4"}
 
 
 def name_of(digest: str) -> str:
@@ -58,11 +58,11 @@ class SortedIds(NamedTuple):
     """n ids, sorted by prefix: u8[n] and, as words of the other 24 bytes, u8[n,3]."""
 
     prefix: Array
-    rest: Array
+    suffix: Array
 
     def sorted(self) -> SortedIds:
         order = np.argsort(self.prefix, kind="stable")
-        return SortedIds(self.prefix[order], self.rest[order])
+        return SortedIds(self.prefix[order], self.suffix[order])
 
     def find(self, prefix: Array, words: Array, wanted: Array) -> tuple[Array, Array]:
         """prefix: u8[m], words: u8[m,4] all bytes of the ids; wanted: which of them to look for. Those found,
@@ -76,7 +76,7 @@ class SortedIds(NamedTuple):
                 wanted, row = wanted[inside], row[inside]
             like = self.prefix[row] == prefix[wanted]
             wanted, row = wanted[like], row[like]
-            same = (self.rest[row] == words[wanted, 1:]).all(axis=1)
+            same = (self.suffix[row] == words[wanted, 1:]).all(axis=1)
             found.append(wanted[same])
             rows.append(row[same])
             wanted, row = wanted[~same], row[~same] + 1
@@ -95,7 +95,7 @@ class StoredPack:
 
 @dataclass(frozen=True)
 class IndexSegment:
-    """p packs, f frames and n chunks in columns as above; pack and rest are flat. `session` looks into
+    """p packs, f frames and n chunks in columns as above; pack and suffix are flat. `session` looks into
     `sessions`."""
 
     pack: Array
@@ -107,9 +107,9 @@ class IndexSegment:
     counter: Array
     session: Array
     prefix: Array
-    rest: Array
+    suffix: Array
     frame: Array
-    place: Array
+    offset: Array
     length: Array
     sessions: SessionKeys
 
@@ -135,9 +135,9 @@ class IndexSegment:
             frames=np.array([len(p.table.stored) for p in packs], "<u4"),
             **{name: getattr(table, name) for name in FRAME_TYPES},
             prefix=prefix[order],
-            rest=ids[order, PREFIX_BYTES:].ravel(),
+            suffix=ids[order, PREFIX_BYTES:].ravel(),
             frame=table.frame_of_chunk()[order],
-            place=table.place_of_chunk()[order],
+            offset=table.offset_of_chunk()[order],
             length=table.length[order],
             sessions=list(numbers),
         )
@@ -157,7 +157,7 @@ class IndexSegment:
             frame.append(part.frame + np.uint32(first))
             first += len(part.stored)
         order = np.argsort(np.concatenate([p.prefix for p in parts]), kind="stable")
-        rest = np.concatenate([p.rest for p in parts]).reshape(-1, REST_BYTES)
+        suffix = np.concatenate([p.suffix for p in parts]).reshape(-1, SUFFIX_BYTES)
 
         def end_to_end(name: str) -> Array:
             return np.concatenate([getattr(p, name) for p in parts])
@@ -166,9 +166,9 @@ class IndexSegment:
             **{name: end_to_end(name) for name in (*_PACKS, "stored", "plain", "codec", "counter")},
             session=np.concatenate(session),
             prefix=end_to_end("prefix")[order],
-            rest=rest[order].ravel(),
+            suffix=suffix[order].ravel(),
             frame=np.concatenate(frame)[order],
-            place=end_to_end("place")[order],
+            offset=end_to_end("offset")[order],
             length=end_to_end("length")[order],
             sessions=list(numbers),
         )
@@ -188,9 +188,9 @@ class IndexSegment:
             **{name: getattr(self, name)[frames] for name in ("stored", "plain", "codec", "counter")},
             session=session.astype("<u2"),
             prefix=self.prefix[chunks],
-            rest=self.rest.reshape(-1, REST_BYTES)[chunks].ravel(),
+            suffix=self.suffix.reshape(-1, SUFFIX_BYTES)[chunks].ravel(),
             frame=renumbered[self.frame[chunks]],
-            place=self.place[chunks],
+            offset=self.offset[chunks],
             length=self.length[chunks],
             sessions=[self.sessions[i] for i in used.tolist()],
         )
@@ -230,7 +230,7 @@ class IndexSegment:
             raise ValueError("the frame columns differ in length")
         if frames and int(self.session.max()) >= len(self.sessions):
             raise ValueError("a frame is of no known session")
-        lengths = {len(self.frame), len(self.place), len(self.length), len(self.rest) / REST_BYTES}
+        lengths = {len(self.frame), len(self.offset), len(self.length), len(self.suffix) / SUFFIX_BYTES}
         if lengths != {chunks}:
             raise ValueError("the chunk columns differ in length")
         if chunks and int(self.frame.max()) >= frames:
@@ -247,7 +247,7 @@ class IndexSegment:
 
     def packs(self) -> Iterator[StoredPack]:
         """Each pack as its own footer has it."""
-        order = np.argsort((self.frame.astype(np.uint64) << np.uint64(32)) | self.place)
+        order = np.argsort((self.frame.astype(np.uint64) << np.uint64(32)) | self.offset)
         per_frame = np.bincount(self.frame, minlength=len(self.stored)).astype("<u4")
         ends = np.cumsum(self.frames, dtype=np.int64)
         chunk = 0
@@ -271,7 +271,7 @@ class IndexSegment:
     def ids(self, rows: Array | slice) -> Array:
         """u1[n,32]"""
         prefix = self.prefix[rows].astype(">u8").view(np.uint8).reshape(-1, PREFIX_BYTES)
-        return np.concatenate([prefix, self.rest.reshape(-1, REST_BYTES)[rows]], axis=1)
+        return np.concatenate([prefix, self.suffix.reshape(-1, SUFFIX_BYTES)[rows]], axis=1)
 
 
 def _without_repetition(segments: Iterable[IndexSegment]) -> Iterator[IndexSegment]:

@@ -86,7 +86,7 @@ class PackHeader:
         """For each chunk the frame it lies in."""
         return np.repeat(np.arange(len(self.chunks), dtype=np.uint32), self.chunks)
 
-    def place_of_chunk(self) -> Array:
+    def offset_of_chunk(self) -> Array:
         """For each chunk its offset in its frame."""
         ends = np.cumsum(self.length, dtype=np.int64)
         bases = np.cumsum(self.plain, dtype=np.int64) - self.plain

@@ -19,13 +19,13 @@ CONFIG = "vault.json"
 
 @dataclass(frozen=True)
 class VaultConfig:
-    """vault: 32 hex digits. created_ns: UTC. first: the record of the first epoch. needs: features that a
+    """vault: 32 hex digits. created_ns: UTC. first: the record of the first epoch. required_features: what a
     program must know, per operation."""
 
     vault: str
     created_ns: int
     first: EpochRecord
-    needs: Mapping[str, list[str]]
+    required_features: Mapping[str, list[str]]
 
     @staticmethod
     def new(keys: WriterKeys, recipients: Mapping[str, str]) -> VaultConfig:
@@ -51,7 +51,7 @@ class VaultConfig:
             "format": FORMAT,
             "vault": self.vault,
             "created_ns": self.created_ns,
-            "needs": self.needs,
+            "required_features": self.required_features,
             **self.first.record(),
         }
         return json.dumps(record, indent=1).encode() + b"\n"
@@ -77,8 +77,8 @@ def read_config(store: Store) -> VaultConfig:
         if len(vault) != VAULT_BYTES:
             raise ValueError("an id of another length")
         first = EpochRecord.of(0, record)
-        config = VaultConfig(vault.hex(), int(record["created_ns"]), first, record["needs"])
-        unknown = sorted({f for features in config.needs.values() for f in features})
+        config = VaultConfig(vault.hex(), int(record["created_ns"]), first, record["required_features"])
+        unknown = sorted({f for features in config.required_features.values() for f in features})
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise damaged(CONFIG, "it is not readable") from error
     if unknown:

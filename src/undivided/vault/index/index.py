@@ -21,7 +21,7 @@ from ..format.index_segment import (
     MAGIC,
     PREFIX_BYTES,
     PURPOSE,
-    REST_BYTES,
+    SUFFIX_BYTES,
     IndexSegment,
     SortedIds,
     StoredPack,
@@ -65,7 +65,7 @@ class Run:
     first_frame: int
     id: SortedIds
     frame: Array
-    place: Array
+    offset: Array
     length: Array
 
     @property
@@ -75,7 +75,7 @@ class Run:
     def ids(self, rows: Array | slice) -> Array:
         """u1[n,32]. rows: within the run."""
         prefix = self.prefix[rows].astype(">u8").view(np.uint8).reshape(-1, PREFIX_BYTES)
-        return np.concatenate([prefix, self.id.rest[rows].view(np.uint8).reshape(-1, REST_BYTES)], axis=1)
+        return np.concatenate([prefix, self.id.suffix[rows].view(np.uint8).reshape(-1, SUFFIX_BYTES)], axis=1)
 
 
 class PackNames(Sequence[str]):
@@ -169,7 +169,7 @@ class ChunkIndex:
             self._add(firsts, [self._rows(s, doubtful - unusable, outside=False) for s in self.segments])
         bases = [run.first_frame for run in self.runs]
         self.frame = Joined([run.frame for run in self.runs], bases)
-        self.offset = Joined([run.place for run in self.runs])
+        self.offset = Joined([run.offset for run in self.runs])
         self.length = Joined([run.length for run in self.runs])
 
     def __len__(self) -> int:
@@ -193,9 +193,9 @@ class ChunkIndex:
                 Run(
                     first=self.runs[-1].first + len(self.runs[-1].prefix) if self.runs else 0,
                     first_frame=first_frame,
-                    id=SortedIds(prefix, segment.rest.reshape(-1, REST_BYTES)[own].view(np.uint64)),
+                    id=SortedIds(prefix, segment.suffix.reshape(-1, SUFFIX_BYTES)[own].view(np.uint64)),
                     frame=segment.frame[own],
-                    place=segment.place[own],
+                    offset=segment.offset[own],
                     length=segment.length[own],
                 )
             )

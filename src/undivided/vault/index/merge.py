@@ -58,5 +58,5 @@ def merged(store: Store, keys: WriterKeys, log: Log, packs: Sequence[StoredPack]
             break
         parts.append(older)
         weight, sessions = weight + len(older), sessions + len(older.sessions)
-        before = int(entry.links["before"])
+        before = int(entry.links["previous_data"])
     return Merged([IndexSegment.joined(parts)], seen, before)

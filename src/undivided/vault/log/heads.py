@@ -125,7 +125,7 @@ def prune_entries(log: Log, after: int = 0) -> Iterator[LogEntry]:
     while number > after:
         entry = log.entry(number)
         yield entry
-        number = int(entry.body["earlier"])
+        number = int(entry.body["previous_prune"])
 
 
 def index_entries(log: Log, after: int = 0) -> Iterator[LogEntry]:
@@ -137,7 +137,7 @@ def index_entries(log: Log, after: int = 0) -> Iterator[LogEntry]:
         entry = log.entry(number)
         yield entry
         after = max(after, int(entry.links.get("covers", 0)))
-        before = int(entry.links["before"])
+        before = int(entry.links["previous_data"])
         if before >= number:
             raise DamageError(f"log entry {number} links forward", hint="The log was tampered with.")
         number = before

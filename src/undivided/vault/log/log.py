@@ -7,19 +7,19 @@ alike.
 
 Entries are linked so that nobody has to read the whole log:
 
-    links.data      the newest entry, up to and with this one, that changed what chunks are known
-    links.before    (on those) the one of them before it
-    links.index     (on those) the index segments it added
-    links.damaged       (on those) packs found damaged, out of use from here on
-    links.repaired    (on those) packs that are whole again, whatever was said of them before
-    links.pending_deletion    (on those) packs that a prune took out of use, to be deleted
-    links.covers    (on those) the index added here holds all there was up to this entry: look no further back
-    links.verified  the newest entry, up to and with this one, that says what was verified
-    links.pruned    the newest entry, up to and with this one, that pruned
-    links.keys      the newest entry, up to and with this one, that says who can open the vault
-    links.heads    timeline id → {sequence, digest, segment, previous, base}: as of this commit. sequence is
-                    the entry that last changed it, previous the one that changed it before that, base the
-                    newest that compacted it
+    data              the newest entry, up to and including this one, that changed which chunks are known
+    previous_data     (on those) the one of them before it
+    index             (on those) the index segments it added
+    damaged           (on those) packs found damaged, out of use from here on
+    repaired          (on those) packs that are whole again, whatever earlier entries say
+    pending_deletion  (on those) packs that a prune took out of use, to be deleted
+    covers            (on those) the index added here holds everything up to this entry: no need to look further
+    verified          the newest entry, up to and including this one, that records a verification
+    pruned            the newest entry, up to and including this one, that pruned
+    keys              the newest entry, up to and including this one, that lists who can open the vault
+    heads             timeline id → {sequence, digest, segment, previous, base}: as of this commit. sequence is
+                      the entry that last changed it, previous the one that changed it before that, base the
+                      newest that compacted it
 
 A client remembers the head that it saw. A log that no longer contains it was rolled back or forked.
 """
@@ -44,7 +44,7 @@ from ..stores.base import ExistsError, MissingError, Store, StoreError, requests
 
 Make = Callable[[LogEntry | None], tuple[Any, Mapping[str, Any]]]
 """From the last entry to the body and the links (other than data) of the one after it."""
-VERIFIED = "verified"
+VERIFIED = "verification"
 """The kind of entry that says what was looked at: vault/verify/record.py."""
 SESSION = "session"
 """The kind of entry that announces uploads: session.py."""
@@ -185,8 +185,8 @@ class Log:
                 linked = {**links, "data": number if changes else before}
                 for newest, link in _NEWEST.items():
                     linked[link] = number if kind == newest else self.last.links[link] if self.last else 0
-                if changes and "before" not in links:
-                    linked["before"] = before
+                if changes and "previous_data" not in links:
+                    linked["previous_data"] = before
                 now, head = self.now(), self.head
                 entry = Signed(kind, self._keys.vault, number, head.digest, now, body, linked)
                 body = with_signature(signing_key, entry)

@@ -69,7 +69,7 @@ class WriteSession:
             known = self._announced_ns
             if known is not None and abs(self.log.now() - known) < RENEWAL_NS:
                 return
-            record = {"sealed": self.content.sealed.hex()}
+            record = {"sealed_key": self.content.sealed.hex()}
 
             def make(_: LogEntry | None) -> tuple[dict[str, str], dict[str, object]]:
                 self.refuse_fenced()
@@ -87,7 +87,7 @@ class WriteSession:
 
     def refuse_fenced(self) -> None:
         """Raises FencedError when a prune that came since has shut this session out."""
-        if any(self.name in entry.body["fenced"] for entry in prune_entries(self.log, self.seen)):
+        if any(self.name in entry.body["fenced_sessions"] for entry in prune_entries(self.log, self.seen)):
             raise FencedError
 
     def store_timeline(self, block: bytes) -> str:

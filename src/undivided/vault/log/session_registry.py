@@ -39,7 +39,7 @@ class SessionRegistry:
         self._log, self._older = log, pruned.number if pruned else 0
         self._known: dict[str, KnownSession] = {}
         if pruned:
-            for name, (announced, renewed_ns) in pruned.body["open"].items():
+            for name, (announced, renewed_ns) in pruned.body["active_sessions"].items():
                 self._known[name] = KnownSession(announced, renewed_ns)
 
     def learn(self, entry: LogEntry) -> None:
@@ -50,7 +50,7 @@ class SessionRegistry:
         elif entry.session in self._known:
             self._known[entry.session].committed = entry.number
         if entry.kind == PRUNE:
-            self.fence(entry.body["fenced"])
+            self.fence(entry.body["fenced_sessions"])
 
     def fence(self, names: Iterable[str]) -> None:
         for name in names:

@@ -265,15 +265,15 @@ class Pruning:
         }
         gone = {*self._fenced, self._session.name}
         body = {
-            "earlier": int(last.links["pruned"]),
-            "expired": roots.expired,
+            "previous_prune": int(last.links["pruned"]),
+            "expired_points": roots.expired,
             "points": roots.points,
             "timelines": steps,
-            "dropped": roots.dropped,
-            "fenced": sorted(self._fenced),
-            "open": {name: at for name, at in self._roster.record().items() if name not in gone},
+            "dropped_timelines": roots.dropped,
+            "fenced_sessions": sorted(self._fenced),
+            "active_sessions": {name: at for name, at in self._roster.record().items() if name not in gone},
             "pending_deletion": {kind: sorted(names) for kind, names in self._pending_deletion.items()},
-            "freed": self._plan.freed,
+            "freed_bytes": self._plan.freed,
         }
         links: dict[str, Any] = {
             "heads": {timeline: chain.record() for timeline, chain in chains.items()},
@@ -283,7 +283,7 @@ class Pruning:
             since, newest = self._plan.head.number, int(last.links["data"])
             links["index"] = self._index
             links["covers"] = since
-            links["before"] = newest if newest > since else 0
+            links["previous_data"] = newest if newest > since else 0
             links["damaged"] = sorted(index_links(self._log).damaged - self._pending_deletion["packs"])
         return body, links
 

@@ -68,7 +68,7 @@ class Repacking:
         if not wanted.any():
             return
         rows = np.flatnonzero(wanted[segment.frame])
-        rows = rows[np.lexsort((segment.place[rows], segment.frame[rows]))]
+        rows = rows[np.lexsort((segment.offset[rows], segment.frame[rows]))]
         frame_of_row = segment.frame[rows]
         counts = segment.frames.tolist()
         ours = [

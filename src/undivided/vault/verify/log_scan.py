@@ -153,10 +153,10 @@ def _forget(found: LogScan, entry: LogEntry) -> None:
     pending_deletion = entry.body["pending_deletion"]
     found.pending_deletion.update(map(packs.name_of, pending_deletion["packs"]))
     found.pending_deletion.update(map(indexes.name_of, pending_deletion["index"]))
-    expired = set(entry.body["expired"])
+    expired = set(entry.body["expired_points"])
     for point in expired:
         found.points.pop(point, None)
-    for timeline in entry.body["dropped"]:
+    for timeline in entry.body["dropped_timelines"]:
         found.histories.pop(timeline, None)
     for history in found.histories.values():
         history.marks = [mark for mark in history.marks if mark.point not in expired]

@@ -98,7 +98,7 @@ def agrees(index: ChunkIndex, name: str, table: PackHeader) -> bool:
     return bool(
         np.array_equal(index.frame_offset[frames[here]], (ends - table.stored)[own])
         and np.array_equal(index.stored[frames[here]], table.stored[own])
-        and np.array_equal(index.offset[rows[here]], table.place_of_chunk()[here])
+        and np.array_equal(index.offset[rows[here]], table.offset_of_chunk()[here])
         and np.array_equal(index.length[rows[here]], table.length[here])
     )
 

@@ -1,11 +1,11 @@
 """What was verified, and how long ago: kept in the log, so that a vault's proof moves with it.
 
-While a verification reads, it appends an entry "verified" every so often, with the packs it has looked at
+While a verification reads, it appends an entry "verification" every so often, with the packs it has looked at
 since the last one. A run that is killed loses no more than that; the next one begins with what was looked at
 longest ago. Packs are named by the first 8 bytes of their names: 8 bytes per pack and round are all it costs,
 and two packs alike in them would merely share an age.
 
-    depth, packs: base64 of 8 bytes each, points: [ids], damaged: [names], proven: see report.py
+    depth, packs: base64 of 8 bytes each, points: [ids], damaged: [names], verification_age: see report.py
 
 Each entry of the log leads to the newest of these (vault/log/log.py), so an age is found without walking the log.
 """
@@ -73,7 +73,7 @@ def record(
         "packs": base64.b64encode(prefixes(packs).astype(">u8").tobytes()).decode(),
         "points": list(points),
         "damaged": list(damaged),
-        "proven": asdict(proven),
+        "verification_age": asdict(proven),
     }
     return log.append(VERIFIED, lambda _: (body, {}))
 
@@ -81,7 +81,7 @@ def record(
 def last_proven(log: Log) -> tuple[int, VerificationAge] | None:
     """UTC ns of the newest record and how the vault stood then; None when it was never verified."""
     entry = next(verified_entries(log), None)
-    return (entry.time_ns, VerificationAge(**entry.body["proven"])) if entry else None
+    return (entry.time_ns, VerificationAge(**entry.body["verification_age"])) if entry else None
 
 
 def verified_entries(log: Log) -> Iterator[LogEntry]:

@@ -148,7 +148,7 @@ class Writer:
                 if index:
                     stored, whole = index
                     links["index"] = stored
-                    links["before"] = whole.link(int(last.links["data"]) if last else 0)
+                    links["previous_data"] = whole.link(int(last.links["data"]) if last else 0)
                 return {**made, "timelines": names}, links
 
             try:
