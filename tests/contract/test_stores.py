@@ -18,7 +18,7 @@ from undivided.vault.stores.address import Address
 from undivided.vault.stores.base import Store
 from undivided.vault.stores.cache import Cached
 from undivided.vault.stores.directory import DirectoryStore
-from undivided.vault.stores.limit import Limited, Tokens
+from undivided.vault.stores.limit import Limited, TokenBucket
 from undivided.vault.stores.memory import MemoryStore
 from undivided.vault.stores.registry import open_store
 from undivided.vault.stores.retry import Retrying
@@ -73,7 +73,7 @@ class TestRetrying(StoreSuite):
 class TestLimited(StoreSuite):
     @pytest.fixture
     def store(self) -> Iterator[Store]:
-        ways = {way: Tokens(1e9) for way in ("requests", "upload", "download")}
+        ways = {way: TokenBucket(1e9) for way in ("requests", "upload", "download")}
         yield Limited(MemoryStore(), **ways)
 
 

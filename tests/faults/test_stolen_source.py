@@ -22,7 +22,7 @@ from undivided.testing.vaults import TIMELINE, contents, protect
 from undivided.vault.crypto import key_epochs as epochs
 from undivided.vault.crypto import recipients
 from undivided.vault.crypto.aead import Opener, Sealer
-from undivided.vault.crypto.envelope import SealedObject
+from undivided.vault.crypto.envelope import Envelope
 from undivided.vault.crypto.key_file import decode_key, encode_key
 from undivided.vault.crypto.keys import CONTENT_KEY, WriterKeys, unseal
 from undivided.vault.crypto.signing import Signed, SigningKey
@@ -80,7 +80,7 @@ def readable(keys: WriterKeys, store: MemoryStore) -> Iterator[bytes]:
                 yield json.dumps(decode_entry(keys, int(rest), data).__dict__, default=str).encode()
             elif folder == "packs":
                 footer = open_footer(keys, data, name)
-                yield footer.table.id.tobytes()
+                yield footer.header.id.tobytes()
             elif folder == "index":
                 segment = IndexSegment.open(keys, data, name)
                 yield b"\0".join(c.tobytes() for c in segment.__dict__.values() if hasattr(c, "tobytes"))
@@ -125,7 +125,7 @@ def test_no_content_key_opens_with_anything_that_a_source_has(store: MemoryStore
         if name.startswith("packs/"):
             sealed += open_footer(thief.keys, data, name).sessions
         elif name.startswith("timeline/"):
-            found = SealedObject(timeline.MAGIC, data, name)
+            found = Envelope(timeline.MAGIC, data, name)
             sealed.append((found.session, found.sealed_key))
     assert len(sealed) > 1
     for session, key in sealed:
@@ -145,12 +145,12 @@ def test_no_name_and_no_frame_opens_with_a_key_that_a_source_has(store: MemorySt
         for guess in guesses(thief.keys):
             if name.startswith("timeline/"):
                 with pytest.raises(DamageError):
-                    SealedObject(timeline.MAGIC, data, name).open(guess, vault, timeline.PURPOSE)
+                    Envelope(timeline.MAGIC, data, name).open(guess, vault, timeline.PURPOSE)
                 tried += 1
             elif name.startswith("packs/"):
                 footer, start = open_footer(thief.keys, data, name), 0
                 for length, counter in zip(
-                    footer.table.stored.tolist(), footer.table.counter.tolist(), strict=True
+                    footer.header.stored.tolist(), footer.header.counter.tolist(), strict=True
                 ):
                     session = footer.sessions[0][0]
                     opener = Opener(guess, vault, session, frames.PURPOSE)

@@ -37,7 +37,7 @@ def _uses(keys: WriterKeys, name: str, data: bytes) -> list[Use]:
         return [(session, kind, counter)]
     if kind == "packs":
         _, session, counter, _ = TRAILER.unpack(data[-TRAILER.size :])
-        frames = open_footer(keys, data, name).table.counter.tolist()
+        frames = open_footer(keys, data, name).header.counter.tolist()
         return [(session, "footer", counter), *((session, "frame", c) for c in frames)]
     return []
 

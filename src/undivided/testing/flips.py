@@ -225,14 +225,14 @@ def _steps(log: Log) -> list[tuple[TimelineHead, str]]:
 
 
 def _ids(pack: StoredPack) -> list[bytes]:
-    raw = pack.table.id.tobytes()
+    raw = pack.header.id.tobytes()
     return [raw[i : i + 32] for i in range(0, len(raw), 32)]
 
 
 def _frames(pack: StoredPack) -> list[tuple[int, bytes]]:
     """(end in the pack, its first chunk) of each frame."""
     ids, found, at, chunk = _ids(pack), [], 0, 0
-    for stored, count in zip(pack.table.stored.tolist(), pack.table.chunks.tolist(), strict=True):
+    for stored, count in zip(pack.header.stored.tolist(), pack.header.chunks.tolist(), strict=True):
         at += stored
         found.append((at, ids[chunk]))
         chunk += count

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from undivided.model.errors import DamageError, UsageError
 from undivided.vault.crypto.aead import Sealer
-from undivided.vault.crypto.signing import Signed, SigningKey, check, must_be_signed
+from undivided.vault.crypto.signing import Signed, SigningKey, has_valid_signature, must_be_signed
 from undivided.vault.format.log_entry import PURPOSE, decode_entry, encode_entry, name_of
 from undivided.vault.stores.memory import MemoryStore
 from undivided.vault.vault import Vault
@@ -43,22 +43,22 @@ def test_the_same_private_key_is_the_same_signing_key() -> None:
 def test_a_signature_is_good_for_exactly_one_entry(other: dict[str, Any]) -> None:
     signing_key = SigningKey(PRIVATE)
     signed = ENTRY._replace(body={**ENTRY.body, "signature": signing_key.sign(ENTRY)})
-    assert check(signing_key.public, signed)
-    assert not check(SigningKey(X25519PrivateKey.generate()).public, signed)
+    assert has_valid_signature(signing_key.public, signed)
+    assert not has_valid_signature(SigningKey(X25519PrivateKey.generate()).public, signed)
     changed = {**other, "body": {**other.get("body", ENTRY.body), "signature": signed.body["signature"]}}
-    assert not check(signing_key.public, signed._replace(**changed))
+    assert not has_valid_signature(signing_key.public, signed._replace(**changed))
 
 
 def test_what_was_signed_before_json_is_what_is_checked_after_it() -> None:
     signing_key = SigningKey(PRIVATE)
     made = ENTRY._replace(body={"counts": {10: "ten", 9: "nine"}, "pair": (1, 2)})
     stored = json.loads(json.dumps({**made.body, "signature": signing_key.sign(made)}))
-    assert check(signing_key.public, made._replace(body=stored))
+    assert has_valid_signature(signing_key.public, made._replace(body=stored))
 
 
 @pytest.mark.parametrize("signature", [None, 7, "", "zz", "00" * 64])
 def test_what_is_no_signature_is_refused_quietly(signature: object) -> None:
-    assert not check(SigningKey(PRIVATE).public, ENTRY._replace(body={"signature": signature}))
+    assert not has_valid_signature(SigningKey(PRIVATE).public, ENTRY._replace(body={"signature": signature}))
 
 
 @pytest.mark.parametrize(("kind", "body"), KINDS)

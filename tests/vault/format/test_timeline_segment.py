@@ -9,7 +9,7 @@ import pytest
 from undivided.model.columns import Ragged
 from undivided.model.entries import Entries, Entry, merge
 from undivided.model.errors import DamageError
-from undivided.vault.format.timeline_segment import TimelineSegment, chained, fold
+from undivided.vault.format.timeline_segment import TimelineSegment, chained_digest, fold
 
 
 def _segment(puts: dict[bytes, int], drop: list[bytes]) -> TimelineSegment:
@@ -42,5 +42,7 @@ def test_a_segment_survives_its_bytes_and_belongs_to_its_timeline() -> None:
 
 def test_the_digest_names_the_whole_history() -> None:
     one, two = (_segment({b"a": i}, []).encode("t") for i in range(2))
-    assert chained("t", chained("t", "", one), two) != chained("t", chained("t", "", two), one)
-    assert chained("t", "", one) != chained("u", "", one)
+    assert chained_digest("t", chained_digest("t", "", one), two) != chained_digest(
+        "t", chained_digest("t", "", two), one
+    )
+    assert chained_digest("t", "", one) != chained_digest("u", "", one)

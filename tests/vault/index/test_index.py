@@ -32,7 +32,7 @@ def test_every_chunk_is_found_where_it_lies_and_no_other() -> None:
     frames = [[rng.randbytes(32) for _ in range(rng.randint(1, 5))] for _ in range(40)]
     cut = [_segment({b"a" * 32: frames[:15]}), _segment({b"b" * 32: frames[15:40]})]
     whole = [_segment({b"a" * 32: frames[:15], b"b" * 32: frames[15:40]})]
-    for index in (ChunkIndex(cut), ChunkIndex(whole), ChunkIndex([IndexSegment.joined(cut)])):
+    for index in (ChunkIndex(cut), ChunkIndex(whole), ChunkIndex([IndexSegment.merge(cut)])):
         assert len(index) == sum(map(len, frames))
         strangers = [rng.randbytes(32) for _ in range(50)]
         assert (index.find(_flat(strangers)) == -1).all()
@@ -69,13 +69,13 @@ def test_a_chunk_stored_twice_is_found_in_its_newest_usable_place() -> None:
         rows = index.find(_flat([chunk]))
         return [index.place(int(index.frame[int(r)])).pack for r in rows if r >= 0]
 
-    for both in ([new, old], [IndexSegment.joined([new, old])]):
+    for both in ([new, old], [IndexSegment.merge([new, old])]):
         assert where(ChunkIndex(both)) == [n]
         assert where(ChunkIndex(both, unusable=frozenset([n]))) == [o]
-        assert where(ChunkIndex(both, doubtful=frozenset([n]))) == [o]
-        assert where(ChunkIndex(both, unusable=frozenset([o]), doubtful=frozenset([o, n]))) == [n]
+        assert where(ChunkIndex(both, damaged=frozenset([n]))) == [o]
+        assert where(ChunkIndex(both, unusable=frozenset([o]), damaged=frozenset([o, n]))) == [n]
         assert where(ChunkIndex(both, unusable=frozenset([n, o]))) == []
-    assert where(ChunkIndex([new], doubtful=frozenset([n]))) == [n]
+    assert where(ChunkIndex([new], damaged=frozenset([n]))) == [n]
 
 
 def test_an_empty_index_knows_nothing() -> None:
@@ -102,7 +102,7 @@ def test_a_segment_gives_back_the_footers_it_was_made_of() -> None:
         for i, part in enumerate(packs)
         for name, frames in part.items()
     ]
-    split = IndexSegment.joined([IndexSegment.of(given[:5]), IndexSegment.of(given[5:])])
+    split = IndexSegment.merge([IndexSegment.of(given[:5]), IndexSegment.of(given[5:])])
     for segment in (IndexSegment.of(given), split):
         for expected, found in zip(given, segment.packs(), strict=True):
             assert (found.name, found.size, found.sessions) == (
@@ -110,8 +110,8 @@ def test_a_segment_gives_back_the_footers_it_was_made_of() -> None:
                 expected.size,
                 expected.sessions,
             )
-            for name, column in expected.table.columns().items():
-                assert np.array_equal(column, found.table.columns()[name]), name  # type: ignore[arg-type]
+            for name, column in expected.header.columns().items():
+                assert np.array_equal(column, found.header.columns()[name]), name  # type: ignore[arg-type]
 
 
 def test_only_the_chosen_packs_stay_and_are_found_as_before() -> None:

@@ -359,6 +359,6 @@ def test_a_recipient_that_the_newest_keys_were_not_sealed_to_is_named(
 ) -> None:
     keys = vault.rotate()
     (recipient,) = (r["id"] for r in vault.recipients())
-    sealed = epochs.sealed_name(recipient, epochs.name_of(keys.public))
+    sealed = epochs.sealed_name(recipient, epochs.epoch_name(keys.public))
     del store.objects[sealed]
     assert [d.object for d in Vault.open(store, keys=keys).verify(read_data=False).damaged] == [sealed]

@@ -45,7 +45,7 @@ def test_a_frame_lives_if_readers_look_in_it_for_a_chunk_that_is_referred_to(see
     generations = [_packs(rng, rng.randint(1, 5)) for _ in range(rng.randint(1, 4))]
     names = [name for packs in generations for name in packs]
     bad = frozenset(name.hex() for name in names if rng.random() < 0.2)
-    index = ChunkIndex([_segment(packs) for packs in generations], doubtful=bad)
+    index = ChunkIndex([_segment(packs) for packs in generations], damaged=bad)
     referred = [_chunk(rng) for _ in range(rng.randint(0, 60))]
     found = pack_usage(index, _blocks(rng, referred), memory=8 * rng.choice([1, 3, 7, 1000]))
 

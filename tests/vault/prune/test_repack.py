@@ -45,7 +45,7 @@ def _opened(vault: Vault, data: bytes) -> set[bytes]:
     """The ids of the chunks in a pack, from their bytes. Every frame must open."""
     contents, decoder = ContentKeys(vault.keys, vault._unlock), FrameDecoder()
     footer = open_footer(vault.keys, data, "it")
-    table, ids, at, chunk = footer.table, set(), 0, 0
+    table, ids, at, chunk = footer.header, set(), 0, 0
     for frame, stored in enumerate(table.stored.tolist()):
         session, sealed_key = footer.sessions[int(table.session[frame])]
         opener = contents.frames(session, sealed_key, "it")
@@ -120,11 +120,11 @@ def test_a_run_cut_short_has_moved_exactly_what_it_stored(store: MemoryStore, va
         stored.append(pack)
         break
     assert 0 < len(work.moved) < len(found.packs)
-    there = {chunk.tobytes() for pack in stored for chunk in pack.table.id.reshape(-1, 32)}
+    there = {chunk.tobytes() for pack in stored for chunk in pack.header.id.reshape(-1, 32)}
     for segment in index.segments:
         for pack in segment.packs():
             if pack.name in work.moved:
-                assert {chunk.tobytes() for chunk in pack.table.id.reshape(-1, 32)} <= there
+                assert {chunk.tobytes() for chunk in pack.header.id.reshape(-1, 32)} <= there
     rest = [name for name in found.packs if name not in work.moved]
     more = list(_repacking(store, vault).run(index, rest, found.frames))
     after = ChunkIndex(list(segments_of([*stored, *more, *_without(index, found.packs)])))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from undivided.vault.stores.limit import Limited, Tokens
+from undivided.vault.stores.limit import Limited, TokenBucket
 from undivided.vault.stores.memory import MemoryStore
 
 
@@ -18,8 +18,8 @@ class Clock:
     def sleep(self, seconds: float) -> None:
         self.seconds += seconds
 
-    def tokens(self, rate: float) -> Tokens:
-        return Tokens(rate, self.now, self.sleep)
+    def tokens(self, rate: float) -> TokenBucket:
+        return TokenBucket(rate, self.now, self.sleep)
 
 
 def test_uploads_keep_to_their_rate() -> None:

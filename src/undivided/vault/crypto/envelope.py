@@ -17,7 +17,7 @@ from .aead import TAG_BYTES, Buffer, Opener, Sealer, damaged
 _HEADER = struct.Struct(">4s16sQH")
 
 
-def seal_object(
+def seal_envelope(
     magic: bytes, sealer: Sealer, session: bytes, block: bytes, sealed_key: bytes = b""
 ) -> Buffer:
     """The stored bytes."""
@@ -29,7 +29,7 @@ def seal_object(
     return out
 
 
-class SealedObject:
+class Envelope:
     """Stored bytes, taken apart but not yet opened. Raises DamageError naming `what`."""
 
     def __init__(self, magic: bytes, data: bytes, what: str) -> None:

@@ -81,12 +81,12 @@ class EpochRecord:
 
     @property
     def name(self) -> str:
-        return name_of(self.public)
+        return epoch_name(self.public)
 
     @property
     def object(self) -> str:
         """Where it lies."""
-        return object_of(self.begun, self.name) if self.begun else "vault.json"
+        return record_name(self.begun, self.name) if self.begun else "vault.json"
 
     def binding(self, vault: bytes) -> bytes:
         """SHA-256 over all of it: what a recipient's voucher and the log entry vouch for."""
@@ -117,12 +117,12 @@ class EpochRecord:
         return EpochRecord(begun, public, signing_key, recipients, *sealed)
 
 
-def name_of(public: bytes) -> str:
+def epoch_name(public: bytes) -> str:
     """An epoch's name, from its public key: 16 hex digits."""
     return hashlib.sha256(public).hexdigest()[:16]
 
 
-def object_of(begun: int, name: str) -> str:
+def record_name(begun: int, name: str) -> str:
     """Where the record of a later epoch lies."""
     return f"{FOLDER}{begun:010d}.{name}"
 
@@ -141,7 +141,7 @@ def stored_records(store: Store) -> Iterator[tuple[int, str]]:
 
 def read_record(store: Store, begun: int, name: str) -> EpochRecord:
     """Raises DamageError when it is not there, or none, or another."""
-    what = object_of(begun, name)
+    what = record_name(begun, name)
     try:
         return decode_record(what, store.read(what))
     except MissingError as error:
@@ -169,7 +169,7 @@ def sealed_name(recipient: str, epoch: str) -> str:
 
 def store_sealed(store: Store, recipient: str, public: str, private: X25519PrivateKey, vault: bytes) -> None:
     """For a recipient whose public key (hex) is this."""
-    name = name_of(private.public_key().public_bytes_raw())
+    name = epoch_name(private.public_key().public_bytes_raw())
     sealed = seal_to(bytes.fromhex(public), private.private_bytes_raw(), _PRIVATE_KEY, vault + name.encode())
     store.create(sealed_name(recipient, name), [sealed, _checksum(sealed)])
 

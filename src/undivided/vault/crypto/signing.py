@@ -74,7 +74,7 @@ def must_be_signed(kind: str, body: Mapping[str, Any]) -> bool:
     return kind in _ALWAYS or (kind == "pin" and body.get("pinned") is not True)
 
 
-def check(public: bytes, entry: Signed) -> bool:
+def has_valid_signature(public: bytes, entry: Signed) -> bool:
     """Whether body["signature"] is the signing key's, for exactly this entry."""
     try:
         signature = bytes.fromhex(entry.body[SIGNATURE])

@@ -25,7 +25,7 @@ from ...model.columns import Array, decode, encode
 from ...model.entries import CHUNK_ID_BYTES
 from ...model.errors import DamageError
 from ..crypto.aead import Buffer, Sealer, damaged
-from ..crypto.envelope import SealedObject, seal_object
+from ..crypto.envelope import Envelope, seal_envelope
 from ..crypto.keys import WriterKeys
 from .pack_header import FRAME_TYPES, PackHeader, SessionKeys, typed
 
@@ -85,11 +85,11 @@ class SortedIds(NamedTuple):
 
 @dataclass(frozen=True)
 class StoredPack:
-    """A pack in the store. name: hex digest; size: of the object; table.session looks into `sessions`."""
+    """A pack in the store. name: hex digest; size: of the object; header.session looks into `sessions`."""
 
     name: str
     size: int
-    table: PackHeader
+    header: PackHeader
     sessions: SessionKeys
 
 
@@ -121,29 +121,29 @@ class IndexSegment:
     def of(packs: Sequence[StoredPack]) -> IndexSegment:
         """At most MOST_SESSIONS sessions; see `segments_of` for any number of packs."""
         numbers: dict[tuple[bytes, bytes], int] = {}
-        tables = []
+        headers = []
         for pack in packs:
             own = np.array([numbers.setdefault(s, len(numbers)) for s in pack.sessions], "<u2")
-            tables.append(replace(pack.table, session=own[pack.table.session]))
-        table = PackHeader.concat(tables)
-        ids = table.id.reshape(-1, CHUNK_ID_BYTES)
+            headers.append(replace(pack.header, session=own[pack.header.session]))
+        header = PackHeader.concat(headers)
+        ids = header.id.reshape(-1, CHUNK_ID_BYTES)
         prefix = prefixes(ids)
         order = np.argsort(prefix, kind="stable")
         return IndexSegment(
             pack=np.frombuffer(bytearray(b"".join(bytes.fromhex(p.name) for p in packs)), "u1"),
             size=np.array([p.size for p in packs], "<u8"),
-            frames=np.array([len(p.table.stored) for p in packs], "<u4"),
-            **{name: getattr(table, name) for name in FRAME_TYPES},
+            frames=np.array([len(p.header.stored) for p in packs], "<u4"),
+            **{name: getattr(header, name) for name in FRAME_TYPES},
             prefix=prefix[order],
             suffix=ids[order, PREFIX_BYTES:].ravel(),
-            frame=table.frame_of_chunk()[order],
-            offset=table.offset_of_chunk()[order],
-            length=table.length[order],
+            frame=header.frame_of_chunk()[order],
+            offset=header.offset_of_chunk()[order],
+            length=header.length[order],
             sessions=list(numbers),
         )
 
     @staticmethod
-    def joined(parts: Sequence[IndexSegment]) -> IndexSegment:
+    def merge(parts: Sequence[IndexSegment]) -> IndexSegment:
         """The newest first; a pack listed by several is taken once. Their chunks are runs that are sorted
         already: a stable sort merges them."""
         parts = list(_without_repetition(parts))
@@ -201,16 +201,16 @@ class IndexSegment:
         return encode(columns, header, level=None)
 
     def seal(self, sealer: Sealer, session: bytes) -> Buffer:
-        return seal_object(MAGIC, sealer, session, self.encode())
+        return seal_envelope(MAGIC, sealer, session, self.encode())
 
     @staticmethod
     def open(keys: WriterKeys, data: bytes, what: str) -> IndexSegment:
         """Raises DamageError naming `what`."""
-        sealed = SealedObject(MAGIC, data, what)
+        sealed = Envelope(MAGIC, data, what)
         block = sealed.open(keys.structure_of(sealed.session, what), keys.vault_bytes, PURPOSE)
         try:
-            columns, header = decode(block)
-            sessions = [(bytes.fromhex(s), bytes.fromhex(k)) for s, k in header["sessions"]]
+            columns, block_header = decode(block)
+            sessions = [(bytes.fromhex(s), bytes.fromhex(k)) for s, k in block_header["sessions"]]
             segment = IndexSegment(**typed(columns, {**_PACKS, **FRAME_TYPES, **_CHUNKS}), sessions=sessions)
             segment._check()
         except (DamageError, ValueError, KeyError, TypeError) as error:
@@ -259,14 +259,14 @@ class IndexSegment:
             rows = order[chunk : chunk + int(chunks.sum(dtype=np.int64))]
             chunk += len(rows)
             used, session = np.unique(self.session[frames], return_inverse=True)
-            table = PackHeader(
+            header = PackHeader(
                 **{n: getattr(self, n)[frames] for n in ("stored", "plain", "codec", "counter")},
                 session=session.astype("<u2"),
                 chunks=chunks,
                 id=self.ids(rows).ravel(),
                 length=self.length[rows],
             )
-            yield StoredPack(name, size, table, [self.sessions[i] for i in used.tolist()])
+            yield StoredPack(name, size, header, [self.sessions[i] for i in used.tolist()])
 
     def ids(self, rows: Array | slice) -> Array:
         """u1[n,32]"""
@@ -289,7 +289,7 @@ def segments_of(packs: Iterable[StoredPack]) -> Iterator[IndexSegment]:
     gathered: list[StoredPack] = []
     chunks = sessions = 0
     for pack in packs:
-        more = len(pack.table.length)
+        more = len(pack.header.length)
         if gathered and (chunks + more > MOST_CHUNKS or sessions + len(pack.sessions) > MOST_SESSIONS):
             yield IndexSegment.of(gathered)
             gathered, chunks, sessions = [], 0, 0

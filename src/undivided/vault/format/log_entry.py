@@ -22,7 +22,7 @@ import zstandard
 
 from ..crypto.aead import Opener, Sealer, damaged
 from ..crypto.keys import WriterKeys
-from ..crypto.signing import Signed, check, must_be_signed
+from ..crypto.signing import Signed, has_valid_signature, must_be_signed
 
 MAGIC = b"UDL1"
 PURPOSE = "log"
@@ -105,6 +105,6 @@ def decode_entry(keys: WriterKeys, number: int, data: bytes) -> LogEntry:
         raise damaged(what, f"its body is no record ({error})") from error
     kind, body = entry.kind, entry.body
     signed = Signed(kind, keys.vault, number, entry.previous, entry.time_ns, body, entry.links)
-    if must_be_signed(kind, body) and not check(epoch.signing_key, signed):
+    if must_be_signed(kind, body) and not has_valid_signature(epoch.signing_key, signed):
         raise damaged(what, f"its kind is {kind!r}, and the vault's signing key did not sign it")
     return entry

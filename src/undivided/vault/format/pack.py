@@ -95,7 +95,7 @@ class OpenPack:
         self._lengths.extend(lengths)
         return memoryview(self.buffer)[start : self.used]
 
-    def table(self) -> PackHeader:
+    def header(self) -> PackHeader:
         return PackHeader(
             stored=np.array(self._stored, "<u4"),
             plain=np.array(self._plain, "<u4"),
@@ -108,9 +108,9 @@ class OpenPack:
         )
 
 
-def seal_footer(sealer: Sealer, session: bytes, table: PackHeader, sessions: SessionKeys) -> bytes:
+def seal_footer(sealer: Sealer, session: bytes, header: PackHeader, sessions: SessionKeys) -> bytes:
     """Footer and trailer. session: who makes the pack; sessions: what the frames are sealed under."""
-    block = encode(table.columns(), {"sessions": [[s.hex(), k.hex()] for s, k in sessions]})
+    block = encode(header.columns(), {"sessions": [[s.hex(), k.hex()] for s, k in sessions]})
     counter = sealer.count()
     trailer = TRAILER.pack(MAGIC, session, counter, len(block) + TAG_BYTES)
     return sealer.seal(counter, block, trailer) + trailer
@@ -122,7 +122,7 @@ class Footer:
 
     session: bytes
     sessions: SessionKeys
-    table: PackHeader
+    header: PackHeader
 
 
 def read_footer(store: Store, keys: WriterKeys, digest: str, size: int) -> Footer:
@@ -148,11 +148,11 @@ def open_footer(keys: WriterKeys, pack: bytes | memoryview, what: str, size: int
     sealed = view[max(0, len(view) - TRAILER.size - length) : -TRAILER.size]
     opener = Opener(keys.structure_of(session, what), keys.vault_bytes, session, PURPOSE)
     try:
-        columns, header = decode(bytes(opener.open(counter, sealed, trailer, what)))
-        sessions = [(bytes.fromhex(s), bytes.fromhex(k)) for s, k in header["sessions"]]
-        table = PackHeader.of(columns, len(sessions))
+        columns, block_header = decode(bytes(opener.open(counter, sealed, trailer, what)))
+        sessions = [(bytes.fromhex(s), bytes.fromhex(k)) for s, k in block_header["sessions"]]
+        header = PackHeader.of(columns, len(sessions))
     except (DamageError, ValueError, KeyError, TypeError) as error:
         raise damaged(what, f"its footer is wrong ({error.args[0]})") from error
-    if int(table.stored.sum(dtype=np.int64)) != frames:
+    if int(header.stored.sum(dtype=np.int64)) != frames:
         raise damaged(what, "its frames do not fill it")
-    return Footer(session, sessions, table)
+    return Footer(session, sessions, header)

@@ -1,10 +1,10 @@
-"""The table of frames and chunks that is a pack's footer.
+"""The header of frames and chunks that is a pack's footer.
 
 Per frame, in the order in which they lie in the pack without gaps:
     stored u4   bytes in the pack, tag included        plain u4    bytes after decompression
     codec u1    0 raw, 1 zstd                          counter u8  the nonce
     session u2  under whose key it is sealed: a place  chunks u4   how many chunks it holds
-                in a list that goes with the table
+                in a list that goes with the header
 Per chunk, in the order in which they lie in the frame without gaps:
     id u1×32    keyed BLAKE3 of the plain bytes        length u4
 
@@ -62,18 +62,18 @@ class PackHeader:
     def of(columns: Mapping[str, Column], sessions: int) -> PackHeader:
         """sessions: how many go with it. Raises ValueError when the columns do not fit together: they were
         authenticated, yet who wrote them may have been wrong."""
-        table = PackHeader(**typed(columns, _TYPES))
-        frames, count = len(table.stored), len(table.length)
-        each = (table.plain, table.codec, table.counter, table.session, table.chunks)
+        header = PackHeader(**typed(columns, _TYPES))
+        frames, count = len(header.stored), len(header.length)
+        each = (header.plain, header.codec, header.counter, header.session, header.chunks)
         if {len(column) for column in each} != {frames}:
             raise ValueError("the frame columns differ in length")
-        if frames and int(table.session.max()) >= sessions:
+        if frames and int(header.session.max()) >= sessions:
             raise ValueError("a frame is of no known session")
-        if len(table.id) != count * CHUNK_ID_BYTES or int(table.chunks.sum(dtype=np.int64)) != count:
+        if len(header.id) != count * CHUNK_ID_BYTES or int(header.chunks.sum(dtype=np.int64)) != count:
             raise ValueError("the chunk columns do not fit the frames")
-        if not np.array_equal(table.frame_sums(), table.plain):
+        if not np.array_equal(header.frame_sums(), header.plain):
             raise ValueError("the chunks of a frame do not fill it")
-        return table
+        return header
 
     def frame_sums(self) -> Array:
         """The plain size of each frame as its chunks have it."""

@@ -56,7 +56,7 @@ class TimelineSegment:
         return TimelineSegment(puts, tombstones)
 
 
-def chained(timeline: str, previous: str, block: bytes | memoryview) -> str:
+def chained_digest(timeline: str, previous: str, block: bytes | memoryview) -> str:
     """The digest after a segment. previous: hex, "" at first."""
     before = bytes.fromhex(previous) if previous else bytes(32)
     text = PREFIX + PURPOSE.encode() + timeline.encode() + before + hashlib.sha256(block).digest()

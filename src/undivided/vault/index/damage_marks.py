@@ -42,11 +42,11 @@ def broken_timelines(log: Log, since: int = 0) -> frozenset[str]:
     """The timelines that were condemned after entry `since` and not repaired after that."""
     found: set[str] = set()
     for entry in log.entries(since):
-        learn_torn(found, entry)
+        learn_broken(found, entry)
     return frozenset(found)
 
 
-def learn_torn(found: set[str], entry: LogEntry) -> None:
+def learn_broken(found: set[str], entry: LogEntry) -> None:
     """What the next entry of the log says about it, into the set of those that are torn."""
     if entry.kind == DAMAGE:
         found.update(entry.body["timelines"])

@@ -29,7 +29,7 @@ from ..format.index_segment import (
     prefixes,
     segments_of,
 )
-from .joined import Joined
+from .concatenated import ConcatenatedArray
 
 __all__ = [
     "MAGIC",
@@ -143,10 +143,10 @@ class ChunkIndex:
         self,
         segments: Iterable[IndexSegment],
         unusable: frozenset[str] = frozenset(),
-        doubtful: frozenset[str] = frozenset(),
+        damaged: frozenset[str] = frozenset(),
         names: Sequence[str] = (),
     ) -> None:
-        """segments: newest first. unusable: packs (hex digests) whose chunks are left out; doubtful: those
+        """segments: newest first. unusable: packs (hex digests) whose chunks are left out; damaged: those
         that are the last choice. names: of the segments, if they are stored."""
         self.segments = list(segments)
         self.names = list(names)
@@ -157,20 +157,20 @@ class ChunkIndex:
         firsts = np.cumsum([0, *(len(s.stored) for s in self.segments)]).tolist()
         self.frame_count = int(firsts[-1])
         self._first_frames: list[int] = firsts[:-1]
-        self.stored = Joined([s.stored for s in self.segments])
-        self.plain = Joined([s.plain for s in self.segments])
+        self.stored = ConcatenatedArray([s.stored for s in self.segments])
+        self.plain = ConcatenatedArray([s.plain for s in self.segments])
         self.frame_offset = FrameOffsets(
             [s.stored for s in self.segments], np.array(firsts[:-1], np.int64), self._first_frame_of_pack
         )
 
         self.runs: list[Run] = []
-        self._add(firsts, [self._rows(s, unusable | doubtful, outside=True) for s in self.segments])
-        if doubtful:
-            self._add(firsts, [self._rows(s, doubtful - unusable, outside=False) for s in self.segments])
+        self._add(firsts, [self._rows(s, unusable | damaged, outside=True) for s in self.segments])
+        if damaged:
+            self._add(firsts, [self._rows(s, damaged - unusable, outside=False) for s in self.segments])
         bases = [run.first_frame for run in self.runs]
-        self.frame = Joined([run.frame for run in self.runs], bases)
-        self.offset = Joined([run.offset for run in self.runs])
-        self.length = Joined([run.length for run in self.runs])
+        self.frame = ConcatenatedArray([run.frame for run in self.runs], bases)
+        self.offset = ConcatenatedArray([run.offset for run in self.runs])
+        self.length = ConcatenatedArray([run.length for run in self.runs])
 
     def __len__(self) -> int:
         return len(self.frame) if self.runs else 0

@@ -43,7 +43,7 @@ def merged(store: Store, keys: WriterKeys, log: Log, packs: Sequence[StoredPack]
     one of those is not what was stored."""
     last = log.last
     seen = before = int(last.links["data"]) if last else 0
-    weight, sessions = sum(len(p.table.length) for p in packs), sum(len(p.sessions) for p in packs)
+    weight, sessions = sum(len(p.header.length) for p in packs), sum(len(p.sessions) for p in packs)
     if weight > MOST_CHUNKS or sessions > MOST_SESSIONS:
         return Merged(segments_of(packs), seen, before)
     parts = [IndexSegment.of(packs)]
@@ -59,4 +59,4 @@ def merged(store: Store, keys: WriterKeys, log: Log, packs: Sequence[StoredPack]
         parts.append(older)
         weight, sessions = weight + len(older), sessions + len(older.sessions)
         before = int(entry.links["previous_data"])
-    return Merged([IndexSegment.joined(parts)], seen, before)
+    return Merged([IndexSegment.merge(parts)], seen, before)

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 
 from ...model.errors import DamageError
 from ..format.log_entry import LogEntry
-from ..format.timeline_segment import chained
+from ..format.timeline_segment import chained_digest
 from .errors import ExpiredError
 from .log import PRUNE, Log
 
@@ -39,7 +39,7 @@ class TimelineHead:
     def next(self, timeline: str, sequence: int, segment: str, block: bytes | memoryview) -> TimelineHead:
         """After one more segment."""
         return TimelineHead(
-            sequence, chained(timeline, self.digest, block), segment, self.sequence, self.base
+            sequence, chained_digest(timeline, self.digest, block), segment, self.sequence, self.base
         )
 
     def record(self) -> dict[str, int | str]:

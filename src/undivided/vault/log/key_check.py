@@ -19,7 +19,7 @@ from .log import Log
 
 def look(store: Store, keys: WriterKeys, log: Log) -> Iterator[tuple[str, str]]:
     """(object, what is wrong with it or "") of everything that opens the vault with these keys."""
-    newest = epochs.name_of(keys.public)
+    newest = epochs.epoch_name(keys.public)
     names = [name for name, _ in store.list(recipients.FOLDER)]
     for name in names:
         yield name, "" if is_whole(name, store.read(name)) else f"{name} is damaged: its checksum is wrong"
@@ -27,7 +27,7 @@ def look(store: Store, keys: WriterKeys, log: Log) -> Iterator[tuple[str, str]]:
         if "." not in name and sealed not in names:
             yield sealed, f"{sealed} is missing: {name} does not open the vault"
     for epoch in keys.epochs[1:]:
-        name = epochs.object_of(epoch.begun, epochs.name_of(epoch.public))
+        name = epochs.record_name(epoch.begun, epochs.epoch_name(epoch.public))
         try:
             _compare(store, keys, log, epoch)
         except DamageError as error:
@@ -52,6 +52,6 @@ def is_whole(name: str, data: bytes) -> bool:
 
 def _compare(store: Store, keys: WriterKeys, log: Log, epoch: Epoch) -> None:
     """Raises DamageError unless the epoch's record is the one that the log names."""
-    record = epochs.read_record(store, epoch.begun, epochs.name_of(epoch.public))
+    record = epochs.read_record(store, epoch.begun, epochs.epoch_name(epoch.public))
     if log.entry(epoch.begun).body.get("binding") != record.binding(keys.vault_bytes).hex():
         raise DamageError(f"{record.object} is damaged: it is not the one that the log names")

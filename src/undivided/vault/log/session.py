@@ -19,7 +19,7 @@ from collections.abc import Callable
 
 from ...host.crashpoints import crashpoint
 from ..crypto.aead import Buffer, Sealer
-from ..crypto.envelope import digest_of, seal_object
+from ..crypto.envelope import digest_of, seal_envelope
 from ..crypto.keys import CONTENT_KEY, KEY_BYTES, WriterKeys, seal_to
 from ..format import index_segment as indexes
 from ..format import pack as packs
@@ -94,7 +94,7 @@ class WriteSession:
         """A timeline segment. Returns its name."""
         own = self.content
         return self._sealed(
-            timelines.name_of, seal_object(timelines.MAGIC, own.timelines, self.id, block, own.sealed)
+            timelines.name_of, seal_envelope(timelines.MAGIC, own.timelines, self.id, block, own.sealed)
         )
 
     def store_index(self, segment: IndexSegment) -> str:

@@ -120,14 +120,14 @@ class Repacking:
         place[:] = sealed
 
     def _store_open(self) -> StoredPack:
-        table, sessions = self._open.table(), list(self._sessions)
-        footer = seal_footer(self._footers, self._session, table, sessions)
+        header, sessions = self._open.header(), list(self._sessions)
+        footer = seal_footer(self._footers, self._session, header, sessions)
         frames = memoryview(self._buffer)[: self._open.used]
         digest = hashlib.sha256(frames)
         digest.update(footer)
         name = digest.hexdigest()
         self._create(packs.name_of(name), frames, footer)
-        stored = StoredPack(name, len(frames) + len(footer), table, sessions)
+        stored = StoredPack(name, len(frames) + len(footer), header, sessions)
         self._open, self._sessions = OpenPack(self._buffer), {}
         self.moved += self._copied
         self._copied = []

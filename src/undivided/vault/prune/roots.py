@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 from ..format.log_entry import LogEntry
-from ..index.damage_marks import learn_torn
+from ..index.damage_marks import learn_broken
 from ..log.errors import ConflictError
 from ..log.heads import TimelineHead
 from ..log.log import PRUNE
@@ -47,7 +47,7 @@ class Roots:
         if entry.kind == "pin" and entry.body.get("pinned") and entry.body.get("point") in self.expired:
             raise ConflictError("a point that was to be expired was pinned")
         self.chains |= chains
-        learn_torn(self.torn, entry)
+        learn_broken(self.torn, entry)
         self._name(entry, (c.segment for c in chains.values() if c.sequence == entry.number))
         point: Any = entry.body.get("point")
         if isinstance(point, dict) and chains:

@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator, Sequence
 
 from ...host.parallel import in_order
 from ..crypto.aead import Opener, damaged
-from ..crypto.envelope import SealedObject, digest_of
+from ..crypto.envelope import Envelope, digest_of
 from ..crypto.keys import CONTENT_KEY, PrivateKeys, WriterKeys, number_of, unseal
 from ..format import timeline_segment as timelines
 from ..format.frames import PURPOSE as FRAME
 from ..format.log_entry import LogEntry
-from ..format.timeline_segment import TimelineSegment, chained
+from ..format.timeline_segment import TimelineSegment, chained_digest
 from ..log.heads import TimelineHead, history_of
 from ..log.log import Log
 from ..stores.base import MissingError, Store, requests
@@ -55,7 +55,7 @@ class ContentKeys:
 
     def timeline(self, data: bytes, timeline: str, what: str) -> tuple[TimelineSegment, memoryview]:
         """A timeline segment and its column block."""
-        sealed = SealedObject(timelines.MAGIC, data, what)
+        sealed = Envelope(timelines.MAGIC, data, what)
         key = self.key(sealed.session, sealed.sealed_key, what)
         block = sealed.open(key, self._keys.vault_bytes, timelines.PURPOSE)
         return TimelineSegment.decode(block, timeline, what), block
@@ -106,6 +106,6 @@ class Histories:
         if chain.compacted and digest_of(data) != chain.segment:
             raise damaged(what, "its SHA-256 is not its name")
         segment, block = self._contents.timeline(data, timeline, what)
-        if not chain.compacted and chained(timeline, previous, block) != chain.digest:
+        if not chain.compacted and chained_digest(timeline, previous, block) != chain.digest:
             raise damaged(what, "it does not continue its timeline")
         return segment

@@ -146,7 +146,7 @@ class Mending:
         except (DamageError, StoreError) as error:
             self._done.notes.append(f"Nothing of {name} could be read: {error.cause}.")
             return 0
-        opened = opened_chunks(self._keys.id, self._contents, known.table, known.sessions, data, name)
+        opened = opened_chunks(self._keys.id, self._contents, known.header, known.sessions, data, name)
         ids: list[bytes] = []
 
         def pieces() -> Iterator[tuple[int, memoryview, bool]]:
@@ -155,7 +155,7 @@ class Mending:
                     ids.append(id)
                     yield len(ids) - 1, chunk, True
 
-        stored = writer.store(pieces(), len(known.table.length), Layout.CONTENT)
+        stored = writer.store(pieces(), len(known.header.length), Layout.CONTENT)
         return sum(one == other for one, other in zip(ids, stored, strict=False))
 
     def _record(self, plan: RepairPlan, log: Log) -> None:

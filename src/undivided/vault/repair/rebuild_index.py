@@ -82,4 +82,4 @@ def _unnamed(store: Store, keys: WriterKeys, named: set[str], notes: list[str]) 
         except DamageError as error:
             notes.append(f"{error.cause}: what it holds could not be found out.")
             continue
-        yield StoredPack(digest, size, footer.table, footer.sessions)
+        yield StoredPack(digest, size, footer.header, footer.sessions)

@@ -17,7 +17,7 @@ _PAGE = 1000
 """Names that a server gives per request when it lists."""
 
 
-class Tokens:
+class TokenBucket:
     """Thread-safe. rate: per second. now: seconds, from any origin."""
 
     def __init__(
@@ -48,9 +48,9 @@ class Limited:
         self,
         beneath: Store,
         *,
-        requests: Tokens | None = None,
-        upload: Tokens | None = None,
-        download: Tokens | None = None,
+        requests: TokenBucket | None = None,
+        upload: TokenBucket | None = None,
+        download: TokenBucket | None = None,
     ) -> None:
         self.url = beneath.url
         self.parallel = parallel(beneath)
@@ -86,6 +86,6 @@ class Limited:
         self._beneath.delete(name)
 
 
-def _pay(tokens: Tokens | None, amount: float) -> None:
+def _pay(tokens: TokenBucket | None, amount: float) -> None:
     if tokens is not None:
         tokens.take(amount)

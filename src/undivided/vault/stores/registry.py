@@ -88,9 +88,9 @@ def _limited(store: Store, address: Address) -> Store:
     rates = {name: rate for name in LIMITS if (rate := address.size(name))}
     if not rates:
         return store
-    from .limit import Limited, Tokens
+    from .limit import Limited, TokenBucket
 
-    return Limited(store, **{name: Tokens(rate) for name, rate in rates.items()})
+    return Limited(store, **{name: TokenBucket(rate) for name, rate in rates.items()})
 
 
 def _cached(store: Store, address: Address, cache: Path) -> Store:

@@ -19,10 +19,10 @@ from ...model.columns import Array
 from ...model.entries import CHUNK_ID_BYTES
 from ...model.errors import DamageError
 from ..crypto.aead import damaged
-from ..crypto.envelope import SealedObject, digest_of
+from ..crypto.envelope import Envelope, digest_of
 from ..format import timeline_segment as timelines
 from ..format.log_entry import name_of
-from ..format.timeline_segment import TimelineSegment, chained
+from ..format.timeline_segment import TimelineSegment, chained_digest
 from ..index.index import ChunkIndex
 from ..read.histories import ContentKeys
 from ..stores.base import MissingError, Store, StoreError, requests
@@ -104,11 +104,11 @@ class Impact:
         if digest_of(found) != step.segment:
             raise damaged(what, "its SHA-256 is not its name")
         if not self._report.unlocked:
-            SealedObject(timelines.MAGIC, found, what)
+            Envelope(timelines.MAGIC, found, what)
             return None
         segment, block = self._contents.timeline(found, timeline, what)
         chains = before and not step.compacted and bool(before.digest) == bool(before.number)
-        if before and chains and chained(timeline, before.digest, block) != step.digest:
+        if before and chains and chained_digest(timeline, before.digest, block) != step.digest:
             raise damaged(what, "it does not continue its timeline")
         return segment
 

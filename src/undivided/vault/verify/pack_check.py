@@ -58,18 +58,18 @@ class PackChecker:
             cause = self._cause(name, data)
             if cause:
                 known = stored_pack(self._index, name)
-                table, sessions, wrong = known.table, known.sessions, len(data) != known.size
+                header, sessions, wrong = known.header, known.sessions, len(data) != known.size
                 cause = f"it has {len(data)} bytes instead of {known.size}" if wrong else cause
             else:
                 footer = open_footer(self._keys, data, what)
-                table, sessions = footer.table, footer.sessions
+                header, sessions = footer.header, footer.sessions
         except (DamageError, StoreError) as error:
             return PackCheck(name, error.cause)
         if self._contents is None:
             # Unopened, one flipped bit may be anywhere in it.
             return PackCheck(name, cause, None, len(data))
-        ids = table.id.reshape(-1, CHUNK_ID_BYTES)
-        opened = opened_chunks(self._keys.id, self._contents, table, sessions, memoryview(data), what)
+        ids = header.id.reshape(-1, CHUNK_ID_BYTES)
+        opened = opened_chunks(self._keys.id, self._contents, header, sessions, memoryview(data), what)
         broken = np.fromiter((chunk is None for _, chunk in opened), np.bool_, len(ids))
         if broken.any():
             cause = cause or "it does not open, though its SHA-256 is its name"
@@ -81,25 +81,25 @@ class PackChecker:
         if digest_of(data) != name:
             return "its SHA-256 is not its name"
         footer = open_footer(self._keys, data, packs.name_of(name))
-        return "" if agrees(self._index, name, footer.table) else "its footer and the index disagree"
+        return "" if agrees(self._index, name, footer.header) else "its footer and the index disagree"
 
 
-def agrees(index: ChunkIndex, name: str, table: PackHeader) -> bool:
+def agrees(index: ChunkIndex, name: str, header: PackHeader) -> bool:
     """Whether the index knows every chunk of the pack, and those that it finds there where they lie."""
-    rows = index.find(table.id)
+    rows = index.find(header.id)
     if (rows < 0).any():
         return False
     frames = index.frame[rows]
     number = index.pack_of(frames)
     own_numbers = [n for n in np.unique(number).tolist() if index.packs[n] == name]
     here = np.flatnonzero(np.isin(number, own_numbers))
-    own = table.frame_of_chunk()[here]
-    ends = np.cumsum(table.stored, dtype=np.int64)
+    own = header.frame_of_chunk()[here]
+    ends = np.cumsum(header.stored, dtype=np.int64)
     return bool(
-        np.array_equal(index.frame_offset[frames[here]], (ends - table.stored)[own])
-        and np.array_equal(index.stored[frames[here]], table.stored[own])
-        and np.array_equal(index.offset[rows[here]], table.offset_of_chunk()[here])
-        and np.array_equal(index.length[rows[here]], table.length[here])
+        np.array_equal(index.frame_offset[frames[here]], (ends - header.stored)[own])
+        and np.array_equal(index.stored[frames[here]], header.stored[own])
+        and np.array_equal(index.offset[rows[here]], header.offset_of_chunk()[here])
+        and np.array_equal(index.length[rows[here]], header.length[here])
     )
 
 
@@ -114,21 +114,21 @@ def stored_pack(index: ChunkIndex, name: str) -> StoredPack:
 def opened_chunks(
     id_key: bytes,
     contents: ContentKeys,
-    table: PackHeader,
+    header: PackHeader,
     sessions: SessionKeys,
     data: memoryview,
     what: str,
 ) -> Iterator[tuple[bytes, memoryview | None]]:
-    """(id, bytes) of each chunk of the table, None for those that cannot be read from the pack's bytes. What
+    """(id, bytes) of each chunk of the header, None for those that cannot be read from the pack's bytes. What
     is given is good until the next is asked for."""
     decoder = getattr(_own, "decoder", None)
     if decoder is None:
         decoder = _own.decoder = FrameDecoder()
-    ids, lengths = table.id.tobytes(), table.length.tolist()
+    ids, lengths = header.id.tobytes(), header.length.tolist()
     names = ("stored", "plain", "codec", "counter", "session", "chunks")
     at = chunk = 0
     for stored, plain, codec, counter, number, count in zip(
-        *(getattr(table, name).tolist() for name in names), strict=True
+        *(getattr(header, name).tolist() for name in names), strict=True
     ):
         session, sealed_key = sessions[number]
         opened: memoryview | None = None

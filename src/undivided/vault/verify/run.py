@@ -73,15 +73,15 @@ class Verification:
         self._log.refresh()
         linked = self._links(read)
         segments = list(self._segments(linked.segments))
-        self._index = ChunkIndex(segments, unusable=linked.pending_deletion, doubtful=linked.damaged)
+        self._index = ChunkIndex(segments, unusable=linked.pending_deletion, damaged=linked.damaged)
         reader = Reader(self._store, self._keys, self._log, self._unlock)
         self._sampling = RestoreTest(reader, self._index, report)
         if scope.read_data:
             self._superseded(read, linked)
         self._packs(scope, read, linked)
         if report.packs:
-            doubtful = linked.damaged | frozenset(report.packs)
-            self._index = ChunkIndex(segments, unusable=linked.pending_deletion, doubtful=doubtful)
+            damaged = linked.damaged | frozenset(report.packs)
+            self._index = ChunkIndex(segments, unusable=linked.pending_deletion, damaged=damaged)
         Impact(self._store, self._contents, report, self._index, self._whole, self._lost).run(read)
         self._drop_resolved(linked)
         report.whole_timelines = sorted(self._torn() - set(report.timelines))

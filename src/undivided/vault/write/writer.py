@@ -175,16 +175,16 @@ class Writer:
 
     def _upload(self, pack: OpenPack) -> None:
         own = self._session.content
-        table = pack.table()
+        header = pack.header()
         sessions = [(self._session.id, own.sealed)]
-        footer = seal_footer(own.footers, self._session.id, table, sessions)
+        footer = seal_footer(own.footers, self._session.id, header, sessions)
         frames = memoryview(pack.buffer)[: pack.used]
         digest = hashlib.sha256(frames)
         digest.update(footer)
         name = digest.hexdigest()
         self._session.create(packs.name_of(name), frames, footer)
         with self._lock:
-            self._uploaded.append(StoredPack(name, len(frames) + len(footer), table, sessions))
+            self._uploaded.append(StoredPack(name, len(frames) + len(footer), header, sessions))
         crashpoint("vault.pack-stored")
 
     # ── pieces of a commit ──────────────────────────────────────────────────────────────────────────────────
@@ -223,7 +223,7 @@ class Writer:
             self._known = None
             self._claims = InFlightChunks()
             for pack in uploaded:
-                self._claims.take(pack.table.id.tobytes(), range(len(pack.table.length)))
+                self._claims.take(pack.header.id.tobytes(), range(len(pack.header.length)))
         self._refuse_gone(segments)
 
     def _refuse_pending_deletion(

@@ -7,7 +7,7 @@ import random
 import numpy as np
 import pytest
 
-from undivided.vault.index.joined import Joined
+from undivided.vault.index.concatenated import ConcatenatedArray
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -21,7 +21,7 @@ def test_parts_are_read_as_if_they_were_one_array(seed: int) -> None:
         whole = np.concatenate(
             [p + np.uint32(s) for p, s in zip(parts, own or [0] * len(parts), strict=True)]
         )
-        joined = Joined(parts, own)
+        joined = ConcatenatedArray(parts, own)
         places = (
             np.array([rng.randrange(len(whole)) for _ in range(30)], np.int64)
             if len(whole)
@@ -33,5 +33,5 @@ def test_parts_are_read_as_if_they_were_one_array(seed: int) -> None:
 
 
 def test_no_parts_hold_nothing() -> None:
-    assert len(Joined([])) == 0
-    assert Joined([])[np.zeros(0, np.int64)].tolist() == []
+    assert len(ConcatenatedArray([])) == 0
+    assert ConcatenatedArray([])[np.zeros(0, np.int64)].tolist() == []

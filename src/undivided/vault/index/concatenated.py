@@ -11,7 +11,7 @@ import numpy as np
 from ...model.columns import Array
 
 
-class Joined:
+class ConcatenatedArray:
     """Parts of one type, end to end. shifts: a number per part that is added to what is read from it."""
 
     def __init__(self, parts: Sequence[Array], shifts: Sequence[int] | None = None) -> None:
