@@ -1,16 +1,16 @@
 """The contract between Undivided and an application: what a driver is, and what each call promises.
 
-A driver knows one application and nothing of vaults. For capture it opens a `Session`, which takes part in
-one consistent cut; for recovery it turns a tree of files and its own recorded state back into a data
+A driver knows one application and nothing about vaults. For capture it opens a `Session`, which takes part
+in one consistent cut. For recovery it turns a tree of files and its own recorded state back into a data
 directory that starts at exactly the mark.
 
     capture:   prepare ──▶ arm ──▶ hold ──▶ mark ──▶ release ──▶ finish ──▶ close
                slow,       last    writers  position at once     moves      always
                image       steps   blocked  read                 the logs
 
-A component's state in the vault is a tree of entries (model/entries.py). A driver is free in its layout: by
-custom the image lies under `data/`, a log that grows between points under `log/`, configuration that lives
-outside the data directory under `config/`. Logs grow by `Sink.append`, so a mark moves only the new bytes.
+A component's state in the vault is a tree of entries (model/entries.py). A driver chooses its own layout. By
+custom the image lies under `data/`, a log that grows between points under `log/`, and configuration from
+outside the data directory under `config/`. Logs grow by `Sink.append`, so a point moves only the new bytes.
 
 Every implementation passes tests/contract/test_drivers.py.
 """
@@ -30,51 +30,52 @@ from ..snapshotters.base import Snapshotter
 
 
 class Sink(Protocol):
-    """Where a driver puts what it captures. Thread-safe between drivers, not within one session.
+    """Takes the data that a driver captures. Thread-safe between drivers, not within one session.
 
-    `entries` is the component's tree as of the previous point plus what was put since; empty at first.
+    `entries` is the component's tree at the previous point plus everything put since then; empty at first.
     """
 
     @property
     def entries(self) -> Entries: ...
 
     def put(self, entry: Entry, data: Iterable[Buffer] = (), layout: Layout = Layout.BLOCKS) -> int:
-        """A whole new version of `entry.path` (of any kind). The size stored is what `data` held;
+        """Stores a whole new version of `entry.path` (of any kind). The stored size is the length of `data`;
         `entry.size` is ignored for files without extents. Returns the bytes read."""
         ...
 
     def append(self, path: bytes, offset: int, data: Iterable[Buffer]) -> int:
         """Continues the file at `offset`, which must be its size (0 creates it). Returns the bytes added.
-        Raises SourceError on any other offset: a gap in a log is never papered over."""
+        Raises SourceError for any other offset: a log never gets a gap."""
         ...
 
     def put_many(self, entries: Entries, pieces: Iterable[Piece], layout: Layout) -> None:
-        """New versions of many paths. pieces: of the rows of `entries`; rows without pieces have no data.
-        When this returns, every batch has been read."""
+        """Stores new versions of many paths. pieces: the data by row of `entries`; a row without pieces has
+        no data. When this returns, every batch has been read."""
         ...
 
     def drop(self, paths: Sequence[bytes]) -> None:
-        """Tombstones: these paths are gone. Unknown paths are ignored."""
+        """Records that these paths no longer exist. Unknown paths are ignored."""
         ...
 
     def replace(self, prefix: bytes) -> None:
-        """Starts a new image: paths under `prefix` that are not put again before the end are dropped."""
+        """Starts a new image: paths under `prefix` that are not put again for this point are dropped."""
         ...
 
     def note(self, text: str) -> None:
-        """A sentence for the point's record: what an operator should know of how this was captured."""
+        """Adds a note for the operator to the point's record, for example why a new image was taken."""
         ...
 
     def progress(self, done: int, total: int | None = None) -> None:
-        """Bytes of slow work done so far, for the progress bar."""
+        """Reports the bytes of slow work done so far, for the progress bar."""
         ...
 
 
 class Watchdog(Protocol):
-    """The watchdog process as a driver sees it: told before a hold how to undo it if we die or hang.
+    """The watchdog process as a driver sees it: it undoes a hold when this process dies or hangs.
 
-    Holds that end with our connection or file descriptor need no recipe. Each call returns once the watchdog
-    has opened what it needs, so that releasing later needs no exec, no open and no log.
+    A driver registers each undo step before its hold begins. A hold that ends with our connection or file
+    descriptor needs no step. Each call returns once the watchdog has opened what it needs, so that undoing
+    later needs no exec, no open and no log.
     """
 
     def resume(self, pids: Sequence[int]) -> None:
@@ -82,64 +83,66 @@ class Watchdog(Protocol):
         ...
 
     def write(self, path: str, data: bytes) -> None:
-        """Write data to a file opened now (a cgroup.freeze)."""
+        """Write data to a file that is opened now (a cgroup.freeze)."""
         ...
 
     def thaw(self, path: str) -> None:
-        """FITHAW the filesystem of a directory opened now."""
+        """FITHAW the filesystem of a directory that is opened now."""
         ...
 
     def postgresql(self, dsn: str, statements: Sequence[str]) -> None:
-        """Run statements on a connection opened now."""
+        """Run statements on a connection that is opened now."""
         ...
 
 
 class Session(Protocol):
-    """One component's part in one cut. Methods are called in the order of the module's picture, each at most
-    once except `release` and `close`, which are idempotent and are called after any failure."""
+    """One component in one cut. Methods are called in the order of the module's picture, each at most once.
+    `release` and `close` are idempotent and are called after any failure."""
 
     @property
     def consistency(self) -> Consistency:
-        """What this component contributes: known after `prepare`."""
+        """The consistency that this component has in the point. Known after `prepare`."""
         ...
 
     @property
     def holds(self) -> bool:
-        """Whether `hold` blocks every writer. False: merely marked, or not held at all."""
+        """Whether `hold` blocks every writer. False: the component is only marked, or not held at all."""
         ...
 
     def prepare(self, sink: Sink) -> None:
-        """All slow work: connections, checkpoint, and the image when the previous point cannot be continued.
-        Raises SourceError when the component cannot be captured."""
+        """Does all slow work: connections, checkpoint, and the image when the previous point cannot be
+        continued. Raises SourceError when the component cannot be captured."""
         ...
 
     def arm(self, watchdog: Watchdog, deadline: float) -> None:
-        """Right before the holds, while nobody waits yet: tells the watchdog how to undo the hold, and takes
-        the steps that must come close to it but need not be part of the pause. `release` always follows."""
+        """Called right before the holds, while no writer waits yet. Registers the undo steps with the
+        watchdog, and takes the steps that must come close to the hold but need not be part of the pause.
+        `release` always follows."""
         return
 
     def hold(self, watchdog: Watchdog, deadline: float) -> None:
-        """Blocks the writers before `deadline` (time.monotonic) or raises SourceError. A hold that may have
-        succeeded late is undone by `release`, which always follows."""
+        """Blocks the writers before `deadline` (time.monotonic), or raises SourceError. `release` always
+        follows, and undoes also a hold that succeeded too late."""
         ...
 
     def mark(self, point: str) -> Position:
-        """Reads the position, takes the snapshot, copies the small remainder into memory. Everything is held
-        now: milliseconds count, and the sink must not be touched."""
+        """Reads the position, takes the snapshot, copies the small delta into memory. All components are held
+        now, so milliseconds count. The sink must not be used."""
         ...
 
     def release(self) -> None:
-        """Lets the writers go. Never raises for a hold that is already gone."""
+        """Lets the writers continue. Never raises for a hold that has ended already."""
         ...
 
     def finish(self, sink: Sink) -> Mapping[str, Any]:
-        """Moves logs and remainder up to the mark into the sink. Returns the state to be kept with the point:
-        JSON values, no secrets. Raises SourceError when the mark cannot be reached: then there is no
-        point."""
+        """Moves the log and the delta up to the mark into the sink. Returns the state to be kept with the
+        point: JSON values, no secrets. Raises SourceError when the mark cannot be reached: then no point is
+        made."""
         ...
 
     def committed(self) -> None:
-        """The point is in the vault: what the next point goes on from may be kept now (`Driver.cache`)."""
+        """The point is in the vault. Data that lets the next point continue from it may be kept now
+        (`Driver.cache`)."""
         return
 
     def close(self) -> None:
@@ -148,7 +151,7 @@ class Session(Protocol):
 
 
 class Source(Protocol):
-    """One component at one point, for restoring: recovery's view of the vault."""
+    """One component at one point, as recovery reads it from the vault."""
 
     @property
     def entries(self) -> Entries: ...
@@ -159,7 +162,7 @@ class Source(Protocol):
     def extract(
         self, into: Path, prefix: bytes = b"", *, select: Callable[[bytes], bool] | None = None
     ) -> None:
-        """Writes the entries under `prefix` beneath `into`, with the prefix stripped, attributes and all.
+        """Writes the entries under `prefix` with all their attributes beneath `into`, the prefix stripped.
         Never writes outside `into`, whatever the image holds. select filters by full path."""
         ...
 
@@ -170,7 +173,7 @@ class Source(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What a live component says of itself. filesystem: type and mount point beneath its data."""
+    """A live component as it describes itself. size: bytes. filesystem: type and mount point of its data."""
 
     version: str
     directory: str
@@ -181,12 +184,13 @@ class Description:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A running instance that discovery met: a component one could protect. options are service-file keys."""
+    """A running instance that could be protected as a component. options: service-file keys. summary: one
+    line for people."""
 
     kind: str
     options: Mapping[str, Any]
     pid: int
-    says: str
+    summary: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,20 +202,22 @@ class Health:
 
 
 class Driver(Protocol):
-    """One application. Built by `drivers.registry` from a component; cheap, connects to nothing yet."""
+    """One application. `drivers.registry` builds it from a component; building it is cheap and connects to
+    nothing."""
 
     kind: str
     markable: bool
-    """Whether it can be the one component that is marked without a hold (PostgreSQL's restore point)."""
+    """Whether it can be the one component of a service that is marked without a hold (PostgreSQL's restore
+    point)."""
 
     cache: Path | None
-    """A private directory of this component on this source, kept between points; None: remember nothing."""
+    """A private directory of this component on this source, kept between points. None: nothing is kept."""
 
     def __init__(self, component: Component) -> None: ...
 
     @classmethod
     def find(cls) -> list[Found]:
-        """Instances running on this host, by process."""
+        """The instances that run on this host, found by process."""
         ...
 
     def describe(self) -> Description:
@@ -219,41 +225,42 @@ class Driver(Protocol):
         ...
 
     def health(self) -> Health:
-        """Asks the application itself. Never raises for one that is down: says so."""
+        """Asks the application itself. Never raises for one that is down: `ok` is False then."""
         ...
 
     def session(self, previous: ComponentPoint | None, *, must_hold: bool) -> Session:
-        """A part in a cut. previous: the component's part in the last point, to go on from; with an empty
-        state everything is read anew. must_hold: another component is already the one left unheld."""
+        """The component's session for one cut. previous: the component in the last point, to continue from;
+        when its state is empty, everything is read again. must_hold: another component is already the one
+        that is not held."""
         ...
 
     def directory(self) -> Path:
-        """Where the data lives: what recovery in place exchanges."""
+        """The directory of the data, which recovery in place exchanges."""
         ...
 
     def restore(self, source: Source, into: Path) -> None:
         """Makes the empty directory `into` the component's data at exactly the mark, ready to start with this
         component's options (ports, sockets, paths). May run a private server inside `into`, never on a
-        port."""
+        port. Raises DamageError for an image that is not whole."""
         ...
 
     def install(self, built: Path, aside: str) -> Path | None:
-        """Moves `built` to `directory()`; what was there moves beside it, its name ending in `aside`, and is
-        returned. The application is stopped. Repeating after a crash converges."""
+        """Moves `built` to `directory()`. The old data stays next to it under a name that ends in `aside`;
+        returns its path. The application is stopped. Repeating after a crash finishes the exchange."""
         ...
 
     def start(self) -> None:
-        """Starts the application on its data and waits until it answers. Nothing to do if it runs."""
+        """Starts the application on its data and waits until it answers. Does nothing if it runs."""
         ...
 
     def stop(self) -> None:
-        """Stops it cleanly and waits. Nothing to do if it is down."""
+        """Stops the application cleanly and waits for its end. Does nothing if it is down."""
         ...
 
 
 @runtime_checkable
 class TreeDriver(Protocol):
-    """A driver that captures a tree of files: capture gives it what the filesystem beneath offers."""
+    """A driver that captures a tree of files: capture gives it the snapshotter of the tree's filesystem."""
 
     snapshotter: Snapshotter | None
 

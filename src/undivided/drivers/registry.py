@@ -1,7 +1,7 @@
-"""The drivers there are: one explicit list, nothing registers itself.
+"""All drivers in one explicit list; nothing registers itself.
 
-Modules are named as text and imported when a component of that kind is met, because a database client costs
-every other command its import.
+A module is named as text and imported when the first component of its kind is used: importing a database
+client takes time that every other command would pay for.
 """
 
 from __future__ import annotations

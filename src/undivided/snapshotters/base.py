@@ -1,8 +1,8 @@
-"""The contract of a snapshotter: how a filesystem keeps a moment, so that reading can happen later.
+"""The contract of a snapshotter: how a filesystem preserves one instant, so that reading can happen later.
 
-There are two things a filesystem may be able to do. `snapshot` fixes a whole tree at one instant. `clone`
-fixes one open file; every snapshotter can, at worst by copying. Both are used while writers are held, so both
-must be quick, and neither may leave anything behind when it fails or when its result is dropped.
+A filesystem may offer two operations. `snapshot` preserves a whole tree at one instant. `clone` preserves one
+open file; every snapshotter can do that, at worst by copying. Both run while writers are held, so both must
+be quick, and neither may leave anything behind when it fails or when its result is dropped.
 
 Every implementation passes tests/contract/test_snapshotters.py.
 """
@@ -14,7 +14,7 @@ from typing import Protocol
 
 
 class Snapshot(Protocol):
-    """path: the tree as it was, readable until `drop`. id: how messages and points name it."""
+    """path: the tree as it was, readable until `drop`. id: its name in messages and points."""
 
     path: Path
     id: str
@@ -25,19 +25,20 @@ class Snapshot(Protocol):
 
 
 class Snapshotter(Protocol):
-    """whole: whether `snapshot` works. copies: whether `clone` moves the bytes, and so costs by size."""
+    """whole: whether `snapshot` works. copies: whether `clone` copies the bytes, so that its time depends on
+    the size."""
 
     name: str
     whole: bool
     copies: bool
 
     def snapshot(self, tree: Path) -> Snapshot:
-        """The tree at one instant, read-only, with what was written but not yet on disk. Raises
+        """The tree at one instant, read-only, including data that was written but is not on disk yet. Raises
         SourceError."""
         ...
 
     def clone(self, file: int, directory: int) -> int:
-        """A descriptor of a private copy of an open file, of its bytes as they are now: later writes to
-        either do not show in the other. directory: a descriptor of a directory on the file's filesystem; no
-        name appears in it. The caller closes the result. Raises OSError."""
+        """A descriptor of a private copy of an open file with its bytes as they are now: later writes to one
+        do not show in the other. directory: a descriptor of a directory on the file's filesystem; no name
+        appears in it. The caller closes the result. Raises OSError."""
         ...

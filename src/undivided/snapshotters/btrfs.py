@@ -1,14 +1,13 @@
-"""btrfs: the subvolume that holds a tree, snapshotted read-only at one instant.
+"""btrfs: a read-only snapshot of the subvolume that holds a tree, at one instant.
 
-The kernel flushes what was written and fixes the whole subvolume in one transaction, some ten milliseconds
-whatever its size. What was written before the call is in it, and what was made durable is in it in order; two
-writes that a running writer makes during the call without fsync may be there the other way round, as after a
-power cut. Hold the writers to exclude even that.
+The kernel flushes written data and preserves the whole subvolume in one transaction, in about ten
+milliseconds whatever its size. All data written before the call is in the snapshot, and durable writes are in
+it in order. Two writes that a running writer makes during the call without fsync may be there in the other
+order, as after a power cut. Freeze the writers to exclude even that.
 
-The snapshot lies beside the subvolume, or inside it where that is the top of the
-filesystem, under a name that walks leave out. Inodes and change times in it are those of the original, so the
-next comparison is as quick as ever. Subvolumes nested in the tree are not part of it; whoever reads must
-refuse them by name.
+The snapshot lies next to the subvolume, or inside it when the subvolume is the top of the filesystem, under a
+name that walks leave out. Inodes and change times in it are those of the original, so the next comparison
+stays quick. Subvolumes nested in the tree are not part of the snapshot; the reader must refuse them by name.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ import struct
 from contextlib import suppress
 from pathlib import Path
 
-from ..model.errors import SourceError
+from ..model.errors import SourceError, reason
 from .base import Snapshot
 from .reflink import ReflinkSnapshotter
 
@@ -62,8 +61,8 @@ class BtrfsSnapshotter(ReflinkSnapshotter):
                     os.close(target)
         except OSError as error:
             raise SourceError(
-                f"btrfs refuses a snapshot of {volume}: {(error.strerror or str(error)).lower()}",
-                doing=f"snapshot {tree}",
+                f"btrfs refuses a snapshot of {volume}: {reason(error)}",
+                doing=f"take a snapshot of {tree}",
                 hint="Run as root, or name the tree's `writers` in the service file.",
             ) from error
         finally:

@@ -1,4 +1,4 @@
-"""Where the filesystem offers nothing: a file is copied into memory."""
+"""For filesystems without clones and snapshots: a file is copied into memory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class PlainSnapshotter:
     copies = True
 
     def snapshot(self, tree: Path) -> Snapshot:
-        raise SourceError("this filesystem has no snapshots", doing=f"snapshot {tree}")
+        raise SourceError("this filesystem has no snapshots", doing=f"take a snapshot of {tree}")
 
     def clone(self, file: int, directory: int) -> int:
         copy = os.memfd_create("clone", os.MFD_CLOEXEC)

@@ -1,7 +1,7 @@
-"""Files that share blocks until one of them is written: XFS, btrfs and others with FICLONE.
+"""Clones of files that share blocks until one of them is written: XFS, btrfs and others with FICLONE.
 
-A clone is a nameless file in the tree's own filesystem (O_TMPFILE): it takes no space of its own, has no name
-that could be left behind, and is gone when its descriptor is closed, also if we die.
+A clone is a nameless file on the tree's own filesystem (O_TMPFILE): it takes no space of its own, leaves no
+name behind, and is gone when its descriptor is closed, also when this process dies.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class ReflinkSnapshotter:
     copies = False
 
     def snapshot(self, tree: Path) -> Snapshot:
-        raise SourceError("this filesystem clones files, not trees", doing=f"snapshot {tree}")
+        raise SourceError("this filesystem clones files, not trees", doing=f"take a snapshot of {tree}")
 
     def clone(self, file: int, directory: int) -> int:
         copy = os.open(".", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600, dir_fd=directory)
@@ -35,7 +35,7 @@ class ReflinkSnapshotter:
 
 
 def can_reflink(directory: Path) -> bool:
-    """Tries it, with nameless files."""
+    """Whether clones work here: tries it with nameless files."""
     try:
         place = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError:

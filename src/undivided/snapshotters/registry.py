@@ -1,7 +1,8 @@
-"""Which snapshotter a path gets: one explicit list, the best that the filesystem can do."""
+"""The choice of a snapshotter for a path: one explicit list, the best that the filesystem offers."""
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 
@@ -11,13 +12,19 @@ from .btrfs import BtrfsSnapshotter
 from .plain import PlainSnapshotter
 from .reflink import ReflinkSnapshotter, can_reflink
 
+logger = logging.getLogger(__name__)
+
 
 def snapshotter_for(path: Path) -> Snapshotter:
-    """Never raises: where nothing is offered, or may be used by us, plain copies do."""
+    """Never raises: plain copies are used where the filesystem offers nothing, or nothing without root."""
     try:
         filesystem = beneath(path).fstype
-    except OSError:
+    except OSError as error:
+        logger.info("%s: large files are copied into memory: its filesystem is unknown: %s", path, error)
         return PlainSnapshotter()
     if filesystem == "btrfs" and os.geteuid() == 0:
         return BtrfsSnapshotter()
-    return ReflinkSnapshotter() if can_reflink(path) else PlainSnapshotter()
+    if can_reflink(path):
+        return ReflinkSnapshotter()
+    logger.info("%s: large files are copied into memory: %s has no reflinks here", path, filesystem)
+    return PlainSnapshotter()

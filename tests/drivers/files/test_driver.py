@@ -118,7 +118,7 @@ while True:
 
 
 def check_tokens(tree: Path) -> None:
-    """No effect without its cause, nothing torn, no gap."""
+    """No effect without its cause, nothing half-written, no gap."""
     causes = (tree / "cause").read_text().splitlines()
     effects = (tree / "effect").read_text().splitlines()
     assert causes == [f"{n:08d}" for n in range(1, len(causes) + 1)]
@@ -192,7 +192,7 @@ def test_a_point_that_was_never_committed_leaves_no_trace_in_the_cache(tmp_path:
     assert differences(rig.path, rig.restored(tmp_path / "back")) == []
 
 
-def test_patterns_leave_out_and_our_own_leavings_are_never_part(tmp_path: Path, tree: Path) -> None:
+def test_patterns_exclude_and_our_own_leftovers_are_never_part(tmp_path: Path, tree: Path) -> None:
     (tree / "cache").mkdir()
     (tree / "cache" / "x").touch()
     (tree / "files" / "y.tmp").touch()
@@ -286,7 +286,7 @@ def test_a_snapshot_needs_no_writers_and_says_what_it_is(tmp_path: Path) -> None
         point = rig.point()
         assert point.consistency == Consistency.CRASH
         assert point.position.text.startswith("btrfs snapshot ")
-        assert "running writers" in point.notes[0]
+        assert "while its writers ran" in point.notes[0]
         assert differences(rig.path, rig.restored(tmp_path / "back")) == []
         rig.point()
         assert rig.moved == 0
@@ -368,7 +368,9 @@ def test_a_file_that_never_settles_fails_the_point_by_name(
         assert not (cache / "walk.udc").exists()
 
 
-def test_an_unheld_tree_is_ordered_and_names_what_it_could_not_promise(tmp_path: Path, tree: Path) -> None:
+def test_a_tree_without_frozen_writers_is_ordered_and_names_the_files_that_changed(
+    tmp_path: Path, tree: Path
+) -> None:
     with open(tree / "churning", "wb") as file:
         file.write(bytes(8 << 20))
     with writer(_CHURN, tree / "churning", 8):
@@ -377,14 +379,14 @@ def test_an_unheld_tree_is_ordered_and_names_what_it_could_not_promise(tmp_path:
         for _ in range(50):
             point = rig.point(held=(tree / "churning").touch)
             assert point.consistency == Consistency.ORDERED
-            assert "neither held nor snapshotted" in point.notes[0]
+            assert "the writers were not frozen and there was no snapshot" in point.notes[0]
             if len(point.notes) > 1:
                 break
         assert "changed or vanished while being read: churning" in point.notes[1]
         assert (rig.restored(tmp_path / "back") / "churning").stat().st_size == 8 << 20
 
 
-def test_an_unheld_file_too_large_to_keep_is_read_after_the_mark(
+def test_without_frozen_writers_a_file_too_large_to_copy_is_read_after_the_mark(
     tmp_path: Path, tree: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(files_held, "LIMIT", 1 << 20)
@@ -399,7 +401,9 @@ def test_an_unheld_file_too_large_to_keep_is_read_after_the_mark(
         assert (rig.restored(tmp_path / "back") / "churning").stat().st_size == 8 << 20
 
 
-def test_a_writer_nobody_named_fails_the_point_by_name(tmp_path: Path, tree: Path) -> None:
+def test_a_file_changed_by_a_writer_that_is_not_named_fails_the_point_by_name(
+    tmp_path: Path, tree: Path
+) -> None:
     (tree / "mapped").write_bytes(bytes(1 << 20))
     sleeper = subprocess.Popen(["sleep", "60"])
     try:
@@ -408,11 +412,13 @@ def test_a_writer_nobody_named_fails_the_point_by_name(tmp_path: Path, tree: Pat
         with open(tree / "mapped", "r+b") as file, mmap.mmap(file.fileno(), 0) as mapping:
 
             def write() -> None:
-                mapping[0:5] = b"blind"  # no event tells of it
+                mapping[0:5] = b"blind"  # causes no event
                 while (tree / "mapped").stat().st_ctime_ns + 2 * TICK_NS > coarse_clock_ns():
                     time.sleep(0.005)
 
-            with pytest.raises(SourceError, match="changed unseen before the mark: mapped"):
+            with pytest.raises(
+                SourceError, match="changed before the mark by a process that was not frozen: mapped"
+            ):
                 rig.point(held=write)
     finally:
         sleeper.kill()
@@ -445,7 +451,7 @@ def test_an_unreadable_directory_fails_the_point_and_makes_no_tombstones(tmp_pat
     (tree / "files").chmod(0o755)
 
 
-def test_a_missing_tree_is_told(tmp_path: Path) -> None:
+def test_a_missing_tree_is_reported(tmp_path: Path) -> None:
     rig = Rig(tmp_path / "missing", tmp_path / "cache")
     assert not rig.driver.health().ok
     with pytest.raises(SourceError, match="no such file"):

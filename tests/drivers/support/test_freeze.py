@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from undivided.drivers.support.freeze import hold_for
+from undivided.drivers.support.freeze import freezer_for
 from undivided.model.errors import SourceError
 from undivided.testing.memory import NoWatchdog
 
@@ -97,38 +97,38 @@ def group() -> Iterator[Path]:
             time.sleep(0.01)
 
 
-def test_a_process_tree_is_stopped_wholly_and_goes_on(family: Family, tmp_path: Path) -> None:
+def test_a_whole_process_tree_is_stopped_and_continues(family: Family, tmp_path: Path) -> None:
     watchdog = NoWatchdog()
-    hold = hold_for({"pidfile": str(tmp_path / "pid"), "freeze": "stop"})
-    hold.stop(watchdog, time.monotonic() + 5)
+    freezer = freezer_for({"pidfile": str(tmp_path / "pid"), "freeze": "stop"})
+    freezer.stop(watchdog, time.monotonic() + 5)
     assert not family.writes()
-    told = {pid for kind, pids in watchdog.told if kind == "resume" for pid in pids}  # type: ignore[attr-defined]
-    assert told == set(hold.pids()) and len(told) == 3
-    hold.resume()
-    hold.resume()
+    registered = {pid for kind, pids in watchdog.told if kind == "resume" for pid in pids}  # type: ignore[attr-defined]
+    assert registered == set(freezer.pids()) and len(registered) == 3
+    freezer.resume()
+    freezer.resume()
     assert family.writes(1.0)
 
 
-def test_a_cgroup_is_frozen_wholly_and_goes_on(family: Family, group: Path) -> None:
-    for pid in hold_for({"pidfile": str(family.folder.parent / "pid")}).pids():
+def test_a_whole_cgroup_is_frozen_and_continues(family: Family, group: Path) -> None:
+    for pid in freezer_for({"pidfile": str(family.folder.parent / "pid")}).pids():
         (group / "cgroup.procs").write_text(str(pid))
     watchdog = NoWatchdog()
-    hold = hold_for({"cgroup": f"/{group.name}"})
-    hold.stop(watchdog, time.monotonic() + 5)
+    freezer = freezer_for({"cgroup": f"/{group.name}"})
+    freezer.stop(watchdog, time.monotonic() + 5)
     assert not family.writes()
     assert watchdog.told == [("write", (str(group / "cgroup.freeze"), b"0"))]
-    assert len(hold.pids()) == 3
-    hold.resume()
+    assert len(freezer.pids()) == 3
+    freezer.resume()
     assert family.writes(1.0)
 
 
 def test_the_group_of_a_pid_file_is_found(family: Family, group: Path, tmp_path: Path) -> None:
-    for pid in hold_for({"pidfile": str(tmp_path / "pid")}).pids():
+    for pid in freezer_for({"pidfile": str(tmp_path / "pid")}).pids():
         (group / "cgroup.procs").write_text(str(pid))
-    hold = hold_for({"pidfile": str(tmp_path / "pid"), "freeze": "cgroup"})
-    hold.stop(NoWatchdog(), time.monotonic() + 5)
+    freezer = freezer_for({"pidfile": str(tmp_path / "pid"), "freeze": "cgroup"})
+    freezer.stop(NoWatchdog(), time.monotonic() + 5)
     assert not family.writes()
-    hold.resume()
+    freezer.resume()
 
 
 def test_we_never_stop_ourselves_or_our_ancestors(tmp_path: Path, group: Path) -> None:
@@ -136,7 +136,7 @@ def test_we_never_stop_ourselves_or_our_ancestors(tmp_path: Path, group: Path) -
         (tmp_path / "pid").write_text(str(pid))
         watchdog = NoWatchdog()
         with pytest.raises(SourceError, match="this very program"):
-            hold_for({"pidfile": str(tmp_path / "pid")}).stop(watchdog, time.monotonic() + 1)
+            freezer_for({"pidfile": str(tmp_path / "pid")}).stop(watchdog, time.monotonic() + 1)
         assert watchdog.told == []
     child = subprocess.run(
         [sys.executable, "-c", _INSIDE, str(group)], capture_output=True, text=True, timeout=30, check=False
@@ -147,11 +147,11 @@ def test_we_never_stop_ourselves_or_our_ancestors(tmp_path: Path, group: Path) -
 _INSIDE = """
 import os, sys, time
 open(sys.argv[1] + "/cgroup.procs", "w").write(str(os.getpid()))
-from undivided.drivers.support.freeze import hold_for
+from undivided.drivers.support.freeze import freezer_for
 from undivided.model.errors import SourceError
 from undivided.testing.memory import NoWatchdog
 try:
-    hold_for({"cgroup": sys.argv[1]}).stop(NoWatchdog(), time.monotonic() + 1)
+    freezer_for({"cgroup": sys.argv[1]}).stop(NoWatchdog(), time.monotonic() + 1)
 except SourceError as error:
     print(error.cause)
 """
@@ -162,11 +162,11 @@ def test_all_processes_of_a_user_are_stopped() -> None:
         pytest.skip("needs root to start processes of another user")
     sleepers = [subprocess.Popen(["sleep", "60"], user="games") for _ in range(3)]
     try:
-        hold = hold_for({"user": "games", "freeze": "stop"})
-        hold.stop(NoWatchdog(), time.monotonic() + 5)
-        assert set(hold.pids()) >= {p.pid for p in sleepers}
+        freezer = freezer_for({"user": "games", "freeze": "stop"})
+        freezer.stop(NoWatchdog(), time.monotonic() + 5)
+        assert set(freezer.pids()) >= {p.pid for p in sleepers}
         assert {state_of(p.pid) for p in sleepers} == {"T"}
-        hold.resume()
+        freezer.resume()
         assert "T" not in {state_of(p.pid) for p in sleepers}
     finally:
         for sleeper in sleepers:
@@ -189,13 +189,13 @@ def state_of(pid: int) -> str:
 )
 def test_writers_that_cannot_be_found_are_an_error_with_a_hint(writers: dict[str, str]) -> None:
     with pytest.raises(SourceError) as caught:
-        hold_for(writers).stop(NoWatchdog(), time.monotonic() + 1)
+        freezer_for(writers).stop(NoWatchdog(), time.monotonic() + 1)
     assert caught.value.hint
 
 
-def test_a_pid_file_of_a_dead_process_is_told(tmp_path: Path) -> None:
+def test_a_pid_file_of_a_dead_process_is_refused(tmp_path: Path) -> None:
     done = subprocess.Popen(["true"])
     done.wait()
     (tmp_path / "pid").write_text(str(done.pid))
-    with pytest.raises(SourceError, match="does not run"):
-        hold_for({"pidfile": str(tmp_path / "pid")}).stop(NoWatchdog(), time.monotonic() + 1)
+    with pytest.raises(SourceError, match="is not running"):
+        freezer_for({"pidfile": str(tmp_path / "pid")}).stop(NoWatchdog(), time.monotonic() + 1)

@@ -25,7 +25,7 @@ def test_without_unit_or_command_there_is_nothing_to_do() -> None:
     assert not stop_by_options(component)
 
 
-def test_a_failing_command_is_told_with_its_last_words() -> None:
+def test_a_failing_command_is_reported_with_the_end_of_its_output() -> None:
     component = Component("site", "files", {"stop": ["sh", "-c", "echo no such thing >&2; exit 3"]})
     with pytest.raises(UndividedError, match="exited with 3: no such thing") as caught:
         stop_by_options(component)
@@ -40,7 +40,7 @@ def test_a_daemon_that_keeps_its_output_open_does_not_keep_us(tmp_path: Path) ->
     os.kill(number, signal.SIGKILL)
 
 
-def test_a_missing_program_and_a_slow_one_are_told() -> None:
+def test_a_missing_program_and_a_slow_one_are_reported() -> None:
     with pytest.raises(UndividedError, match="no such file"):
         run_command(["/nonexistent/program"], doing="start")
     with pytest.raises(UndividedError, match="did not return"):

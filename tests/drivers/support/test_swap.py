@@ -57,7 +57,7 @@ def crash_at_call(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     monkeypatch.setattr(os, "rename", counted)
 
 
-def test_what_was_there_stays_whole_beside_or_inside(place: Path, tmp_path: Path) -> None:
+def test_the_old_data_stays_whole_next_to_the_place_or_inside_it(place: Path, tmp_path: Path) -> None:
     old = exchange(tree(tmp_path / "built", "new"), place, ASIDE)
     assert old is not None
     assert old.name.endswith(ASIDE)
@@ -90,7 +90,7 @@ def test_an_empty_place_is_simply_filled(tmp_path: Path) -> None:
     assert (tmp_path / "place" / "new").exists()
 
 
-def test_a_place_filled_again_by_someone_else_is_not_overwritten(tmp_path: Path) -> None:
+def test_a_place_that_was_filled_again_is_not_overwritten(tmp_path: Path) -> None:
     tree(tmp_path / "place", "theirs")
     tree(tmp_path / f"place{ASIDE}", "old")
     with pytest.raises(UndividedError, match="filled again"):

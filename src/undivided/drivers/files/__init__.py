@@ -1,4 +1,4 @@
-"""Trees of files, held by stopping their writers or by a snapshot. The door of this room is FilesDriver."""
+"""Trees of files, captured by a snapshot or by freezing their writers. FilesDriver is the public name."""
 
 from .driver import FilesDriver
 

@@ -1,24 +1,25 @@
-"""Trees of files: uploads, sites, mail, whatever an application keeps in a directory.
+"""Trees of files: uploads, sites, mail, and anything else that an application keeps in a directory.
 
-A tree has no log and no barrier of its own, so there are three ways to one instant of it, best first:
+A tree has no log and no barrier of its own, so there are three ways to capture it, best first:
 
-    snapshot   the filesystem fixes the whole tree (btrfs); read afterwards at leisure    consistency crash
-    held       pre-copied in rounds while its writers work, then the writers named in the
-               service file are stopped, the small rest is copied, and they go on         consistency crash
-    neither    the same without the hold; the point says what it could not promise        consistency ordered
+    snapshot   the filesystem preserves the whole tree (btrfs); it is read afterwards     consistency crash
+    held       pre-copied in rounds while its writers work; then the writers named in
+               the service file are frozen, the small delta is copied, and they continue  consistency crash
+    neither    the same without the freeze; the point notes what it cannot promise        consistency ordered
 
-The timeline's paths are the tree's own. What is captured is exactly what was there, or there is no point: a
-file that cannot be read, and one that never settles, fail it by name.
+The timeline's paths are the tree's own. The point holds exactly what the tree held, or no point is made: a
+file that cannot be read or that never settles fails it, and the error names the file.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 
 from ...host.mounts import below, beneath
 from ...host.rooted import RootedDirectory
-from ...model.errors import SourceError
+from ...model.errors import SourceError, error_context
 from ...model.point import ComponentPoint
 from ...model.service import Component
 from ...snapshotters.base import Snapshotter
@@ -29,20 +30,22 @@ from ..support.service_control import start_by_options, stop_by_options
 from ..support.swap import exchange
 from .held import HeldSession
 from .snapshot import SnapshotSession
-from .tree import Tree
+from .tree import DOING, PATH_HINT, Tree
+
+logger = logging.getLogger(__name__)
 
 OURS = (".undivided-snapshot-*/", "/.undivided-*/")
-"""What we may leave in a tree ourselves: never part of it."""
+"""Names that Undivided itself may leave in a tree: never part of it."""
 
 
 class FilesDriver:
-    """snapshotter: what the tree's filesystem offers, set by capture; None is the same as plain copies."""
+    """snapshotter: set by capture, as the tree's filesystem allows; None is the same as plain copies."""
 
     kind = "files"
     markable = False
 
     def __init__(self, component: Component) -> None:
-        """Raises UsageError for a pattern that cannot be one."""
+        """Raises UsageError for an invalid pattern."""
         self.component = component
         self.cache: Path | None = None
         self.snapshotter: Snapshotter | None = None
@@ -52,17 +55,14 @@ class FilesDriver:
 
     @classmethod
     def find(cls) -> list[Found]:
-        """Nothing: that a process has a directory open does not say that the directory is data of a
-        service."""
+        """Finds nothing: a directory that a process has open is not necessarily data of a service."""
         return []
 
     def describe(self) -> Description:
-        try:
+        with error_context(DOING, PATH_HINT, raises=SourceError):
             with RootedDirectory(self._path) as root:
                 entries = walk(root, patterns=self._patterns, one_filesystem=self._one_filesystem).entries
             mount = beneath(self._path)
-        except OSError as error:
-            raise _absent(self._path, error) from error
         return Description(
             version="",
             directory=str(self._path),
@@ -73,16 +73,18 @@ class FilesDriver:
 
     def health(self) -> Health:
         if not self._path.is_dir():
-            return Health(False, f"{self._path} is not there")
+            return Health(False, f"{self._path} does not exist or is not a directory")
         if not os.access(self._path, os.R_OK | os.X_OK):
-            return Health(False, f"{self._path} may not be read by us")
-        return Health(True, f"{self._path} is there")
+            return Health(False, f"no permission to read {self._path}")
+        return Health(True, f"{self._path} exists")
 
     def session(self, previous: ComponentPoint | None, *, must_hold: bool) -> Session:
         writers = self.component.get("writers")
         tree = Tree(self._path, self._patterns, self._one_filesystem, previous, self.cache)
-        if self.snapshotter and self.snapshotter.whole and self._is_one_volume():
-            return SnapshotSession(tree, self.snapshotter, writers)
+        if self.snapshotter and self.snapshotter.whole:
+            if self._is_one_volume():
+                return SnapshotSession(tree, self.snapshotter, writers)
+            logger.info("%s: no snapshot, because other filesystems are mounted inside the tree", self._path)
         return HeldSession(tree, self.snapshotter, writers)
 
     def directory(self) -> Path:
@@ -107,8 +109,3 @@ class FilesDriver:
     def _is_one_volume(self) -> bool:
         """Whether a snapshot of the root's filesystem holds all of the tree."""
         return self._one_filesystem or not below(self._path)
-
-
-def _absent(path: Path, error: OSError) -> SourceError:
-    cause = f"{path}: {(error.strerror or str(error)).lower()}"
-    return SourceError(cause, doing="read the tree", hint="Check `path` in the service file.")

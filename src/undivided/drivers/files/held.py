@@ -1,15 +1,15 @@
-"""A tree captured by pre-copy: read in rounds while its writers work, stopped for the small rest, and let go.
+"""A tree captured by pre-copy: read in rounds while its writers work; they are frozen for a small delta only.
 
-    prepare   watch, walk, read what changed since the last point, then again what changed meanwhile, until
-              little is left
-    arm       keep a private copy of that little, so that next to nothing is left for the pause
-    hold      stop the writers the service file names
-    mark      look at what was touched since, and keep a private copy of what is not as it was read
-    finish    put those copies; then walk once more: whatever is older than the mark and not as captured was
-              missed by the watch, and there is no point
+    prepare   watch, walk, read all changes since the last point, then in rounds the changes made meanwhile,
+              until few are left
+    arm       copy those few, so that next to nothing is left for the pause
+    hold      freeze the writers that the service file names
+    mark      look at all files touched since, and copy those that differ from what was read
+    finish    put the copies into the sink; then walk once more: a change older than the mark that was not
+              captured is a change the watch missed, and no point is made
 
-Without writers to stop the same is done, nothing can be promised of files that changed while they were read,
-and the point names them.
+Without writers to freeze the steps are the same, but nothing is promised about files that changed while they
+were read, and the point names them.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ from ...tree.change_tracker import Changes, ChangeTracker
 from ...tree.diff import coarse_clock_ns
 from ...tree.walk import Walk
 from ..base import Sink, Watchdog
-from ..support.freeze import Hold, hold_for
-from .remainder import Delta
+from ..support.freeze import Freezer, freezer_for
+from .delta import Delta
 from .tree import Tree, new_token, paths_of, read_into, refuse_gaps, state_of
 
 ROUNDS = 6
 SMALL_BYTES, SMALL_COUNT = 4 << 20, 200
-"""What is little enough to leave for the mark."""
+"""Changes few enough to be left for the mark."""
 LIMIT = 64 << 20
-"""Bytes that may be copied while writers are held."""
+"""Bytes that may be copied while writers are frozen."""
 PER_FILE = 1e-4
-"""Seconds that looking at one more file takes, at most."""
+"""Seconds at most that looking at one more file takes."""
 _SETTLE = "Name its `writers` in the service file, exclude it, or put the tree on btrfs or XFS."
 
 
 class HeldSession:
-    """writers: as in the service file, None when nobody is to be held."""
+    """writers: as in the service file; None when there are none to freeze."""
 
     def __init__(
         self, tree: Tree, snapshotter: Snapshotter | None, writers: Mapping[str, Any] | None
@@ -52,16 +52,16 @@ class HeldSession:
         self._tree = tree
         self._snapshotter = snapshotter
         self._writers = writers
-        self._hold: Hold | None = None
+        self._freezer: Freezer | None = None
         self._root: RootedDirectory | None = None
         self._follow: ChangeTracker | None = None
-        self._rest: Delta | None = None
+        self._delta: Delta | None = None
         self._began_ns = self._marked_ns = 0
-        self._gone: list[bytes] = []
-        self._restless: set[bytes] = set()
+        self._vanished: list[bytes] = []
+        self._unstable: set[bytes] = set()
         self._rate = float(LIMIT)
-        self._waiting = 0.0
-        self._same = False
+        self._copy_seconds = 0.0
+        self._unchanged = False
         self._final: Walk | None = None
         self._token = new_token()
 
@@ -74,9 +74,9 @@ class HeldSession:
         return bool(self._writers)
 
     def prepare(self, sink: Sink) -> None:
-        self._hold = hold_for(self._writers) if self._writers else None
+        self._freezer = freezer_for(self._writers) if self._writers else None
         root = self._root = self._tree.open(self._tree.path)
-        rest = self._rest = Delta(root, self._snapshotter, LIMIT, torn=not self._writers)
+        delta = self._delta = Delta(root, self._snapshotter, LIMIT, frozen=bool(self._writers))
         self._began_ns = coarse_clock_ns()
         follow = self._follow = ChangeTracker(
             root,
@@ -87,7 +87,7 @@ class HeldSession:
         first = follow.start()
         refuse_gaps(first.unreadable)
         rows, vanished = self._tree.changed(first, sink)
-        self._same = not len(rows) and not vanished
+        self._unchanged = not len(rows) and not vanished
         sink.drop(vanished)
         self._read(sink, follow, first.take(rows))
         changes = Changes(root.device, {}, [], [])
@@ -98,65 +98,66 @@ class HeldSession:
                 break
             self._drop(sink, follow, changes)
             self._read(sink, follow, changes.rows(), changes)
-        cost = rest.cost(changes)
-        if self._hold and cost > LIMIT:
+        cost = delta.cost(changes)
+        if self._freezer and cost > LIMIT:
             raise _unsettled(changes)
-        self._waiting = cost / self._rate + len(changes) * PER_FILE
+        self._copy_seconds = cost / self._rate + len(changes) * PER_FILE
 
     def arm(self, watchdog: Watchdog, deadline: float) -> None:
-        if self._hold:
-            self._hold.arm(watchdog)
+        if self._freezer:
+            self._freezer.arm(watchdog)
             self._catch_up()
 
     def hold(self, watchdog: Watchdog, deadline: float) -> None:
-        if not self._hold:
+        if not self._freezer:
             return
         allowed = (deadline - time.monotonic()) / 2
-        if self._waiting > allowed:
+        if self._copy_seconds > allowed:
             raise SourceError(
-                f"the rest would take {self._waiting:.1f} s to copy, half of the pause is {allowed:.1f} s",
-                doing="hold the writers",
+                f"too much is still changing: copying it would take {self._copy_seconds:.1f} s, and only "
+                f"{allowed:.1f} s of the pause is left for that",
+                doing="freeze the writers",
                 hint=_SETTLE,
             )
-        self._hold.stop(watchdog, deadline)
+        self._freezer.stop(watchdog, deadline)
 
     def mark(self, point: str) -> Position:
-        follow, rest = self._prepared()
-        mapped = _mapped_for_writing(self._hold.pids(), self._tree.path) if self._hold else []
+        follow, delta = self._prepared()
+        mapped = _mapped_for_writing(self._freezer.pids(), self._tree.path) if self._freezer else []
         follow.suspect(path for path in mapped if follow.known.find(path))
         changes = follow.changes(also=follow.known.linked())
         refuse_gaps(changes.unreadable)
-        if self._hold and rest.cost(changes) > LIMIT:
+        if self._freezer and delta.cost(changes) > LIMIT:
             raise _unsettled(changes)
         for path in changes.vanished:
-            self._lose(path)
+            self._forget(path)
         for path in sorted(changes.found):
-            self._keep(path)
+            self._copy(path)
         self._marked_ns = coarse_clock_ns()
         return Position(f"{follow.known.count} entries, {follow.known.size} bytes")
 
     def release(self) -> None:
-        if self._hold:
-            self._hold.resume()
+        if self._freezer:
+            self._freezer.resume()
 
     def finish(self, sink: Sink) -> Mapping[str, Any]:
-        follow, rest = self._prepared()
+        follow, delta = self._prepared()
         follow.end()
-        sink.drop(self._gone)
-        rest.put(sink)
+        sink.drop(self._vanished)
+        delta.put(sink)
         self._final = follow.known.merged()
-        if self._same and self._final is follow.known.base:
+        if self._unchanged and self._final is follow.known.base:
             self._token = self._tree.remembered or self._token
-        if self._hold:
+        if self._freezer:
             missed = follow.missed(self._marked_ns)
             if missed:
                 raise SourceError(
-                    f"changed unseen before the mark: {first_few(missed)}",
-                    doing="confirm the tree",
-                    hint="Someone else writes there: name all its `writers` in the service file.",
+                    f"changed before the mark by a process that was not frozen: {first_few(missed)}",
+                    doing="check the tree",
+                    hint="Name all `writers` of the tree in the service file.",
                 )
         else:
-            self._tell(sink, rest.restless)
+            self._note_unstable(sink, delta.unstable)
         return state_of(self._token, follow.known.count, follow.known.size)
 
     def committed(self) -> None:
@@ -165,47 +166,48 @@ class HeldSession:
 
     def close(self) -> None:
         self.release()
-        for part in (self._follow, self._rest, self._root):
+        for part in (self._follow, self._delta, self._root):
             if part:
                 part.close()
 
     def _catch_up(self) -> None:
-        """Looking at a file and copying it takes 50 µs, and up to hundreds are left: milliseconds of a pause.
+        """Copies the last changes before the pause: a file takes 50 µs, and hundreds of files would take
+        milliseconds of the pause.
 
-        A file with several names is left to the mark: it can be written through a name that nobody watches,
+        A file with several names is left to the mark: it can be written through a name that is not watched,
         and twice within one tick of its clock.
         """
-        follow, rest = self._prepared()
+        follow, delta = self._prepared()
         changes = follow.changes()
-        if rest.cost(changes) > LIMIT:
-            return  # if it is still as much at the mark, there is no point
+        if delta.cost(changes) > LIMIT:
+            return  # `mark` refuses if it is still too much then
         for path in changes.vanished:
-            self._lose(path)
+            self._forget(path)
         for path, found in sorted(changes.found.items()):
             if found.st_nlink == 1 or stat.S_ISDIR(found.st_mode):
-                self._keep(path)
+                self._copy(path)
 
-    def _keep(self, path: bytes) -> None:
-        follow, rest = self._prepared()
-        found = rest.take(path)
+    def _copy(self, path: bytes) -> None:
+        follow, delta = self._prepared()
+        found = delta.take(path)
         if found is None:
-            self._lose(path)
+            self._forget(path)
         else:
             follow.captured(path, found)
 
-    def _lose(self, path: bytes) -> None:
-        follow, rest = self._prepared()
+    def _forget(self, path: bytes) -> None:
+        follow, delta = self._prepared()
         gone = follow.gone(path)
-        rest.forget(gone)
-        self._gone += gone
+        delta.forget(gone)
+        self._vanished += gone
 
     def _prepared(self) -> tuple[ChangeTracker, Delta]:
-        assert self._follow and self._rest, "prepared before anything else"
-        return self._follow, self._rest
+        assert self._follow and self._delta, "prepared before anything else"
+        return self._follow, self._delta
 
     def _read(self, sink: Sink, follow: ChangeTracker, rows: Walk, changes: Changes | None = None) -> None:
-        """Reads rows and tells what was not stable. changes: how the rows looked, if not in the first
-        walk."""
+        """Reads rows, and marks those that changed meanwhile to be read again. changes: the rows as they were
+        found, unless they come from the first walk."""
         begun = time.monotonic()
         reading = read_into(sink, follow.root, rows)
         total = int(rows.entries.size.sum())
@@ -217,7 +219,7 @@ class HeldSession:
         unsettled = paths_of(reading.unsettled, reading.entries.path)
         follow.suspect(unsettled)
         for path in paths_of(reading.vanished, reading.entries.path):
-            self._restless.add(path)
+            self._unstable.add(path)
             sink.drop(follow.gone(path))
 
     @staticmethod
@@ -225,11 +227,11 @@ class HeldSession:
         for path in changes.vanished:
             sink.drop(follow.gone(path))
 
-    def _tell(self, sink: Sink, torn: list[bytes]) -> None:
-        sink.note("the tree was neither held nor snapshotted: its files are not of one instant")
-        restless = sorted(self._restless.union(torn))
-        if restless:
-            sink.note(f"changed or vanished while being read: {first_few(restless)}")
+    def _note_unstable(self, sink: Sink, copied: list[bytes]) -> None:
+        sink.note("the writers were not frozen and there was no snapshot: the files are not of one instant")
+        unstable = sorted(self._unstable.union(copied))
+        if unstable:
+            sink.note(f"changed or vanished while being read: {first_few(unstable)}")
 
 
 def _unsettled(changes: Changes) -> SourceError:
@@ -237,12 +239,13 @@ def _unsettled(changes: Changes) -> SourceError:
     return SourceError(
         f"{first_few(largest)} never settle: {changes.size >> 20} MiB change faster than they can be read",
         doing="follow the tree",
-        hint="Exclude what need not be protected, or put the tree on btrfs or XFS.",
+        hint="Exclude files that need no protection, or put the tree on btrfs or XFS.",
     )
 
 
 def _mapped_for_writing(pids: list[int], tree: Path) -> list[bytes]:
-    """Files of the tree that these processes write through memory, which no event and no time tells."""
+    """Files of the tree that these processes have mapped for writing: such writes cause no event and may not
+    change the file's times."""
     root = str(tree.resolve()).encode(errors="surrogateescape") + b"/"
     found = set()
     for pid in pids:

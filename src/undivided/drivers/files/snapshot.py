@@ -1,5 +1,4 @@
-"""A tree whose filesystem fixes it whole: the snapshot is taken in the mark, and read when everybody goes
-on."""
+"""A tree captured by a snapshot of its filesystem: taken in the mark, read after the release."""
 
 from __future__ import annotations
 
@@ -16,7 +15,7 @@ from ...snapshotters.base import Snapshot, Snapshotter
 from ...tree.diff import coarse_clock_ns
 from ...tree.walk import Walk, walk
 from ..base import Sink, Watchdog
-from ..support.freeze import Hold, hold_for
+from ..support.freeze import Freezer, freezer_for
 from .tree import Tree, flush, new_token, paths_of, read_into, refuse_gaps, state_of
 
 _NESTED_SUBVOLUME = 2
@@ -24,7 +23,7 @@ _NESTED_SUBVOLUME = 2
 
 
 class SnapshotSession:
-    """Atomic by itself; with writers named it is also at one instant with the other components."""
+    """Atomic by itself. With frozen writers it is also at one instant with the other components."""
 
     consistency = Consistency.CRASH
 
@@ -32,7 +31,7 @@ class SnapshotSession:
         self._tree = tree
         self._snapshotter = snapshotter
         self._writers = writers
-        self._hold: Hold | None = None
+        self._freezer: Freezer | None = None
         self._snapshot: Snapshot | None = None
         self._began_ns = 0
         self._walk: Walk | None = None
@@ -43,17 +42,17 @@ class SnapshotSession:
         return bool(self._writers)
 
     def prepare(self, sink: Sink) -> None:
-        self._hold = hold_for(self._writers) if self._writers else None
+        self._freezer = freezer_for(self._writers) if self._writers else None
         with self._tree.open(self._tree.path) as root:
-            flush(root)  # so that the snapshot has little left to flush while everybody waits
+            flush(root)  # so that the snapshot has little left to flush while the writers wait
 
     def arm(self, watchdog: Watchdog, deadline: float) -> None:
-        if self._hold:
-            self._hold.arm(watchdog)
+        if self._freezer:
+            self._freezer.arm(watchdog)
 
     def hold(self, watchdog: Watchdog, deadline: float) -> None:
-        if self._hold:
-            self._hold.stop(watchdog, deadline)
+        if self._freezer:
+            self._freezer.stop(watchdog, deadline)
 
     def mark(self, point: str) -> Position:
         self._began_ns = coarse_clock_ns()
@@ -61,8 +60,8 @@ class SnapshotSession:
         return Position(f"{self._snapshotter.name} snapshot {self._snapshot.id}")
 
     def release(self) -> None:
-        if self._hold:
-            self._hold.resume()
+        if self._freezer:
+            self._freezer.resume()
 
     def finish(self, sink: Sink) -> Mapping[str, Any]:
         assert self._snapshot, "marked before it is finished"
@@ -75,16 +74,17 @@ class SnapshotSession:
                 self._token = self._tree.remembered or self._token
             sink.drop(vanished)
             reading = read_into(sink, root, now.take(rows))
-        restless = reading.unsettled + reading.vanished
-        if restless:
+        unstable = reading.unsettled + reading.vanished
+        if unstable:
             raise SourceError(
-                f"changed in a read-only snapshot: {first_few(paths_of(restless, reading.entries.path))}",
+                f"changed in a read-only snapshot: {first_few(paths_of(unstable, reading.entries.path))}",
                 doing="read the snapshot",
+                hint="Protect again. If it happens again, look at the kernel log: the disk may be failing.",
             )
         if not self._writers:
             sink.note(
-                "the snapshot was taken under running writers: what they wrote during it without fsync may "
-                "be partly in it, as after a power cut"
+                "the snapshot was taken while its writers ran: writes without fsync during it may be missing "
+                "in part, as after a power cut"
             )
         self._walk = now
         self._drop()
@@ -109,7 +109,7 @@ def _refuse_nested(now: Walk) -> None:
     paths = [p for p in paths_of(np.flatnonzero(nested).tolist(), now.entries.path) if p != ROOT]
     if paths:
         raise SourceError(
-            f"subvolumes inside the tree are not in its snapshot: {first_few(paths)}",
-            doing="snapshot the tree",
+            f"subvolumes inside the tree are not part of its snapshot: {first_few(paths)}",
+            doing="take a snapshot of the tree",
             hint="Exclude them, and make each a component of its own.",
         )

@@ -1,5 +1,4 @@
-"""What both ways of capturing a tree share: walking it, comparing it with the last point, reading what
-changed."""
+"""Shared by all ways of capturing a tree: comparing it with the last point, and reading what changed."""
 
 from __future__ import annotations
 
@@ -16,7 +15,7 @@ from ...host.names import ROOT, first_few
 from ...host.rooted import RootedDirectory, syncfs
 from ...model.columns import Array, Ragged
 from ...model.entries import Layout
-from ...model.errors import SourceError
+from ...model.errors import SourceError, error_context
 from ...model.point import ComponentPoint
 from ...model.streams import Batch, Piece, Stream
 from ...tree.diff import difference, locate
@@ -26,6 +25,8 @@ from ...tree.walk import Walk
 from ...tree.walk_cache import recall_walk, remember_walk
 from ..base import Sink
 
+DOING = "read the tree"
+PATH_HINT = "Check `path` in the service file."
 _REPORT_EVERY = 8 << 20
 
 
@@ -40,27 +41,21 @@ class Tree:
     cache: Path | None
 
     def open(self, path: Path) -> RootedDirectory:
-        """Raises SourceError when the tree is not there."""
-        try:
+        """Raises SourceError when there is no such directory."""
+        with error_context(DOING, PATH_HINT, raises=SourceError):
             return RootedDirectory(path)
-        except OSError as error:
-            raise SourceError(
-                f"{path}: {(error.strerror or str(error)).lower()}",
-                doing="read the tree",
-                hint="Check `path` in the service file.",
-            ) from error
 
     def changed(self, now: Walk, sink: Sink) -> tuple[Array, list[bytes]]:
-        """(rows of `now` to read, paths that are gone since the last point). Everything is to be read when
-        the last walk is not known here; what the vault has already is not stored again."""
+        """(rows of `now` to read, paths that vanished since the last point). All rows are to be read when the
+        last walk is not in the cache; data that the vault has already is not stored again."""
         before = None
         if self.cache is not None:
             before = recall_walk(self.cache, self.remembered)
         if before is None:
             sink.replace(ROOT)
             old = sink.entries.path
-            gone = np.flatnonzero(locate(now.entries.path, old) < 0)
-            return np.arange(len(now)), old.take(gone).tolist()
+            vanished = np.flatnonzero(locate(now.entries.path, old) < 0)
+            return np.arange(len(now)), old.take(vanished).tolist()
         unlike = difference(*before, now)
         return np.flatnonzero(unlike.changed), unlike.vanished.tolist()
 
@@ -70,14 +65,14 @@ class Tree:
         return self.previous.state.get("walk") if self.previous else None
 
     def remember(self, token: str, walk: Walk, began_ns: int) -> None:
-        """For the next point. A walk that found nothing changed carries the last one's token: what is kept
-        already says the same."""
+        """Keeps the walk for the next point. A walk without changes carries the last walk's token: the walk
+        kept already is the same."""
         if self.cache is not None and token != self.remembered:
             remember_walk(self.cache, token, walk, began_ns)
 
 
 def read_into(sink: Sink, root: RootedDirectory, rows: Walk) -> Reading:
-    """Reads rows into the sink. Of the result `unsettled` and `vanished` still have to be dealt with."""
+    """Reads rows into the sink. The caller still has to handle `unsettled` and `vanished` of the result."""
     reading = Reading(root, rows)
     if len(rows):
         sink.put_many(reading.entries, _reported(reading, sink), Layout.CONTENT)
@@ -85,32 +80,29 @@ def read_into(sink: Sink, root: RootedDirectory, rows: Walk) -> Reading:
 
 
 def refuse_gaps(unreadable: list[tuple[bytes, str]]) -> None:
-    """A directory that cannot be listed hides what is in it: there is no point then, and no tombstones."""
+    """Raises SourceError for directories that could not be listed: nothing is known about their files, which
+    must be neither left out nor recorded as deleted."""
     if unreadable:
         causes = ", ".join(sorted({cause for _, cause in unreadable}))
         raise SourceError(
             f"{first_few([path for path, _ in unreadable])}: {causes}",
-            doing="read the tree",
-            hint="Make it readable for us, or exclude it in the service file.",
+            doing=DOING,
+            hint="Make it readable for this user, or exclude it in the service file.",
         )
 
 
 def flush(root: RootedDirectory) -> None:
-    """Has the tree's filesystem write what it holds in memory. Raises SourceError when it cannot."""
-    fd = root.open(ROOT, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        syncfs(fd)
-    except OSError as error:
-        raise SourceError(
-            f"its filesystem cannot be flushed: {(error.strerror or str(error)).lower()}",
-            doing="read the tree",
-        ) from error
-    finally:
-        os.close(fd)
+    """Makes the tree's filesystem write its dirty data to disk. Raises SourceError when it cannot."""
+    with error_context("flush the filesystem of the tree", raises=SourceError):
+        fd = root.open(ROOT, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            syncfs(fd)
+        finally:
+            os.close(fd)
 
 
 def new_token() -> str:
-    """Ties a remembered walk to its point."""
+    """Ties a cached walk to its point."""
     return os.urandom(8).hex()
 
 
@@ -124,25 +116,25 @@ def paths_of(rows: list[int], paths: Ragged) -> list[bytes]:
 
 def _reported(reading: Reading, sink: Sink) -> Iterator[Piece]:
     total = int(reading.entries.size.sum())
-    done = told = 0
+    done = reported = 0
 
-    def tell(more: int) -> None:
-        nonlocal done, told
+    def report(more: int) -> None:
+        nonlocal done, reported
         done += more
-        if done - told >= _REPORT_EVERY:
-            told = done
+        if done - reported >= _REPORT_EVERY:
+            reported = done
             sink.progress(done, total)
 
-    def told_read(read: Callable[[memoryview], int], view: memoryview) -> int:
+    def counted_read(read: Callable[[memoryview], int], view: memoryview) -> int:
         got = read(view)
-        tell(got)
+        report(got)
         return got
 
     sink.progress(0, total)
     for piece in reading.pieces():
         if isinstance(piece, Stream):
-            yield Stream(piece.row, partial(told_read, piece.read))
+            yield Stream(piece.row, partial(counted_read, piece.read))
         else:
             yield piece
-            tell(piece.room if isinstance(piece, Batch) else len(piece[1]))
+            report(piece.room if isinstance(piece, Batch) else len(piece[1]))
     sink.progress(done, total)

@@ -55,8 +55,8 @@ class SQLiteDriver:
             with contextlib.suppress(psutil.Error, OSError):
                 for file in process.open_files():
                     if file.path not in found and file.path not in ours and _is_database(file.path):
-                        says = f"open in {process.name()}"
-                        found[file.path] = Found("sqlite", {"path": file.path}, process.pid, says)
+                        summary = f"open in {process.name()}"
+                        found[file.path] = Found("sqlite", {"path": file.path}, process.pid, summary)
         return list(found.values())
 
     def describe(self) -> Description:

@@ -1,11 +1,12 @@
-"""Holding the processes that write a tree: by their cgroup's freezer, or by stopping each of them.
+"""Freezing the processes that write a tree: with the freezer of their cgroup, or by stopping each process.
 
-The service file names them: {unit: …}, {cgroup: …}, {pidfile: …} or {user: …}. The freezer of cgroup v2 stops
-a whole group at once, also what it forks meanwhile; it is the default where the writers have a group. SIGSTOP
-goes to a process tree again and again until every one of them is seen stopped and no new one has appeared.
+The service file names the writers: {unit: …}, {cgroup: …}, {pidfile: …} or {user: …}. The freezer of cgroup
+v2 stops a whole group at once, including processes it forks meanwhile; it is the default for writers that
+have a group. Otherwise SIGSTOP is sent to a process tree until every process is seen stopped and no new one
+has appeared.
 
-Before anything is stopped the watchdog is told how to undo it. We never stop ourselves or what we descend
-from.
+The watchdog learns how to undo the freeze before any process is stopped. This process and its ancestors are
+never stopped.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-from ...model.errors import SourceError
+from ...model.errors import SourceError, reason
 from ..base import Watchdog
 
 _POLL = 0.0005
@@ -29,11 +30,11 @@ _STOPPED = frozenset(b"TtZX")
 """States in /proc/PID/stat of a process that runs no more: stopped, traced, zombie, dead."""
 
 
-class Hold(Protocol):
-    """A way of stopping writers. `stop` may be undone by `resume` at any time, also when it failed."""
+class Freezer(Protocol):
+    """One way to freeze writers. `resume` undoes `stop` at any time, also when `stop` failed."""
 
     def arm(self, watchdog: Watchdog) -> None:
-        """Tells the watchdog of all that is known before the stop, so that the stop is short."""
+        """Registers all undo steps that are known now with the watchdog, so that `stop` is short."""
         ...
 
     def stop(self, watchdog: Watchdog, deadline: float) -> None:
@@ -41,14 +42,14 @@ class Hold(Protocol):
         ...
 
     def resume(self) -> None:
-        """Lets them go on. Idempotent, never raises."""
+        """Lets the writers continue. Idempotent, never raises."""
         ...
 
     def pids(self) -> list[int]: ...
 
 
-def hold_for(writers: Mapping[str, Any]) -> Hold:
-    """The hold that a service file's `writers` asks for. Raises SourceError when it cannot be found."""
+def freezer_for(writers: Mapping[str, Any]) -> Freezer:
+    """The freezer for the `writers` of a service file. Raises SourceError when they cannot be found."""
     how = writers.get("freeze") or ("cgroup" if "cgroup" in writers or "unit" in writers else "stop")
     if how == "cgroup":
         group = _group_of(writers)
@@ -56,11 +57,11 @@ def hold_for(writers: Mapping[str, Any]) -> Hold:
             raise _refused(
                 f"{group} has no freezer", "Use {freeze: stop}, or give the writers their own cgroup."
             )
-        return CgroupHold(group)
-    return StopHold(writers)
+        return CgroupFreezer(group)
+    return SignalFreezer(writers)
 
 
-class CgroupHold:
+class CgroupFreezer:
     """group: a directory of a cgroup v2 hierarchy."""
 
     def __init__(self, group: Path) -> None:
@@ -92,27 +93,25 @@ class CgroupHold:
                 while b"frozen 1" not in os.pread(events.fileno(), 4096, 0):
                     if time.monotonic() > deadline:
                         raise _refused(
-                            f"{self._group} did not freeze in time", "Something in it waits for a disk."
+                            f"{self._group} did not freeze in time", "A process in it waits for a disk."
                         )
                     time.sleep(_POLL)
         except OSError as error:
-            raise _refused(
-                f"{self._freeze}: {(error.strerror or str(error)).lower()}", _PERMISSION
-            ) from error
+            raise _refused(f"{self._freeze}: {reason(error)}", _PERMISSION) from error
 
     def resume(self) -> None:
         if self._frozen:
-            with suppress(OSError):  # the group is gone, and with it whoever was held
+            with suppress(OSError):  # the group is gone, and all its processes with it
                 self._freeze.write_bytes(b"0")
             self._frozen = False
 
 
-class StopHold:
-    """Every process of a pid file's tree, a unit's or group's, or a user's."""
+class SignalFreezer:
+    """Stops every process of a pid file's tree, of a unit or group, or of a user."""
 
     def __init__(self, writers: Mapping[str, Any]) -> None:
         self._writers = writers
-        self._told: set[int] = set()
+        self._registered: set[int] = set()
         self._stopped: set[int] = set()
 
     def pids(self) -> list[int]:
@@ -120,36 +119,35 @@ class StopHold:
             return _tree(_from_pidfile(Path(self._writers["pidfile"])))
         if "user" in self._writers:
             return list(_of_user(self._writers["user"]))
-        return CgroupHold(_group_of(self._writers)).pids()
+        return CgroupFreezer(_group_of(self._writers)).pids()
 
     def arm(self, watchdog: Watchdog) -> None:
-        self._tell(watchdog, self.pids())
+        self._register(watchdog, self.pids())
 
     def stop(self, watchdog: Watchdog, deadline: float) -> None:
         while True:
             pids = self.pids()
             new = [pid for pid in pids if pid not in self._stopped]
             if new:
-                self._tell(watchdog, new)
+                self._register(watchdog, new)
                 self._stopped.update(new)
                 for pid in new:
                     self._signal(pid)
                 continue
-            # Whoever was listed as running may have forked before it stopped: the list must be the same
-            # after.
+            # A listed process may have forked before it stopped, so the list must be the same afterwards.
             if all(_state(pid) in _STOPPED for pid in pids) and self._stopped.issuperset(self.pids()):
                 return
             if time.monotonic() > deadline:
                 running = ", ".join(str(pid) for pid in pids if _state(pid) not in _STOPPED)
-                raise _refused(f"processes did not stop in time: {running}", "They wait for a disk.")
+                raise _refused(f"processes did not stop in time: {running}", "They are waiting for a disk.")
             time.sleep(_POLL)
 
-    def _tell(self, watchdog: Watchdog, pids: list[int]) -> None:
-        new = [pid for pid in pids if pid not in self._told]
+    def _register(self, watchdog: Watchdog, pids: list[int]) -> None:
+        new = [pid for pid in pids if pid not in self._registered]
         if new:
             _spare_ourselves(new, "the writers")
             watchdog.resume(new)
-            self._told.update(new)
+            self._registered.update(new)
 
     def resume(self) -> None:
         for pid in self._stopped:
@@ -164,10 +162,10 @@ class StopHold:
         except ProcessLookupError:
             return
         except PermissionError as error:
-            raise _refused(f"process {pid} may not be stopped by us", _PERMISSION) from error
+            raise _refused(f"no permission to stop process {pid}", _PERMISSION) from error
 
 
-_PERMISSION = "Run as root, or as the user whose processes these are."
+_PERMISSION = "Run as root, or as the user that these processes belong to."
 
 
 def _group_of(writers: Mapping[str, Any]) -> Path:
@@ -181,12 +179,12 @@ def _group_of(writers: Mapping[str, Any]) -> Path:
             if line.startswith("0::"):
                 return _mounted(line[3:])
     raise _refused(
-        "these writers have no cgroup of their own", "Use {freeze: stop}, or name their {cgroup: …}."
+        "the writers have no cgroup of their own", "Use {freeze: stop}, or name their {cgroup: …}."
     )
 
 
 def _mounted(name: str) -> Path:
-    """The directory of a group, named absolutely or within the v2 hierarchy, wherever that is mounted."""
+    """The directory of a group. name: absolute, or within the v2 hierarchy, wherever that is mounted."""
     for mount in _MOUNTS:
         inside = name if name.startswith(str(mount) + "/") else f"{mount}/{name.lstrip('/')}"
         if (Path(inside) / "cgroup.procs").exists() and (mount / "cgroup.controllers").exists():
@@ -198,7 +196,7 @@ def _mounted(name: str) -> Path:
 
 def _unit_group(unit: str) -> str:
     try:
-        asked = subprocess.run(
+        shown = subprocess.run(
             ["systemctl", "show", "--property=ControlGroup", "--value", "--", unit],
             capture_output=True,
             text=True,
@@ -209,9 +207,9 @@ def _unit_group(unit: str) -> str:
         raise _refused(
             f"systemctl does not answer: {error}", "Name the writers by {cgroup: …} instead."
         ) from error
-    group = asked.stdout.strip()
-    if asked.returncode != 0 or not group:
-        raise _refused(f"unit {unit} does not run", "Start it, or name the writers otherwise.")
+    group = shown.stdout.strip()
+    if shown.returncode != 0 or not group:
+        raise _refused(f"unit {unit} is not running", "Start it, or name the writers in another way.")
     return group
 
 
@@ -221,14 +219,16 @@ def _from_pidfile(path: Path) -> int:
     except (OSError, ValueError, IndexError) as error:
         raise _refused(f"{path} holds no process id", "Is the application running?") from error
     if not Path(f"/proc/{pid}").exists():
-        raise _refused(f"{path} names process {pid}, which does not run", "Is the application running?")
+        raise _refused(f"{path} names process {pid}, which is not running", "Is the application running?")
     return pid
 
 
 def _tree(root: int) -> list[int]:
     """A process and all its descendants."""
     if not os.path.exists("/proc/thread-self/children"):
-        raise _refused("this kernel does not list children", "Hold the writers by {cgroup: …} instead.")
+        raise _refused(
+            "this kernel does not list child processes", "Name the writers by {cgroup: …} instead."
+        )
     found = [root]
     for pid in found:
         found += _children(pid)
@@ -236,8 +236,8 @@ def _tree(root: int) -> list[int]:
 
 
 def _children(pid: int) -> list[int]:
-    """As the kernel lists them for each thread: much quicker than asking every process for its parent. The
-    list is only reliable when nobody runs, which is how `stop` uses its last one."""
+    """As the kernel lists them for each thread: much quicker than reading the parent of every process. The
+    list is only reliable when no process of the tree runs, and `stop` relies only on such a list."""
     children: list[int] = []
     with suppress(OSError):  # it ended
         for thread in os.listdir(f"/proc/{pid}/task"):
@@ -259,7 +259,7 @@ def _of_user(user: str) -> Iterator[int]:
 
 
 def _stat(pid: int) -> list[bytes]:
-    """The fields of /proc/PID/stat from the state on; nothing when there is no such process."""
+    """The fields of /proc/PID/stat from the state on; empty when there is no such process."""
     try:
         return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
     except OSError:
@@ -280,10 +280,10 @@ def _spare_ourselves(pids: list[int], what: str) -> None:
         pid = int(fields[1]) if fields else 0
     if own & set(pids):
         raise _refused(
-            f"{what} would stop this very program or what started it",
-            "Give the writers a cgroup, user or pid file of their own, or run this from elsewhere.",
+            f"freezing {what} would stop this very program or a process that started it",
+            "Give the writers a cgroup, user or pid file of their own, or run this program from elsewhere.",
         )
 
 
 def _refused(cause: str, hint: str) -> SourceError:
-    return SourceError(cause, doing="hold the writers", hint=hint)
+    return SourceError(cause, doing="freeze the writers", hint=hint)

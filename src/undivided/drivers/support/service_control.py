@@ -1,8 +1,8 @@
 """Starting and stopping an application as the service file says: by its systemd unit, or by a command.
 
-Shared by all drivers. A driver that knows its application's own way of starting asks here first and does it
-itself when nothing was said. Commands are argument lists, run without a shell, and must return once the
-application has been told; whether it answers is the driver's health check.
+Shared by all drivers. A driver that can start its application itself asks here first, and starts it itself
+only when the service file names neither. Commands are argument lists, run without a shell. A command must
+return once it has passed the request on; the driver's health check finds out whether the application answers.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 from collections.abc import Sequence
 
-from ...model.errors import UndividedError
+from ...model.errors import UndividedError, translated
 from ...model.service import Component
 
 TIMEOUT = 120.0
@@ -19,19 +19,19 @@ TIMEOUT = 120.0
 
 
 def start_by_options(component: Component, *, timeout: float = TIMEOUT) -> bool:
-    """Starts by the options `unit` or `start`. False when neither is there. Raises UndividedError."""
+    """Starts by the options `unit` or `start`. False when neither is given. Raises UndividedError."""
     return _by_options(component, "start", timeout)
 
 
 def stop_by_options(component: Component, *, timeout: float = TIMEOUT) -> bool:
-    """Stops by the options `unit` or `stop`. False when neither is there. Raises UndividedError."""
+    """Stops by the options `unit` or `stop`. False when neither is given. Raises UndividedError."""
     return _by_options(component, "stop", timeout)
 
 
 def run_command(argv: Sequence[str], *, doing: str, timeout: float = TIMEOUT) -> None:
-    """Runs a command to its end, apart from our terminal and signals. Raises UndividedError with the end of
-    what it said when it cannot be started, fails, or takes too long."""
-    # Not a pipe: a daemon left running would keep it open, and we would wait for its end.
+    """Runs a command to its end, detached from our terminal and signals. Raises UndividedError when it cannot
+    be started, fails (with the end of its output), or takes too long."""
+    # Not a pipe: a daemon that stays running would keep the pipe open, and we would wait for its end.
     with tempfile.TemporaryFile() as output:
         try:
             code = subprocess.run(
@@ -44,16 +44,15 @@ def run_command(argv: Sequence[str], *, doing: str, timeout: float = TIMEOUT) ->
                 check=False,
             ).returncode
         except OSError as error:
-            cause = f"{argv[0]}: {(error.strerror or str(error)).lower()}"
-            raise UndividedError(cause, doing=doing, hint="Check the command in the service file.") from error
+            raise translated(error, doing, "Check the command in the service file.") from error
         except subprocess.TimeoutExpired as error:
             raise UndividedError(
                 f"{argv[0]} did not return within {timeout:g} s",
                 doing=doing,
-                hint="The command must return once the application has been told.",
+                hint="The command must start or stop the application in the background and return.",
             ) from error
         if code != 0:
-            raise UndividedError(f"{argv[0]} exited with {code}{_last_words(output.fileno())}", doing=doing)
+            raise UndividedError(f"{argv[0]} exited with {code}{_last_lines(output.fileno())}", doing=doing)
 
 
 def _by_options(component: Component, verb: str, timeout: float) -> bool:
@@ -66,7 +65,7 @@ def _by_options(component: Component, verb: str, timeout: float) -> bool:
     return True
 
 
-def _last_words(fd: int) -> str:
+def _last_lines(fd: int) -> str:
     with open(fd, "rb", closefd=False) as file:
         size = file.seek(0, 2)
         file.seek(max(0, size - 2000))

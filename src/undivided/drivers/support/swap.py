@@ -1,15 +1,14 @@
-"""Putting what was built in the place of what is there, so that a crash at any moment can be repeated to the
-end.
+"""Exchanging the data at a place for newly built data, so that repeating it after any crash finishes it.
 
-Beside each other on one filesystem this is two renames: what is there goes aside, what was built comes in.
-Whatever of the two has happened when we die, the next call sees it and does the rest. Nothing is deleted:
-what was there stays, under a name that ends in `aside`.
+Within one filesystem this is two renames: the old data moves aside, then the new data moves in. After a crash
+the next call sees which of the two have happened and does the rest. Nothing is deleted: the old data stays,
+under a name that ends in `aside`.
 
-A mount point cannot be renamed. There the children are exchanged instead, and the name of the directory that
-holds the incoming ones says how far it came:
+A mount point cannot be renamed. There the children are exchanged instead, and the name of the directory with
+the new children tells how far the exchange has come:
 
-    .undivided-new<aside>      children of the place are still going out, into .undivided-old<aside>
-    .undivided-moving<aside>   all are out; the new ones are coming in
+    .undivided-new<aside>      the old children are still moving out, into .undivided-old<aside>
+    .undivided-moving<aside>   all old children are out; the new ones are moving in
 """
 
 from __future__ import annotations
@@ -22,33 +21,28 @@ from pathlib import Path
 
 from ...host.atomic_files import sync_directory
 from ...host.crashpoints import crashpoint
-from ...model.errors import UndividedError
+from ...model.errors import UndividedError, error_context
 
 _STAYS = "lost+found"
 
 
 def exchange(built: Path, place: Path, aside: str) -> Path | None:
-    """Moves `built` (a directory or a file) to `place`; returns where what was there is now, None if nothing
-    was.
+    """Moves `built` (a directory or a file) to `place`. Returns the new path of the old data, None if there
+    was none.
 
-    aside: unique to this exchange. Idempotent: once `built` is gone and `place` is there, it only answers.
-    Across filesystems `built` is copied first. Raises UndividedError when the place was filled again
-    meanwhile, or the filesystem refuses.
+    aside: unique to this exchange. Idempotent: when `built` is gone and `place` exists, it only returns the
+    path. Across filesystems `built` is copied first. Raises UndividedError when the place was filled again
+    meanwhile, or when the filesystem refuses.
     """
-    try:
+    hint = "The old data is untouched or has moved aside; repeat the recovery."
+    with error_context(f"put {built} in place of {place}", hint):
         if place.is_mount() or any(os.path.lexists(place / name) for name in _inside(aside)):
             return _exchange_children(built, place, aside)
         return _exchange_whole(built, place, aside)
-    except OSError as error:
-        raise UndividedError(
-            f"{error.filename or place}: {(error.strerror or str(error)).lower()}",
-            doing=f"put {built} in place of {place}",
-            hint="What was there is untouched or has moved aside; repeat the recovery.",
-        ) from error
 
 
 def _inside(aside: str) -> tuple[str, str, str]:
-    """Names at a mount point: what was there, what is to come, what is coming in."""
+    """Names at a mount point: the old children, the new ones, the new ones while they move in."""
     return f".undivided-old{aside}", f".undivided-new{aside}", f".undivided-moving{aside}"
 
 
@@ -59,9 +53,8 @@ def _exchange_whole(built: Path, place: Path, aside: str) -> Path | None:
         if os.path.lexists(place):
             if os.path.lexists(old):
                 raise UndividedError(
-                    f"{place} was filled again after {old} had been moved aside",
-                    doing=f"put {built} in place of {place}",
-                    hint="Something still runs there: stop it, remove what it made, and repeat the recovery.",
+                    f"{place} was filled again after the old data had moved to {old}",
+                    hint=f"A process still writes there: stop it, remove {place}, and repeat the recovery.",
                 )
             try:
                 os.rename(place, old)
@@ -74,7 +67,7 @@ def _exchange_whole(built: Path, place: Path, aside: str) -> Path | None:
         os.rename(new, place)
         sync_directory(place.parent)
     elif not os.path.lexists(place):
-        raise UndividedError(f"there is nothing at {built}", doing=f"put {built} in place of {place}")
+        raise UndividedError(f"there is nothing at {built}")
     return old if os.path.lexists(old) else None
 
 
@@ -99,7 +92,7 @@ def _exchange_children(built: Path, place: Path, aside: str) -> Path | None:
 
 
 def _staging(built: Path, place: Path) -> str:
-    """The child of the place in which the build was made, if it was: it remembers how far a recovery came."""
+    """The child of the place that holds the build, if one does: its record tells how far a recovery came."""
     return built.relative_to(place).parts[0] if built.is_relative_to(place) else ""
 
 
@@ -112,7 +105,7 @@ def _move_children(source: Path, target: Path, leave: set[str]) -> None:
 
 
 def _bring(built: Path, new: Path) -> None:
-    """Moves `built` to the name `new` on the filesystem of the place. Nothing to do when that was done
+    """Moves `built` to the name `new` on the filesystem of the place. Does nothing when that was done
     before."""
     if not os.path.lexists(built):
         return
@@ -137,8 +130,8 @@ def _copy(built: Path, new: Path) -> None:
         check=False,
     )
     if done.returncode != 0:
-        said = done.stderr.decode("utf-8", "replace").strip()
-        raise UndividedError(f"it could not be copied: {said}", doing=f"bring {built} to {new.parent}")
+        output = done.stderr.decode("utf-8", "replace").strip()
+        raise UndividedError(f"cp failed: {output}", doing=f"copy {built} to {new.parent}")
     os.sync()
     os.rename(partial, new)
 

@@ -1,12 +1,13 @@
-"""The small rest of a tree, kept aside while its writers are held and put into the sink when they go on.
+"""The delta of a tree: files that changed since they were read, copied while the writers are frozen.
 
-Small files are read into memory. Large ones are cloned where the filesystem shares blocks, else copied, which
-counts against a limit. Of an unheld tree a file that is too large to keep is read after the mark, torn or
-not.
+The copies are put into the sink after the release. Small files are read into memory. Large files are cloned
+where the filesystem shares blocks, else copied, which counts against a limit. When the writers are not
+frozen, a file that is too large to copy is read after the mark, even if it changes meanwhile.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterable, Iterator
@@ -15,17 +16,22 @@ from dataclasses import dataclass, replace
 from ...host.names import shown
 from ...host.rooted import RootedDirectory
 from ...model.entries import Entries, Entry, Kind, Layout
-from ...model.errors import SourceError
+from ...model.errors import SourceError, error_context
 from ...model.streams import Piece, Stream
 from ...snapshotters.base import Snapshotter
 from ...tree.change_tracker import Changes
 from ...tree.read import BUFFER, WHOLE, content, opened
 from ..base import Sink
 
+_CLONE_HINTS = {
+    errno.ENOSPC: "Free some space on the filesystem of the tree.",
+    errno.EDQUOT: "Raise the quota.",
+}
+
 
 @dataclass(slots=True)
 class _Kept:
-    """data, a descriptor of a copy, or neither for what is to be read later."""
+    """One path as it was. data: a small file's bytes. copy: the descriptor of a large file's copy."""
 
     entry: Entry
     data: bytes | None = None
@@ -33,30 +39,31 @@ class _Kept:
 
 
 class Delta:
-    """torn: whether files may change while they are copied. restless: those that did."""
+    """frozen: whether the writers stand still while files are copied. unstable: files that changed all the
+    same."""
 
     def __init__(
-        self, root: RootedDirectory, snapshotter: Snapshotter | None, limit: int, *, torn: bool
+        self, root: RootedDirectory, snapshotter: Snapshotter | None, limit: int, *, frozen: bool
     ) -> None:
-        self.restless: list[bytes] = []
+        self.unstable: list[bytes] = []
         self._root = root
         self._snapshotter = snapshotter
         self._limit = limit
-        self._torn = torn
+        self._frozen = frozen
         self._copied = 0
         self._kept: dict[bytes, _Kept] = {}
         self._later: dict[bytes, Entry] = {}
         self._buffer = memoryview(bytearray(BUFFER))
 
     def cost(self, changes: Changes) -> int:
-        """Bytes that would have to be copied."""
+        """The bytes that would have to be copied."""
         sizes = [f.st_size for f in changes.found.values() if stat.S_ISREG(f.st_mode)]
         clones = self._snapshotter is not None and not self._snapshotter.copies
         return sum(size for size in sizes if size <= WHOLE or not clones)
 
     def take(self, path: bytes) -> os.stat_result | None:
-        """Keeps the path as it is now, instead of what was kept of it before; None when it is gone. Raises
-        SourceError when it cannot be read."""
+        """Copies the path as it is now, in place of an earlier copy; None when it is gone. Raises SourceError
+        when it cannot be read."""
         self.forget([path])
         with opened(self._root, path) as one:
             if one is None:
@@ -68,9 +75,9 @@ class Delta:
             large = entry.size > WHOLE
             if large and self._snapshotter and not self._snapshotter.copies:
                 self._kept[path] = _Kept(entry, copy=self._clone(one.fd, path))
-            elif self._torn and self._copied + entry.size > self._limit:
+            elif not self._frozen and self._copied + entry.size > self._limit:
                 self._later[path] = entry
-                self.restless.append(path)
+                self.unstable.append(path)
                 return one.found
             else:
                 data = b"".join(map(bytes, self._read(one.fd, entry)))
@@ -78,11 +85,11 @@ class Delta:
                 self._kept[path] = _Kept(_fitting(entry, data), data)
             after = os.fstat(one.fd)
             if (after.st_size, after.st_ctime_ns) != (one.found.st_size, one.found.st_ctime_ns):
-                self.restless.append(path)
+                self.unstable.append(path)
             return one.found
 
     def forget(self, paths: Iterable[bytes]) -> None:
-        """What was kept of these is no longer how they are."""
+        """Drops the copies of these paths."""
         for path in paths:
             self._later.pop(path, None)
             kept = self._kept.pop(path, None)
@@ -108,17 +115,13 @@ class Delta:
         assert self._snapshotter
         place = os.open(b"/proc/self/fd/%d" % self._root.fd, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            return self._snapshotter.clone(fd, place)
-        except OSError as error:
-            raise SourceError(
-                f"{shown(path)} cannot be cloned: {(error.strerror or str(error)).lower()}",
-                doing="mark the tree",
-            ) from error
+            with error_context(f"clone {shown(path)}", _CLONE_HINTS, raises=SourceError):
+                return self._snapshotter.clone(fd, place)
         finally:
             os.close(place)
 
     def _read(self, fd: int, entry: Entry) -> Iterator[memoryview]:
-        """In one buffer, used again for every piece."""
+        """The content in pieces; each piece is valid until the next is read."""
         read = content(fd, entry)
         while got := read(self._buffer):
             yield self._buffer[:got]
@@ -132,7 +135,7 @@ class Delta:
 
 
 def _fitting(entry: Entry, data: bytes) -> Entry:
-    """The entry as large as what was read: a file that nobody holds may have shrunk meanwhile."""
+    """The entry with the size that was read: a file may have shrunk while its writers were not frozen."""
     if not entry.extents:
         return replace(entry, size=len(data))
     extents, left = [], len(data)
