@@ -178,7 +178,7 @@ def test_a_wal_that_was_cut_back_and_grew_again_is_not_taken_for_the_one_we_hold
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_writer_waits_while_held_and_goes_on_after(tmp_path: Path, mode: str) -> None:
+def test_a_writer_waits_while_held_and_continues_after(tmp_path: Path, mode: str) -> None:
     path = tmp_path / "live.db"
     make(path, mode)
     with client(path) as connection:
@@ -265,7 +265,7 @@ def test_an_exclusively_locked_database_is_refused_with_the_reason(tmp_path: Pat
         token(connection, 1)
         session = driver_of(path).session(None, must_hold=True)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("undivided.drivers.sqlite.image._BUSY_PATIENCE", 0.1)
+            patch.setattr("undivided.drivers.sqlite.image._BUSY_TIMEOUT", 0.1)
             with pytest.raises(SourceError) as refusal:
                 session.prepare(MemorySink())
         session.close()
@@ -273,7 +273,7 @@ def test_an_exclusively_locked_database_is_refused_with_the_reason(tmp_path: Pat
 
 
 @pytest.mark.parametrize("content", [b"no database at all" * 100, None])
-def test_what_is_no_database_is_refused_and_said_to_be_down(tmp_path: Path, content: bytes | None) -> None:
+def test_a_file_that_is_no_database_is_refused_and_unhealthy(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "live.db"
     if content is not None:
         path.write_bytes(content)
@@ -311,7 +311,7 @@ def test_a_change_of_journal_mode_between_points_takes_a_new_image(tmp_path: Pat
     assert len(set(orders)) == len(orders)
 
 
-def test_frames_that_do_not_arrive_whole_are_noticed_when_rebuilding(tmp_path: Path) -> None:
+def test_frames_that_are_not_whole_are_noticed_by_a_restore(tmp_path: Path) -> None:
     path = tmp_path / "live.db"
     make(path, "wal")
     sink = MemorySink()

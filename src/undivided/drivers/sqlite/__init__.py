@@ -1,12 +1,12 @@
-"""SQLite: held by the locks that every SQLite connection knows.
+"""SQLite: held by the locks that every SQLite connection respects.
 
-driver.py    the driver: who has databases open, what one says of itself, putting one back
-session.py   a part in a cut, whichever of the two ways a database is written
-wal.py       the way of write-ahead logging: image, WAL, and why the two are exact
-rollback_journal.py   the way of the rollback journal
-locks.py     SQLite's locks as a program without SQLite's locking can take them
-image.py     the database file as bytes: what it is, whether it changed
-rebuild.py   from image and WAL back to a database
+driver.py             the driver: finding databases, describing one, exchanging one in place
+session.py            the session, for both journal modes
+wal.py                capture in WAL mode: image, WAL, and the argument why the two are exact
+rollback_journal.py   capture in rollback journal mode
+locks.py              SQLite's locks, taken without SQLite's library
+image.py              the database file as bytes: its kind, whether it changed, how it is stored
+restore.py            from image and WAL back to a database
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""The driver of SQLite: who has databases open, what one says of itself, putting one back.
+"""The driver of SQLite: finds databases, describes one, and exchanges one in place.
 
-There is no server: the application is whoever has the file open. It is started and stopped as the service
-file says, if it says so; to be held it needs nothing but SQLite's locks.
+There is no server: the application is any process that has the file open. It is started and stopped by the
+options of the service file, if they are given; to hold it, SQLite's locks are enough.
 
-A database is a file among others, so recovery in place exchanges the file and what belongs to it by name
-(-wal, -journal, -shm) and touches nothing else in the directory. What was there goes out first, the
-database before its log; the new one comes in last. So whenever we die, the place holds the old database, or
-none, or the new one: never a new database with an old log, which SQLite would roll into it.
+A database is one file among others, so recovery in place exchanges the file and the files that belong to it
+by name (-wal, -journal, -shm), and touches nothing else in the directory. The old files move out first, the
+database before its log; the new database moves in last. So after a crash at any moment the place holds the
+old database, or none, or the new one: never a new database with an old log, which SQLite would roll into it.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ import psutil
 
 from ...host.atomic_files import sync_directory
 from ...host.mounts import beneath
-from ...model.errors import SourceError, UndividedError
+from ...model.errors import SourceError, error_context
 from ...model.point import ComponentPoint
 from ...model.service import Component
 from ..base import Description, Found, Health, Source
 from ..support.service_control import start_by_options, stop_by_options
 from ..support.swap import exchange
 from .image import MAGIC, reader
-from .restore import rebuild
+from .restore import restore_database
 from .session import SQLiteSession
 
-_BESIDE = ("-wal", "-journal", "-shm")
+_COMPANIONS = ("-wal", "-journal", "-shm")
 
 
 class SQLiteDriver:
@@ -42,14 +42,14 @@ class SQLiteDriver:
 
     def __init__(self, component: Component) -> None:
         self.component = component
-        # SQLite names the files beside a database after the real one.
+        # SQLite names a database's -wal and -shm after the real file, not after a link to it.
         self.path = Path(os.path.realpath(component.options["path"]))
 
     @classmethod
     def find(cls) -> list[Found]:
-        """Databases that running processes have open now, as far as we may look."""
+        """The databases that running processes have open now, as far as this user may look."""
         found: dict[str, Found] = {}
-        # Looking into a file that we have open ourselves would drop the locks that we hold on it.
+        # Opening a file that we have open ourselves, and closing it, would drop the locks that we hold on it.
         ours = {file.path for file in psutil.Process().open_files()}
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error, OSError):
@@ -85,19 +85,13 @@ class SQLiteDriver:
         return self.path.parent
 
     def restore(self, source: Source, into: Path) -> None:
-        rebuild(source, into, self.path.name)
+        restore_database(source, into, self.path.name)
 
     def install(self, built: Path, aside: str) -> Path | None:
         old = self.path.with_name(self.path.name + aside)
         if (built / self.path.name).exists():
-            try:
+            with error_context(f"move {self.path} aside", "No data is lost; repeat the recovery."):
                 self._move_aside(old)
-            except OSError as error:
-                raise UndividedError(
-                    f"{error.filename}: {(error.strerror or str(error)).lower()}",
-                    doing=f"move {self.path} aside",
-                    hint="Nothing is lost; repeat the recovery.",
-                ) from error
         self.path.parent.mkdir(parents=True, exist_ok=True)
         moved = exchange(built / self.path.name, self.path, aside)
         with contextlib.suppress(OSError):
@@ -111,8 +105,8 @@ class SQLiteDriver:
         stop_by_options(self.component)
 
     def _move_aside(self, old: Path) -> None:
-        """The old database first, then its logs: see the module's story."""
-        for suffix in ("", *_BESIDE):
+        """Moves the old database first, then its logs: see the head of the module."""
+        for suffix in ("", *_COMPANIONS):
             here, there = Path(f"{self.path}{suffix}"), Path(f"{old}{suffix}")
             if here.exists() and not there.exists():
                 os.rename(here, there)

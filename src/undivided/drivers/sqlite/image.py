@@ -1,4 +1,4 @@
-"""A database file as bytes: what it is, whether it changed, and how it gets into the sink."""
+"""A database file as bytes: whether it is a database, whether it changed, and how it is stored."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ from ..base import Sink
 MAGIC = b"SQLite format 3\0"
 PIECE = 1 << 20
 _TICK = 0.02
-"""Seconds after which the kernel's file times have surely moved on: two of its slowest ticks."""
-_BUSY_PATIENCE = 30.0
+"""Seconds after which the kernel's file times have certainly advanced: two of its slowest ticks."""
+_BUSY_TIMEOUT = 30.0
+"""Seconds that opening a database waits for a lock."""
 
 
 @contextlib.contextmanager
 def reader(path: Path) -> Iterator[str]:
-    """A read transaction open on the database; gives its journal mode. Opening it has rolled a hot journal
-    back, recovered the WAL, and shown that this is a database at all. Raises SourceError."""
+    """Opens a read transaction and yields the journal mode. Opening it has rolled back a hot journal,
+    recovered the WAL, and shown that the file is a database at all. Raises SourceError."""
     try:
         with contextlib.closing(_connect(path)) as connection:
             connection.execute("BEGIN")
@@ -38,31 +39,31 @@ def reader(path: Path) -> Iterator[str]:
 
 def _connect(path: Path) -> sqlite3.Connection:
     uri = path.as_uri() + "?mode=rw"
-    return sqlite3.connect(uri, uri=True, timeout=_BUSY_PATIENCE, isolation_level=None)
+    return sqlite3.connect(uri, uri=True, timeout=_BUSY_TIMEOUT, isolation_level=None)
 
 
 def _hint(error: sqlite3.Error) -> str:
     text = str(error)
     if "not a database" in text:
-        return "It is encrypted, damaged, or no SQLite database."
+        return "The file is encrypted, damaged, or not an SQLite database."
     if "locked" in text:
-        return "Somebody keeps it locked: a long transaction, or PRAGMA locking_mode=EXCLUSIVE."
-    return "See that it is there, and that this user may read and write it and its directory."
+        return "A long transaction, or a program with PRAGMA locking_mode=EXCLUSIVE, keeps it locked."
+    return "Check that it exists, and that this user may read and write it and its directory."
 
 
 def identity(fd: int) -> list[int]:
-    """What changes with every write to a file: [device, inode, size, mtime ns, ctime ns]."""
+    """Values of which at least one changes with every write: [device, inode, size, mtime ns, ctime ns]."""
     found = os.fstat(fd)
     return [found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns]
 
 
 def settled(fd: int) -> bool:
-    """Whether any further write would be seen in the file's times."""
+    """Whether any further write would change the file's times."""
     return not 0 <= time.time_ns() - os.fstat(fd).st_ctime_ns <= _TICK * 1e9
 
 
 def settle(fd: int) -> None:
-    """Waits until `settled`: milliseconds, for a file that nobody writes to."""
+    """Waits until `settled`: milliseconds for a file that no process writes to."""
     while not settled(fd):
         time.sleep(_TICK / 4)
 
@@ -79,11 +80,13 @@ def says_wal(fd: int) -> bool:
 
 
 def still_there(path: Path, fd: int) -> None:
-    """Raises SourceError when another file is at `path` than the one that is open."""
+    """Raises SourceError when the file at `path` is not the one that is open."""
     try:
         found = os.stat(path)
     except OSError as error:
-        raise SourceError(f"the database {path} has gone", hint="Protect again when it is back.") from error
+        raise SourceError(
+            f"the database {path} has vanished", hint="Protect again when it is back."
+        ) from error
     if not os.path.samestat(found, os.fstat(fd)):
         raise SourceError(
             f"the database {path} was replaced by another file while it was captured", hint="Protect again."
@@ -91,13 +94,14 @@ def still_there(path: Path, fd: int) -> None:
 
 
 def size_in(entries: Entries, path: bytes) -> int:
-    """Of a file in the tree; -1 when there is none."""
+    """The size of a file in the tree; -1 when there is none."""
     paths = entries.path.tolist()
     return int(entries.size[paths.index(path)]) if path in paths else -1
 
 
 def put_image(sink: Sink, path: Path, fd: int, live: int) -> int:
-    """A new image of the database at `path`, read from `fd`. live: the open database, for its attributes."""
+    """Stores a new image of the database at `path`, read from `fd`. live: the open database, for its
+    attributes. Returns the bytes read."""
     above = os.stat(path.parent)
     sink.replace(b"data")
     sink.put(Entry(b"data", Kind.DIRECTORY, above.st_mode & 0o7777, above.st_uid, above.st_gid))
@@ -106,7 +110,7 @@ def put_image(sink: Sink, path: Path, fd: int, live: int) -> int:
 
 
 def tree_path(path: Path) -> bytes:
-    """Where the database at `path` lies in the component's tree."""
+    """The path of the database in the component's tree."""
     return b"data/" + os.fsencode(path.name)
 
 
@@ -116,19 +120,19 @@ def file_entry(path: bytes, found: os.stat_result) -> Entry:
 
 
 def pieces(fd: int, start: int, end: int | None, sink: Sink | None = None) -> Iterator[bytes]:
-    """The bytes of a file from `start` to `end`, which must be there; None: as far as it goes."""
+    """The bytes of a file from `start` to `end`, which must exist; None: to the end of the file."""
     place = start
     while end is None or place < end:
         piece = os.pread(fd, PIECE if end is None else min(PIECE, end - place), place)
         if not piece:
             if end is None:
                 return
-            raise SourceError(f"a file ended at {place}, before its {end} bytes", hint="Protect again.")
+            raise SourceError(f"the file ended at byte {place} of {end}", hint="Protect again.")
         place += len(piece)
         if sink is not None:
             sink.progress(place)
         yield piece
 
 
-Memory = dict[str, Any]
-"""The state of a point, as a driver left it."""
+State = dict[str, Any]
+"""The state that this driver keeps with a point."""

@@ -1,14 +1,13 @@
 """SQLite's locks, taken as open file description locks.
 
 SQLite locks byte ranges with fcntl. Its own locks belong to the process, and the kernel drops all of a
-process's locks on a file as soon as it closes *any* descriptor of it: a backup that reads the database
-through a descriptor of its own would let go of whatever an SQLite connection beside it holds. Locks of an
-open file description conflict with those of SQLite in the same way, but live and die with one descriptor.
-So while a session is at work it holds all its locks this way, and no SQLite connection of ours is open
-whose locks could be lost.
+process's locks on a file as soon as the process closes *any* descriptor of it: a backup that reads the
+database through a descriptor of its own would drop the locks of any SQLite connection in the same process.
+Locks of an open file description conflict with SQLite's locks in the same way, but belong to one descriptor.
+So a session takes all its locks this way, and keeps no SQLite connection open whose locks could be lost.
 
-Waiting is done in the kernel by a thread, because a busy writer leaves gaps of microseconds that polling
-misses. A thread whose deadline passed cannot be called back; it lets go at once of what it gets too late.
+A thread waits for a lock in the kernel, because a busy writer leaves gaps of microseconds that polling
+misses. A thread whose deadline has passed cannot be stopped; it drops at once a lock that it gets too late.
 Source: sqlite.org, "File Locking And Concurrency" and "WAL-mode File Format"; fcntl(2).
 """
 
@@ -16,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import logging
 import os
 import struct
 import threading
@@ -23,6 +23,8 @@ import time
 from pathlib import Path
 
 from ...model.errors import SourceError
+
+logger = logging.getLogger(__name__)
 
 # In the database file.
 PENDING = (0x40000000, 1)
@@ -40,7 +42,7 @@ _ALL = (0, 0)
 
 
 class Locks:
-    """The locks that one descriptor holds. Closing it, or dying, drops them all."""
+    """The locks of one descriptor. Closing the descriptor, or the end of the process, drops them all."""
 
     def __init__(self, path: Path, flags: int) -> None:
         self.path = path
@@ -55,8 +57,9 @@ class Locks:
         self._take(fcntl.F_WRLCK, place, until)
 
     def share_database(self, until: float) -> None:
-        """SQLite's SHARED lock: nobody can write to the database file while it is held. Asked for as SQLite
-        does, behind the PENDING byte, so that writers cannot starve us nor we one that waits already."""
+        """Takes SQLite's SHARED lock: no writer can change the database file while it is held. As in SQLite,
+        the PENDING byte is locked first, so that writers cannot starve us, nor we a writer that waits
+        already."""
         self.share(PENDING, until)
         try:
             self.share(SHARED, until)
@@ -67,12 +70,12 @@ class Locks:
         _ask(self.fd, fcntl.F_OFD_SETLK, fcntl.F_UNLCK, place)
 
     def held_by_others(self, place: Range) -> bool:
-        """Whether somebody else holds any lock there."""
+        """Whether another process holds any lock there."""
         answer = _ask(self.fd, fcntl.F_OFD_GETLK, fcntl.F_WRLCK, place)
         return bool(struct.unpack(_FLOCK, answer)[0] != fcntl.F_UNLCK)
 
     def close(self) -> None:
-        """Drops by name what is held: a waiter that is late still has a duplicate of the descriptor."""
+        """Unlocks explicitly: a late waiter still has a duplicate of the descriptor."""
         with contextlib.suppress(OSError):
             self.drop()
         os.close(self.fd)
@@ -81,11 +84,12 @@ class Locks:
         try:
             _ask(self.fd, fcntl.F_OFD_SETLK, kind, place)
         except (BlockingIOError, PermissionError):
+            logger.debug("%s: bytes %d-%d are locked, waiting", self.path, place[0], sum(place) - 1)
             _Waiter(self.fd, kind, place).wait(until, self.path)
 
 
 class _Waiter:
-    """One blocking request in a thread of its own, on a duplicate that outlives the original."""
+    """One blocking request in its own thread, on a duplicate of the descriptor that outlives the original."""
 
     def __init__(self, fd: int, kind: int, place: Range) -> None:
         self._fd, self._kind, self._place = os.dup(fd), kind, place
@@ -98,8 +102,8 @@ class _Waiter:
             if not self._settled.wait_for(lambda: self._got, max(until - time.monotonic(), 0)):
                 self._late = True
                 raise SourceError(
-                    f"{path} stayed locked by somebody else until the deadline",
-                    hint="A transaction that stays open, or PRAGMA locking_mode=EXCLUSIVE, keeps it.",
+                    f"{path} stayed locked by another process until the deadline",
+                    hint="An open transaction, or PRAGMA locking_mode=EXCLUSIVE in a program, keeps it locked.",
                 )
 
     def _run(self) -> None:

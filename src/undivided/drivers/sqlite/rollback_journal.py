@@ -1,23 +1,23 @@
-"""A database with a rollback journal: held by a SHARED lock, copied before the hold where nobody writes.
+"""A database with a rollback journal: held by a SHARED lock, copied before the hold if it is not written.
 
 A writer changes the database file only under an EXCLUSIVE lock, and its commit is the end of its journal
-under that lock. While anyone holds SHARED nobody gets EXCLUSIVE: so under our SHARED lock the file holds
-all commits acknowledged before, none begun after, and no part of one, unless a writer died and left a hot
-journal, which opening the database rolls back.
+under that lock. While any process holds SHARED, no process gets EXCLUSIVE. So under our SHARED lock the file
+holds all commits acknowledged before, none begun after, and no part of one, unless a writer died and left a
+hot journal, which opening the database rolls back.
 
-The image is copied beforehand without any lock, and is good if at the mark, under the lock, nothing was
-written since before the copy: the same inode, size, times and change counter, which every commit counts up.
-(The counter alone would miss a large transaction that wrote early and was rolled back while we copied; the
-times alone would miss a write in the same tick of the clock, so the copy begins only when the last one has
-passed.) Otherwise the file is cloned inside the hold: by reference where the filesystem can, else byte by
-byte, as long as the deadline allows. A database that is large and busy wants WAL mode, and the error says
-so.
+The image is copied beforehand without any lock. It is good if at the mark, under the lock, inode, size, times
+and change counter are the same as before the copy; every commit increments the counter. (The counter alone
+would miss a large transaction that wrote early and was rolled back while we copied. The times alone would
+miss a write in the same tick of the clock, so the copy begins only when that tick has passed.) Otherwise the
+file is cloned inside the hold: by reference where the filesystem can, else byte by byte until the deadline. A
+large busy database needs WAL mode, and the error says so.
 """
 
 from __future__ import annotations
 
 import errno
 import fcntl
+import logging
 import os
 import time
 from pathlib import Path
@@ -27,7 +27,7 @@ from ...model.point import Position
 from ..base import Sink
 from . import locks
 from .image import (
-    Memory,
+    State,
     change_counter,
     identity,
     put_image,
@@ -40,20 +40,22 @@ from .image import (
 )
 from .locks import Locks
 
+logger = logging.getLogger(__name__)
+
 _FICLONE = 0x40049409
 _STRIDE = 8 << 20
-_PATIENCE = 60.0
-"""Seconds a writer may keep its EXCLUSIVE lock as we begin."""
+_LOCK_TIMEOUT = 60.0
+"""Seconds that `prepare` waits for a writer's EXCLUSIVE lock."""
 _QUIET_TRIES = 5
 
 Version = list[int]
-"""What differs after any commit: the file's identity and its change counter."""
+"""Differs after every commit: the file's identity and its change counter."""
 
 
 class JournalCapture:
-    """One database from prepare to close. previous: the last point's state, empty at first."""
+    """One database from prepare to close. previous: the last point's state; empty at first."""
 
-    def __init__(self, path: Path, previous: Memory) -> None:
+    def __init__(self, path: Path, previous: State) -> None:
         self._path = path
         self._previous = previous
         self._database: Locks | None = None
@@ -75,13 +77,14 @@ class JournalCapture:
         elif quiet:
             put_image(sink, self._path, self._database.fd, self._database.fd)
             self._copied = version
-        # Else somebody writes all the time: a copy made now would be for nothing.
+        else:
+            logger.info("%s is being written all the time: it is copied in the pause", self._path)
 
     def _version_now(self) -> tuple[Version, bool]:
-        """The version under the lock, and whether any write after it would carry other times."""
+        """The version under the lock, and whether any later write would have other times."""
         assert self._database is not None, "opened before"
         for _attempt in range(_QUIET_TRIES):
-            self._database.share_database(time.monotonic() + _PATIENCE)
+            self._database.share_database(time.monotonic() + _LOCK_TIMEOUT)
             version, quiet = self._version(), settled(self._database.fd)
             self._database.drop()
             if quiet:
@@ -98,19 +101,21 @@ class JournalCapture:
         assert self._database is not None, "prepared before"
         still_there(self._path, self._database.fd)
         if says_wal(self._database.fd):
-            raise SourceError(f"the journal mode of {self._path} changed meanwhile", hint="Protect again.")
+            raise SourceError(
+                f"the journal mode of {self._path} changed during the capture", hint="Protect again."
+            )
         self._refuse_hot_journal()
         self._marked = self._version()
         if self._marked != self._copied:
             self._clone = _clone(self._database.fd, self._path, self._deadline)
         before = self._previous
-        goes_on = before.get("mode") == "rollback" and before["image"][:2] == self._marked[:2]
-        if not goes_on or before["counter"] > self._marked[-1]:
+        continues = before.get("mode") == "rollback" and before["image"][:2] == self._marked[:2]
+        if not continues or before["counter"] > self._marked[-1]:
             self._generation += 1
         return Position(f"change {self._marked[-1]}", (self._generation, self._marked[-1]))
 
     def _refuse_hot_journal(self) -> None:
-        """A journal with a header that no living writer stands behind holds pages to be put back first."""
+        """A journal with a header but without a living writer holds pages that must be written back first."""
         assert self._database is not None, "prepared before"
         try:
             with open(f"{self._path}-journal", "rb") as journal:
@@ -127,7 +132,7 @@ class JournalCapture:
         if self._database is not None:
             self._database.drop()
 
-    def finish(self, sink: Sink) -> Memory:
+    def finish(self, sink: Sink) -> State:
         assert self._database is not None, "prepared before"
         if self._clone >= 0:
             put_image(sink, self._path, self._clone, self._database.fd)
@@ -154,7 +159,7 @@ class JournalCapture:
 
 
 def _clone(fd: int, path: Path, deadline: float) -> int:
-    """A descriptor of an unnamed copy of the file, made before the deadline."""
+    """A descriptor of a nameless copy of the file. Raises SourceError at the deadline."""
     target = os.open(path.parent, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
         fcntl.ioctl(target, _FICLONE, fd)
@@ -176,7 +181,7 @@ def _copy(fd: int, target: int, path: Path, deadline: float) -> None:
     while place < size:
         if time.monotonic() > deadline:
             raise SourceError(
-                f"{path} is written all the time and its {size >> 20} MiB cannot be copied within the pause",
+                f"{path} is written all the time, and its {size >> 20} MiB cannot be copied within the pause",
                 hint="Set PRAGMA journal_mode=WAL, allow a longer pause, or use a filesystem with reflinks.",
             )
         place += os.sendfile(target, fd, place, min(_STRIDE, size - place))

@@ -1,8 +1,7 @@
-"""A part in a cut, by whichever way the database is written.
+"""The session of one SQLite database, for both journal modes.
 
-The mode is asked when the part begins, by opening the database as any program would; both ways then hold
-locks that keep it from changing. What the operating system refuses is told as what it means for the
-database.
+`prepare` finds out the journal mode by opening the database as any program would. Both ways of capture then
+hold locks that keep the mode from changing.
 """
 
 from __future__ import annotations
@@ -36,12 +35,12 @@ class SQLiteSession:
     def prepare(self, sink: Sink) -> None:
         with self._context():
             with reader(self._path) as mode:
-                way = WalCapture if mode == "wal" else JournalCapture
-            self._capture = way(self._path, self._previous)
+                capture = WalCapture if mode == "wal" else JournalCapture
+            self._capture = capture(self._path, self._previous)
             self._capture.prepare(sink)
 
     def arm(self, watchdog: Watchdog, deadline: float) -> None:
-        return  # the lock ends with our process, and is taken at once
+        return  # the lock ends with our process, and taking it needs no preparation
 
     def hold(self, watchdog: Watchdog, deadline: float) -> None:
         assert self._capture is not None, "prepared before"
@@ -66,7 +65,7 @@ class SQLiteSession:
         return {**state, "directory": str(self._path.parent), "name": self._path.name}
 
     def committed(self) -> None:
-        """Nothing is remembered on this source."""
+        """Nothing is kept on this source."""
         return
 
     def _context(self) -> AbstractContextManager[None]:
