@@ -1,5 +1,5 @@
-"""Fault: a pack in the vault rots. Verification finds and names it, and the next point uploads its data again,
-as far as the source still has it."""
+"""Fault: a pack in the vault rots. Verification finds and names it, and the next point uploads its data
+again, as far as the source still has it."""
 
 from __future__ import annotations
 

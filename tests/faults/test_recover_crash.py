@@ -18,7 +18,7 @@ from undivided.host.crashpoints import RECOVER
 from undivided.model.point import RecoveryPoint
 from undivided.recovery.execute import execute
 from undivided.recovery.plan import make_plan
-from undivided.recovery.result import Result
+from undivided.recovery.result import RecoveryResult
 from undivided.testing.portal import Portal
 
 
@@ -28,7 +28,7 @@ def portal(tmp_path: Path) -> Iterator[Portal]:
         yield made
 
 
-def recover(portal: Portal, point: RecoveryPoint) -> Result:
+def recover(portal: Portal, point: RecoveryPoint) -> RecoveryResult:
     plan = make_plan(portal.service(), point, in_place=True)
     return execute(plan, portal.vault, state=portal.state, protect_first=portal.protect)
 
@@ -122,11 +122,11 @@ def test_killed_at_one_step_after_the_other_it_still_ends_recovered(portal: Port
     assert old_data_is_kept(portal)
 
 
-EXCHANGED = ("recover.installed", "recover.started")
-BUILT = ("recover.built", "recover.stopped", "recover.aside", *EXCHANGED)
+INSTALLED = ("recover.installed", "recover.started")
+BUILT = ("recover.built", "recover.stopped", "recover.aside", *INSTALLED)
 PASSED = {
     *((first, "recover.first-built") for first in ("recover.first-built", *BUILT)),
-    *((first, "recover.aside") for first in EXCHANGED),
+    *((first, "recover.aside") for first in INSTALLED),
 }
 """Second steps that need not be come by after a first: what is built is not built anew (and both may be when
 the first is told of), what has taken its place is not exchanged anew."""

@@ -26,10 +26,20 @@ def counter(tmp_path: Path) -> Iterator[Counter]:
         yield running
 
 
+START = """
+from undivided.capture.watchdog_client import WatchdogClient
+watchdog = WatchdogClient()
+"""
+
+
 def holder(body: str, *args: object) -> subprocess.Popen[str]:
     """A process that holds something: runs `body` with a `watchdog`, then prints "held"."""
-    script = "import os, signal, sys, time\nfrom undivided.capture.watchdog_client import WatchdogClient\nwatchdog = WatchdogClient()\n"
-    script += textwrap.dedent(body) + "\nprint('held', flush=True)\ntime.sleep(600)\n"
+    script = (
+        "import os, signal, sys, time\n"
+        + START
+        + textwrap.dedent(body)
+        + "\nprint('held', flush=True)\ntime.sleep(600)\n"
+    )
     command = [sys.executable, "-c", script, *map(str, args)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout and process.stdout.readline() == "held\n"
@@ -106,7 +116,8 @@ def test_after_a_failure_the_watchdog_undoes_every_hold_and_a_step_that_fails_ke
         raise RuntimeError
     counter.wait_until_growing(5)
     assert [record.getMessage() for record in caplog.records] == [
-        f"the watchdog undid a hold: resume process {gone.pid}: ProcessLookupError: [Errno 3] No such process",
+        f"the watchdog undid a hold: resume process {gone.pid}: "
+        "ProcessLookupError: [Errno 3] No such process",
         f"the watchdog undid a hold: resume process {counter.pid}: done",
     ]
 
@@ -163,12 +174,11 @@ def test_the_watchdog_works_while_the_filesystem_of_its_own_program_is_frozen(tm
         subprocess.run(
             ["cp", "-r", os.path.dirname(sys.modules["undivided"].__file__ or ""), program], check=True
         )
-        script = f"import sys\nsys.path.insert(0, {str(root)!r})\n"
+        script = f"import os, sys, time\nsys.path.insert(0, {str(root)!r})\n" + START + FREEZE
+        script += "print('held', flush=True)\ntime.sleep(600)\n"
         process = subprocess.Popen(
-            [sys.executable, "-c", script + "import os, time\nfrom undivided.capture.watchdog_client import WatchdogClient\n"
-             "watchdog = WatchdogClient()\n" + FREEZE + "print('held', flush=True)\ntime.sleep(600)", str(root)],
-            stdout=subprocess.PIPE, text=True, cwd=root,
-        )  # fmt: skip
+            [sys.executable, "-c", script, str(root)], stdout=subprocess.PIPE, text=True, cwd=root
+        )
         assert process.stdout and process.stdout.readline() == "held\n"
         assert not counter.growing()
         process.kill()

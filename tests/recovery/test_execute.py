@@ -15,7 +15,7 @@ from undivided.model.errors import DamageError, UndividedError
 from undivided.model.point import RecoveryPoint
 from undivided.recovery.execute import execute
 from undivided.recovery.plan import make_plan
-from undivided.recovery.result import Result
+from undivided.recovery.result import RecoveryResult
 from undivided.testing.portal import Portal, free_port
 from undivided.vault.stores.base import StoreError
 
@@ -26,7 +26,7 @@ def portal(tmp_path: Path) -> Iterator[Portal]:
         yield made
 
 
-def in_place(portal: Portal, point: RecoveryPoint, *, first: bool = True) -> Result:
+def in_place(portal: Portal, point: RecoveryPoint, *, first: bool = True) -> RecoveryResult:
     plan = make_plan(portal.service(), point, in_place=True, protect_first=first)
     return execute(plan, portal.vault, state=portal.state, protect_first=portal.protect)
 
@@ -221,7 +221,7 @@ def test_a_service_that_does_not_start_is_told_with_where_its_old_data_is(portal
     failure = result.failure()
     assert failure is not None
     assert f"site.before-{point.id}" in failure.hint
-    assert "run it again" in failure.hint
+    assert "run the same command again" in failure.hint
 
 
 def test_after_its_cause_is_removed_a_failed_recovery_goes_on(portal: Portal) -> None:

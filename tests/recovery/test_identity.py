@@ -35,10 +35,10 @@ def test_a_database_that_is_down_cannot_be_asked_and_is_not_refused() -> None:
     refuse_stranger(down, replace(PART, kind="postgresql", state={"system": "7"}))
 
 
-def test_another_path_than_it_had_is_told() -> None:
+def test_a_path_that_has_changed_is_a_warning() -> None:
     here = replace(PART, state={"directory": "/srv"})
     assert elsewhere(SITE, here, Path("/srv/site")) is None
-    assert "lived in /srv" in (elsewhere(SITE, here, Path("/new/site")) or "")
+    assert "had its data in /srv" in (elsewhere(SITE, here, Path("/new/site")) or "")
 
 
 def test_points_remember_their_machine_and_are_recovered_elsewhere_on_another(

@@ -16,7 +16,7 @@ from undivided.model.errors import UsageError
 from undivided.model.point import ComponentPoint, Consistency, Position, RecoveryPoint
 from undivided.model.service import Service
 from undivided.recovery.plan import Mode, RecoveryPlan, StepKind, make_plan
-from undivided.recovery.staging import First, Record, Staging
+from undivided.recovery.staging import PointBefore, Staging, StagingRecord
 from undivided.recovery.targets import endpoints
 
 POINT = "20260101T000000-aaaaaa"
@@ -65,7 +65,7 @@ def test_a_recovery_goes_to_exactly_one_kind_of_target(live: Path, tmp_path: Pat
     for wrong in ({}, {"to": tmp_path / "x", "in_place": True}, {"target": {}, "in_place": True}):
         with pytest.raises(UsageError, match="exactly one"):
             make_plan(service(live), point(), **wrong)  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="not started"):
+    with pytest.raises(UsageError, match="are not started"):
         make_plan(service(live), point(), to=tmp_path / "x", start=True)
 
 
@@ -76,8 +76,8 @@ def test_beneath_a_directory_each_component_is_built_and_nothing_is_stopped(
     assert order(plan) == [
         ("build", "audit"),
         ("build", "site"),
-        ("exchange", "site"),
-        ("exchange", "audit"),
+        ("install", "site"),
+        ("install", "audit"),
         ("record", None),
     ]
     places = {p.name: p.place for p in plan.placements}
@@ -93,8 +93,8 @@ def test_in_place_everything_is_built_before_anything_is_stopped(live: Path) -> 
         ("build", "site"),
         ("stop", "site"),
         ("stop", "audit"),
-        ("exchange", "audit"),
-        ("exchange", "site"),
+        ("install", "audit"),
+        ("install", "site"),
         ("start", "audit"),
         ("start", "site"),
         ("check", None),
@@ -106,9 +106,9 @@ def test_in_place_everything_is_built_before_anything_is_stopped(live: Path) -> 
 def test_a_dry_run_names_every_target_and_where_the_old_data_goes(live: Path) -> None:
     plan = make_plan(service(live), point(), in_place=True, protect_first=False)
     said = "\n".join(plan.describe())
-    assert f"put site at {live}/site; what is there moves aside to {live}/site.before-{POINT}" in said
+    assert f"install site at {live}/site; the present data moves to {live}/site.before-{POINT}" in said
     assert f"in {live}/.undivided-{POINT}-audit/data" in said
-    assert "check http://127.0.0.1:1/" in said
+    assert "run check http://127.0.0.1:1/" in said
     assert not plan.of(StepKind.POINT)
     json.dumps(plan.as_record())
 
@@ -126,12 +126,12 @@ def test_what_lies_in_another_component_follows_it(live: Path) -> None:
         "audit": {"kind": "sqlite", "path": str(inner), "stop": ["true"]},
     }
     plan = make_plan(service(live, components=nested), point(), in_place=True)
-    assert [p.name for p in plan.placed(StepKind.EXCHANGE)] == ["site", "audit"]
+    assert [p.name for p in plan.placed(StepKind.INSTALL)] == ["site", "audit"]
     assert {p.staging.directory.parent for p in plan.placements} == {live}
 
 
 def test_recovery_over_live_data_has_to_be_asked_for_by_name(live: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="where site lives now") as refused:
+    with pytest.raises(UsageError, match="site holds the live data of site") as refused:
         make_plan(service(live), point(), target={"audit": {"path": str(tmp_path / "new.db")}})
     assert "--in-place" in refused.value.hint
 
@@ -171,13 +171,15 @@ def redis(tmp_path: Path, listener: int) -> Service:
 
 def test_a_port_or_socket_where_something_answers_is_refused(tmp_path: Path, listener: int) -> None:
     whole, cache = redis(tmp_path, listener), point(("cache", "redis"))
-    with pytest.raises(UsageError, match=f"something answers on port {listener}"):
+    with pytest.raises(
+        UsageError, match=rf"would use port {listener} .*, but a server already answers there"
+    ):
         make_plan(whole, cache, target={"cache": {"path": str(tmp_path / "new")}})
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(tmp_path / "s"))
         server.listen()
         to = {"path": str(tmp_path / "new"), "port": 1, "socket": str(tmp_path / "s")}
-        with pytest.raises(UsageError, match="something answers on the socket"):
+        with pytest.raises(UsageError, match=r"would use the socket .*, but a server already answers there"):
             make_plan(whole, cache, target={"cache": to})
     make_plan(whole, cache, target={"cache": to})  # a socket that nobody is behind any more
 
@@ -208,7 +210,7 @@ def test_only_a_port_that_the_copy_will_have_is_looked_at(
 
 def test_targets_that_collide_are_refused(live: Path, tmp_path: Path) -> None:
     both = {name: {"path": str(tmp_path / "new")} for name in ("site", "audit")}
-    with pytest.raises(UsageError, match="would both be at"):
+    with pytest.raises(UsageError, match="would both use"):
         make_plan(service(live), point(), target=both)
 
 
@@ -216,14 +218,14 @@ def test_a_component_of_another_host_is_refused(live: Path) -> None:
     away = service(live)
     site = replace(away.components["site"], host="elsewhere.example")
     away = replace(away, components={**away.components, "site": site})
-    with pytest.raises(UsageError, match=r"lives on elsewhere\.example"):
+    with pytest.raises(UsageError, match=r"belongs to host elsewhere\.example"):
         make_plan(away, point(), in_place=True)
 
 
 def test_a_service_other_than_the_points_is_refused(live: Path) -> None:
-    with pytest.raises(UsageError, match="before audit belonged to the service"):
+    with pytest.raises(UsageError, match=f"audit is not in point {POINT}"):
         make_plan(service(live), point(("site", "files")), in_place=True)
-    with pytest.raises(UsageError, match="audit is a sqlite now and was a redis"):
+    with pytest.raises(UsageError, match="audit is of kind sqlite, but of kind redis in"):
         make_plan(service(live), point(("site", "files"), ("audit", "redis")), in_place=True)
     with pytest.raises(UsageError, match="no component 'cache'"):
         make_plan(service(live), point(("cache", "redis")), in_place=True)
@@ -233,7 +235,7 @@ def test_a_service_other_than_the_points_is_refused(live: Path) -> None:
 
 def test_a_target_in_a_protected_tree_is_told(live: Path) -> None:
     plan = make_plan(service(live), point(), to=live / "site" / "restored")
-    assert any("the next points will carry" in warning for warning in plan.warnings)
+    assert any("the next points will contain" in warning for warning in plan.warnings)
 
 
 def test_old_data_of_an_earlier_recovery_keeps_its_name(live: Path) -> None:
@@ -243,9 +245,9 @@ def test_old_data_of_an_earlier_recovery_keeps_its_name(live: Path) -> None:
 
 
 def test_an_interrupted_recovery_is_taken_up(live: Path) -> None:
-    suffix, first = f".before-{POINT}-7", First("p0", 5, False)
+    suffix, first = f".before-{POINT}-7", PointBefore("p0", 5, False)
     staging = Staging.within(live, POINT, "site")
-    record = Record("portal", POINT, "site", str(live / "site"), suffix, first=first)
+    record = StagingRecord("portal", POINT, "site", str(live / "site"), suffix, first=first)
     staging.write(record)
     staging.empty()
     staging.write(replace(record, built=True))
@@ -257,7 +259,9 @@ def test_an_interrupted_recovery_is_taken_up(live: Path) -> None:
 
 
 def test_an_interrupted_recovery_to_another_point_is_told(live: Path) -> None:
-    Staging.within(live, "p0", "site").write(Record("portal", "p0", "site", str(live / "site"), ".before-p0"))
+    Staging.within(live, "p0", "site").write(
+        StagingRecord("portal", "p0", "site", str(live / "site"), ".before-p0")
+    )
     plan = make_plan(service(live), point(), in_place=True)
     assert any("to point p0 was interrupted" in warning for warning in plan.warnings)
     assert len(plan.placed(StepKind.BUILD)) == 2

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from undivided.model.errors import UndividedError
-from undivided.recovery.staging import First, Record, Stage, Staging, erase, leftovers
+from undivided.recovery.staging import BuildState, PointBefore, Staging, StagingRecord, erase, leftovers
 
-RECORD = Record("portal", "p1", "site", "/srv/portal", ".before-p1")
+RECORD = StagingRecord("portal", "p1", "site", "/srv/portal", ".before-p1")
 
 
 @pytest.fixture
@@ -22,17 +22,17 @@ def staging(tmp_path: Path) -> Staging:
 
 def test_it_lies_where_its_name_says_what_it_is(staging: Staging, tmp_path: Path) -> None:
     assert staging.directory == tmp_path / ".undivided-p1-site"
-    assert staging.stage() is Stage.NEW
+    assert staging.state() is BuildState.NEW
     assert staging.record() is None
 
 
 def test_a_build_counts_only_when_it_was_declared_complete(staging: Staging) -> None:
     staging.write(RECORD)
     (staging.empty() / "half").write_text("…")
-    assert staging.stage() is Stage.NEW
-    staging.write(replace(RECORD, built=True, first=First("p0", 3, True)))
-    assert staging.stage() is Stage.BUILT
-    assert staging.record() == replace(RECORD, built=True, first=First("p0", 3, True))
+    assert staging.state() is BuildState.NEW
+    staging.write(replace(RECORD, built=True, first=PointBefore("p0", 3, True)))
+    assert staging.state() is BuildState.BUILT
+    assert staging.record() == replace(RECORD, built=True, first=PointBefore("p0", 3, True))
 
 
 def test_a_complete_build_that_is_gone_took_its_place(staging: Staging, tmp_path: Path) -> None:
@@ -40,7 +40,7 @@ def test_a_complete_build_that_is_gone_took_its_place(staging: Staging, tmp_path
     staging.empty()
     staging.write(replace(RECORD, built=True))
     staging.data.rename(tmp_path / "place")
-    assert staging.stage() is Stage.TAKING
+    assert staging.state() is BuildState.INSTALLING
 
 
 def test_what_a_crashed_build_left_is_removed_whatever_its_modes(staging: Staging, tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_leftovers_are_those_of_this_component_of_this_service(staging: Staging,
 def test_a_record_that_is_none_of_ours_is_refused(staging: Staging) -> None:
     staging.directory.mkdir()
     (staging.directory / "recovery.json").write_text('{"who": "knows"}')
-    with pytest.raises(UndividedError, match="not what a recovery writes"):
+    with pytest.raises(UndividedError, match="is not a valid record of a recovery"):
         staging.record()
 
 

@@ -1,7 +1,7 @@
 """Re-uploading damage: data that a verification found damaged in the vault is read again from the source.
 
     verify     marks a pack damaged: its chunks no longer count as stored
-    protect    reads a component with files in that pack again in full; the chunks are stored under their old ids
+    protect    reads a component with files in it again in full; the chunks are stored under their old ids
 
     verify     marks a timeline broken: a segment of it is lost, and with it every later state
     protect    starts a new timeline: continuing the broken one would make points that cannot be recovered

@@ -84,8 +84,8 @@ class ComponentSink:
         entry, content = self._current(path)
         if offset != entry.size:
             raise SourceError(
-                f"{path.decode(errors='replace')} has {entry.size} bytes in the vault, and the log continues at "
-                f"{offset}",
+                f"{path.decode(errors='replace')} has {entry.size} bytes in the vault, but the log continues "
+                f"at {offset}",
                 doing=f"continue the log of {self.name}",
                 hint="Protect again: a new image will be taken.",
             )

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ..model.point import RecoveryPoint
     from ..model.service import Service
     from ..recovery.plan import RecoveryPlan
-    from ..recovery.result import Result
+    from ..recovery.result import RecoveryResult
 
 _FLAG = Parameter(negative=())
 
@@ -124,7 +124,9 @@ def _target(path: Path | None, service: Service) -> dict[str, dict[str, Any]] | 
         raise UsageError(cause, doing=f"read {path}", hint="Give the path of a target file.") from None
 
 
-def _execute(context: Workspace, plan: RecoveryPlan, before: Callable[[], RecoveryPoint] | None) -> Result:
+def _execute(
+    context: Workspace, plan: RecoveryPlan, before: Callable[[], RecoveryPoint] | None
+) -> RecoveryResult:
     from ..recovery.execute import execute
 
     context.ask_passphrase()
@@ -151,7 +153,7 @@ def _point_before(context: Workspace, name: str) -> Callable[[], RecoveryPoint]:
     return take
 
 
-def _record(result: Result) -> dict[str, Any]:
+def _record(result: RecoveryResult) -> dict[str, Any]:
     record = result.as_record()
     return {
         **record,
@@ -160,7 +162,7 @@ def _record(result: Result) -> dict[str, Any]:
     }
 
 
-def _story(result: Result) -> list[str]:
+def _story(result: RecoveryResult) -> list[str]:
     lines = [
         f"{result.service}: {'recovered' if result.ok else 'NOT recovered'} to {result.point}"
         f" of {local(result.point_time_ns)}, in {result.seconds:.1f} s"

@@ -1,12 +1,11 @@
-"""Checks: what must hold before a recovery may call itself done.
+"""Checks: the operator's own tests of the running service. All must pass before a recovery is complete.
 
-A check is the operator's own question, asked of the running service: an address that must answer, or a
-program that must exit as expected. An address is asked again until it answers as it should or its time is
-over, because an application takes a moment to be ready. A program is run once: whoever wrote it knows what
-it waits for.
+A check is an address that must answer, or a program that must exit as expected. An address is requested again
+until it answers as expected or its timeout is over, because an application takes a moment to be ready. A
+program is run once: its author knows how long it must wait.
 
-Nothing is followed but what is written: no redirects, no proxies from the environment. So `expect: 302` can
-be asked for, and a check of this host never leaves it.
+No redirects are followed, and proxies in the environment are not used. So `expect: 302` can be written, and a
+check of this host never leaves it.
 """
 
 from __future__ import annotations
@@ -27,7 +26,8 @@ _PAUSE = 0.1
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """What one check found. check: the address or the command line, as written. seconds: until known."""
+    """The outcome of one check. check: the address or the command line, as written. reason: why it failed, or
+    "as expected". seconds: how long it took."""
 
     check: str
     ok: bool
@@ -36,13 +36,13 @@ class CheckResult:
 
 
 def named(check: Check) -> str:
-    """How a check is spoken of."""
+    """The name of a check in messages."""
     return check.http if check.http is not None else " ".join(check.command or ())
 
 
 def surroundings(components: Mapping[str, Component]) -> dict[str, str]:
-    """Where each component lives now, for the programs of checks: UNDIVIDED_<COMPONENT>_<OPTION> for its
-    path, port, socket and address."""
+    """The environment for the programs of checks: UNDIVIDED_<COMPONENT>_<OPTION> for the current path, port,
+    socket and address of each component."""
     found = {}
     for component in components.values():
         stem = "UNDIVIDED_" + "".join(c if c.isalnum() else "_" for c in component.name).upper()
@@ -61,13 +61,15 @@ def run(checks: Sequence[Check], components: Mapping[str, Component]) -> list[Ch
     verdicts = []
     for check in checks:
         begun = time.monotonic()
-        says = _answer(check) if check.http is not None else _program(check, environment)
-        verdicts.append(CheckResult(named(check), not says, says or "as expected", time.monotonic() - begun))
+        wrong = _answer(check) if check.http is not None else _program(check, environment)
+        verdicts.append(
+            CheckResult(named(check), not wrong, wrong or "as expected", time.monotonic() - begun)
+        )
     return verdicts
 
 
 def _answer(check: Check) -> str:
-    """Nothing when the address answers as expected before the timeout; else what was wrong the last time."""
+    """The failure of the last request; "" when the address answers as expected before the timeout."""
     # Imported here: it brings TLS and e-mail along, for which most recoveries have no use.
     from http.client import HTTPException
 
@@ -75,15 +77,15 @@ def _answer(check: Check) -> str:
     while True:
         left = deadline - time.monotonic()
         try:
-            wrong = _ask(check, max(left, 0.5))
+            wrong = _request(check, max(left, 0.5))
         except (OSError, HTTPException) as error:
             wrong = f"no answer: {error or type(error).__name__}"
         if not wrong or time.monotonic() + _PAUSE >= deadline:
-            return wrong and f"{wrong}, after {check.timeout:g} s of asking"
+            return wrong and f"{wrong}, for {check.timeout:g} s"
         time.sleep(_PAUSE)
 
 
-def _ask(check: Check, timeout: float) -> str:
+def _request(check: Check, timeout: float) -> str:
     from http.client import HTTPConnection, HTTPSConnection
 
     address = urlsplit(check.http or "")
@@ -104,8 +106,8 @@ def _ask(check: Check, timeout: float) -> str:
 
 
 def _program(check: Check, environment: Mapping[str, str]) -> str:
-    """Nothing when the program exits as expected within its time; else what was wrong. Of its output only the
-    last line goes into the record: that is what a person would look at."""
+    """The failure; "" when the program exits as expected within its timeout. Of its output only the last line
+    goes into the record: it usually has the reason."""
     try:
         with subprocess.Popen(
             list(check.command or ()),

@@ -1,4 +1,4 @@
-"""What to do when the operating system refuses a step of a recovery: a hint for each errno."""
+"""Hints for errors of the operating system during a recovery, by errno."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import errno
 HINTS = {
     errno.ENOSPC: "Free some space there, or recover to another filesystem.",
     errno.EDQUOT: "Free some space there, or recover to another filesystem.",
-    errno.EACCES: "Recover as a user who may write there, as root to keep owners.",
-    errno.EPERM: "Recover as a user who may write there, as root to keep owners.",
-    errno.EROFS: "The filesystem is mounted read-only: remount it, or recover to another.",
-    errno.EBUSY: "Something is mounted there or in use: recover to a directory beneath the mount point.",
-    errno.EXDEV: "Two filesystems meet there: recover to a directory beneath the mount point.",
+    errno.EACCES: "Run the recovery as a user with write access there, or as root to keep owners.",
+    errno.EPERM: "Run the recovery as a user with write access there, or as root to keep owners.",
+    errno.EROFS: "Remount the filesystem read-write, or recover to another filesystem.",
+    errno.EBUSY: "The path is in use or a mount point: recover to a directory beneath the mount point.",
+    errno.EXDEV: "The path is on two filesystems: recover to a directory beneath the mount point.",
 }

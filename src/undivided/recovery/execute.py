@@ -1,18 +1,19 @@
 """Executing a plan: everything is built before anything live is touched.
 
-    ┌ point ┐   ┌── build db ───┐   ┌ stop ┐   ┌ exchange ┐   ┌ start ┐   ┌ check ┐   ┌ record ┐
-    │       ├──▶├── build cache ├──▶│      ├──▶│          ├──▶│       ├──▶│       ├──▶│        │
-    └───────┘   └── build site ─┘   └──────┘   └──────────┘   └───────┘   └───────┘   └────────┘
-     live service untouched         down: what its users feel ────────────────────▶
+    ┌ point ┐   ┌── build db ───┐   ┌ stop ┐   ┌ install ┐   ┌ start ┐   ┌ check ┐   ┌ record ┐
+    │       ├──▶├── build cache ├──▶│      ├──▶│         ├──▶│       ├──▶│       ├──▶│        │
+    └───────┘   └── build site ─┘   └──────┘   └─────────┘   └───────┘   └───────┘   └────────┘
+     live service unchanged         down: what its users feel ───────────────────▶
 
 Until all builds are complete and on disk, a failure removes them and the service has not noticed. From the
-first stop on nothing is undone in silence: a failure is recorded and says where the old data is. Killed
-anywhere, the same recovery started again goes on from what is on disk (staging.py) and ends in the
-recovered service; the old data is kept beside under one name through all attempts.
+first stop on nothing is undone silently: a failure is recorded, and its message names the place of the old
+data. After a kill at any step, the same recovery started again resumes from the state on disk (staging.py)
+and ends in the recovered service; the old data keeps one name through all attempts.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
@@ -33,12 +34,13 @@ from . import checks
 from .errors import HINTS
 from .placement import Placement
 from .plan import Mode, RecoveryPlan, StepKind
-from .result import Recovered, Result
-from .staging import First, Record, Stage
+from .result import RecoveredComponent, RecoveryResult
+from .staging import BuildState, PointBefore, StagingRecord
 from .targets import occupied
 from .vault_source import SourceAbandoned, VaultSource
 
 Progress = Callable[[str, int, int | None], None]
+_log = logging.getLogger(__name__)
 _READY_SECONDS = 120.0
 _POLL = 0.1
 
@@ -50,20 +52,20 @@ def execute(
     state: Path,
     protect_first: Callable[[], RecoveryPoint] | None = None,
     progress: Progress | None = None,
-) -> Result:
+) -> RecoveryResult:
     """Recovers as planned and records it in the vault. state: a private directory of this host.
-    protect_first: takes the point of the plan's first step. progress: (component, bytes built, bytes in
-    all), from several threads.
+    protect_first: takes the point of the plan's first step. progress: (component, bytes built, total
+    bytes), from several threads.
 
-    Raises UndividedError while nothing live has been touched. What fails later is in the result, recorded,
-    with `failure()` as the error; so is a check that did not pass.
+    Raises UndividedError while the live service is unchanged. A later failure is recorded and returned in the
+    result, with `failure()` as its error; so is a check that did not pass.
     """
     with _alone(state, plan):
         return _Recovery(plan, vault, protect_first, progress).run()
 
 
 class _Recovery:
-    """One execution: what is known so far, step by step."""
+    """One execution, with its findings so far."""
 
     def __init__(
         self,
@@ -79,11 +81,11 @@ class _Recovery:
         self.begun = time.monotonic()
         self.begun_ns = time.time_ns()
         self.stopped: float | None = None
-        self.advice = ""
+        self.hint = ""
         self.first = plan.first
         self.parts = {p.name: _placed(p) for p in plan.placements}
 
-    def run(self) -> Result:
+    def run(self) -> RecoveryResult:
         crashpoint("recover.planned")
         self.take_point()
         self.build()
@@ -92,14 +94,14 @@ class _Recovery:
         crashpoint("recover.stopped")
         failed, verdicts = None, []
         try:
-            self.exchange()
+            self.install()
             crashpoint("recover.installed")
             self.start()
             crashpoint("recover.started")
             self.tidy()
         except UndividedError as error:
             failed = f"{error.doing}: {error.cause}" if error.doing else error.cause
-            self.advice = error.hint
+            self.hint = error.hint
         else:
             verdicts = checks.run(
                 self.plan.service.checks if self.plan.of(StepKind.CHECK) else (), self.plan.service.components
@@ -108,30 +110,30 @@ class _Recovery:
         crashpoint("recover.recorded")
         return result
 
-    def record(self, result: Result) -> Result:
-        """A recovery that cannot be recorded is not undone by that, but it has failed."""
+    def record(self, result: RecoveryResult) -> RecoveryResult:
+        """A recovery that cannot be recorded has failed, but it is not undone."""
         try:
             self.vault.append("recovery", result.as_record())
         except UndividedError as error:
-            told = f"it could not be recorded in the vault: {error.cause}"
-            return replace(result, ok=False, failed="; ".join(filter(None, (result.failed, told))))
+            unrecorded = f"the recovery could not be recorded in the vault: {error.cause}"
+            return replace(result, ok=False, failed="; ".join(filter(None, (result.failed, unrecorded))))
         return result
 
     def take_point(self) -> None:
         if not self.plan.of(StepKind.POINT):
             return
         if self.protect_first is None:
-            raise ValueError("the plan's first step is a point, and there is nobody to take it")
+            raise ValueError("the plan's first step takes a point, so protect_first is needed")
         point = self.protect_first()
         wanted = self.plan.point.components
         unchanged = all(
             (part.timeline, part.digest) == (wanted[name].timeline, wanted[name].digest)
             for name, part in point.components.items()
         )
-        self.first = First(point.id, point.time_ns, unchanged)
+        self.first = PointBefore(point.id, point.time_ns, unchanged)
 
     def build(self) -> None:
-        """All components side by side, on disk, or none: what was built is removed when one fails."""
+        """All components in parallel, on disk, or none: when one fails, all builds are removed."""
         placements = self.plan.placed(StepKind.BUILD)
         abandoned = threading.Event()
         try:
@@ -145,7 +147,7 @@ class _Recovery:
         reader = self.vault.reader()
         with ThreadPoolExecutor(1 + len(placements), thread_name_prefix="build") as pool:
             if placements:
-                # Beside unlocking and reading the trees. Whoever needs it is told what goes wrong with it.
+                # In parallel with unlocking and reading the trees. A build that needs it gets its errors.
                 pool.submit(reader.open_index)
             futures = [pool.submit(self.build_one, p, reader, abandoned) for p in placements]
             try:
@@ -169,7 +171,7 @@ class _Recovery:
             if self.progress:
                 self.progress(placement.name, done, max(total, done))
 
-        record = Record(
+        record = StagingRecord(
             self.plan.service.name,
             self.plan.point.id,
             placement.name,
@@ -192,7 +194,7 @@ class _Recovery:
         )
 
     def stop(self) -> None:
-        """Dependents first. When one cannot be stopped, those that were are started again: nothing has
+        """Dependents first. When one cannot be stopped, the stopped ones are started again: no data has
         changed yet."""
         placements = self.plan.placed(StepKind.STOP)
         if not placements:
@@ -216,12 +218,13 @@ class _Recovery:
             try:
                 driver_for(placement.component).start()
             except UndividedError as another:
-                hint = f"{placement.name} could not be started again ({another.cause}): start it yourself."
+                hint = f"Start {placement.name} yourself: it could not be started again ({another.cause})."
+                _log.warning("component %s could not be started again: %s", placement.name, another)
                 error.hint = f"{error.hint} {hint}".strip()
 
-    def exchange(self) -> None:
-        for placement in self.plan.placed(StepKind.EXCHANGE):
-            what = f"put {placement.name} at {placement.place}"
+    def install(self) -> None:
+        for placement in self.plan.placed(StepKind.INSTALL):
+            what = f"install {placement.name} at {placement.place}"
             with error_context(what, HINTS):
                 self.make_way(placement)
                 aside = driver_for(placement.component).install(placement.staging.data, placement.suffix)
@@ -229,7 +232,7 @@ class _Recovery:
                 self.parts[placement.name] = replace(self.parts[placement.name], aside=str(aside))
 
     def make_way(self, placement: Placement) -> None:
-        """The directories above the place are made; an empty one at the place is nothing to keep."""
+        """Makes the directories above the place, and removes an empty directory at the place."""
         place = placement.place
         place.parent.mkdir(parents=True, exist_ok=True)
         # Without a build in its staging, the empty directory may be the component that was recovered.
@@ -238,7 +241,7 @@ class _Recovery:
             place.rmdir()
 
     def start(self) -> None:
-        """In the order of the edges; each has to be well before the next, which needs it."""
+        """In the order of the edges. Each component must be healthy before the next one, which needs it."""
         for placement in self.plan.placed(StepKind.START):
             component = placement.component
             driver = driver_for(component)
@@ -248,19 +251,21 @@ class _Recovery:
                 while not (health := driver.health()).ok:
                     if time.monotonic() > deadline:
                         raise UndividedError(
-                            f"it is not well: {health.reason}", doing=f"start {component.name}"
+                            f"{component.name} did not become healthy within {_READY_SECONDS:g} s: "
+                            f"{health.reason}",
+                            hint=f"Look at the log of {component.name}.",
                         )
                     time.sleep(_POLL)
 
     def tidy(self) -> None:
-        """Staging goes once the service is back: from here on a recovery to this point is a new one."""
+        """Removes staging once the service is back: from now on a recovery to this point is a new one."""
         for placement in self.plan.placements:
             placement.staging.remove()
 
-    def result(self, failed: str | None, verdicts: list[checks.CheckResult]) -> Result:
+    def result(self, failed: str | None, verdicts: list[checks.CheckResult]) -> RecoveryResult:
         now = time.monotonic()
         plan = self.plan
-        return Result(
+        return RecoveryResult(
             service=plan.service.name,
             point=plan.point.id,
             point_time_ns=plan.point.time_ns,
@@ -275,14 +280,14 @@ class _Recovery:
             components=self.parts,
             checks=tuple(verdicts),
             failed=failed,
-            advice=self.advice,
+            hint=self.hint,
             resumable=failed is not None,
             notes=plan.warnings,
         )
 
     def data_loss(self) -> float | None:
-        """What is lost was done after the point, or after the point taken first if that found everything as
-        it was at the point; and before the service was stopped, or the recovery began where nothing was."""
+        """Seconds of work that are lost at most: from the point, or from the point taken first if nothing had
+        changed until then, to the stop of the service, or to the start of the recovery without a stop."""
         if self.plan.mode is Mode.DIRECTORY:
             return None
         same = self.first.time_ns if self.first and self.first.unchanged else self.plan.point.time_ns
@@ -290,9 +295,9 @@ class _Recovery:
         return round(max(self.begun_ns / 1e9 + waited - same / 1e9, 0.0), 3)
 
 
-def _placed(placement: Placement) -> Recovered:
-    moved = placement.stage is Stage.TAKING and os.path.lexists(placement.aside)
-    return Recovered(
+def _placed(placement: Placement) -> RecoveredComponent:
+    moved = placement.state is BuildState.INSTALLING and os.path.lexists(placement.aside)
+    return RecoveredComponent(
         kind=placement.component.kind,
         place=str(placement.place),
         position=placement.part.position.text,
@@ -303,9 +308,9 @@ def _placed(placement: Placement) -> Recovered:
 @contextmanager
 def _alone(state: Path, plan: RecoveryPlan) -> Iterator[None]:
     """One recovery of a service at a time on this host."""
-    what, file = f"recover {plan.service.name}", state / f"recover-{plan.service.name}.lock"
+    doing, file = f"recover {plan.service.name}", state / f"recover-{plan.service.name}.lock"
     with ExitStack() as held:
-        with error_context(what, HINTS):
+        with error_context(doing, HINTS):
             state.mkdir(mode=0o700, parents=True, exist_ok=True)
-            held.enter_context(alone(file, what, "another recovery of this service is running"))
+            held.enter_context(alone(file, doing, "another recovery of this service is running"))
         yield

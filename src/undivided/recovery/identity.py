@@ -1,9 +1,9 @@
-"""Is this the component that was protected? Asked before anything in place is touched.
+"""Is this the component that was protected? Checked before any data in place is changed.
 
-A path and a port are the same on many hosts. So a point remembers the machine of each component, and what
-its application calls itself, where it has such a name (PostgreSQL's system identifier). What a point does
-not remember, or what a component that is down cannot be asked, is not held against it: then path and host
-have to do, and the operator has asked for in place by name.
+A path and a port are the same on many hosts. So a point records the machine of each component, and the
+identifier of its application where there is one (PostgreSQL's system identifier). If the point has no such
+record, or the component is down and cannot answer, recovery continues: then path and host must do, because
+the operator requested --in-place.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from ..model.point import ComponentPoint
 from ..model.service import Component
 
 SYSTEM = "system"
-"""Key of a component's state and of `Description.details`: what names one installation for good."""
+"""Key of a component's state and of `Description.details`: the permanent identifier of an installation."""
 
 
 def refuse_stranger(component: Component, part: ComponentPoint) -> None:
-    """Raises UsageError when what is here is provably another than what was protected."""
+    """Raises UsageError when the component here is provably not the one that was protected."""
     doing = f"recover {component.name} in place"
     machine = part.state.get(MACHINE)
     if machine is not None and machine != this_machine():
         raise UsageError(
             f"{component.name} was protected on another machine",
             doing=doing,
-            hint="Recover on the host it came from; on this one, give --target with its places here.",
+            hint="Recover on the machine that was protected, or use --target with paths and ports here.",
         )
     system = part.state.get(SYSTEM)
     if system is None:
@@ -39,16 +39,16 @@ def refuse_stranger(component: Component, part: ComponentPoint) -> None:
         return
     if found is not None and str(found) != str(system):
         raise UsageError(
-            f"what answers as {component.name} is another installation than the one protected: "
-            f"its system identifier is {found}, and was {system}",
+            f"{component.name} is not the installation that was protected: "
+            f"its system identifier is {found}, but {system} in the point",
             doing=doing,
-            hint="Check port and path in the service file, or give --target to recover beside what runs.",
+            hint="Check port and path in the service file, or use --target to recover next to this server.",
         )
 
 
 def elsewhere(component: Component, part: ComponentPoint, place: Path) -> str | None:
-    """A warning when the component lives at another path than it did."""
+    """A warning when the component has another path now than at the point."""
     recorded = part.state.get("directory")
     if recorded is None or str(recorded) in (str(place), str(place.parent), str(component.get("path"))):
         return None
-    return f"{part.name} lived in {recorded} at this point, and lives at {place} now"
+    return f"{part.name} had its data in {recorded} at this point, and has it in {place} now"

@@ -1,7 +1,7 @@
-"""Where each component of a recovery goes, where it is built, and what earlier attempts left there.
+"""Where each component of a recovery goes, where it is built, and how far earlier attempts got.
 
-Components can lie within each other: a SQLite database in an upload tree. The tree then goes first, and
-takes aside all that is in it, so the database is built outside the tree and put into the new one.
+Components can lie within each other: a SQLite database in an upload tree. The tree is then installed first,
+and its old content moves aside with it, so the database is built outside the tree and put into the new one.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from pathlib import Path
 from ..model.errors import UsageError
 from ..model.point import ComponentPoint, RecoveryPoint
 from ..model.service import Component, Service
-from .staging import First, Record, Stage, Staging, leftovers
+from .staging import BuildState, PointBefore, Staging, StagingRecord, leftovers
 from .targets import enclosing, here, occupied, place_of
 
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where one component goes. component: with the options it will live with. place: what is exchanged.
-    suffix: how the name of what moves aside ends. occupied: whether something is there. stage: how far an
-    earlier attempt got."""
+    """Where one component goes. component: with the options it will run with. place: the path to exchange.
+    suffix: the ending of the names of data that moves aside. occupied: whether the place holds data. state:
+    how far an earlier attempt got."""
 
     component: Component
     part: ComponentPoint
@@ -30,7 +30,7 @@ class Placement:
     staging: Staging
     suffix: str
     occupied: bool
-    stage: Stage
+    state: BuildState
 
     @property
     def name(self) -> str:
@@ -44,23 +44,25 @@ class Placement:
 @dataclass(frozen=True, slots=True)
 class Placements:
     """All components in start order. first: the point that an interrupted attempt took of the live service
-    before it touched it. warnings: what an operator should know of what earlier attempts left."""
+    before it changed it. warnings: about the remains of earlier attempts, for the operator."""
 
     each: tuple[Placement, ...]
-    first: First | None
+    first: PointBefore | None
     warnings: tuple[str, ...]
 
 
 def components_of(service: Service, point: RecoveryPoint) -> list[Component]:
     """The service's components in start order. Raises UsageError unless they are those of the point."""
-    hint = "Recover with the service as it was then: its definition is kept in the point."
+    hint = "Apply the service file of that time, or use --target: then the definition in the point counts."
     for name, part in point.components.items():
         if service.component(name).kind != part.kind:
             kind = service.component(name).kind
-            raise UsageError(f"{name} is a {kind} now and was a {part.kind} at point {point.id}", hint=hint)
+            raise UsageError(
+                f"{name} is of kind {kind}, but of kind {part.kind} in point {point.id}", hint=hint
+            )
     for name in service.components:
         if name not in point.components:
-            raise UsageError(f"point {point.id} was taken before {name} belonged to the service", hint=hint)
+            raise UsageError(f"{name} is not in point {point.id}", hint=hint)
     return [service.components[name] for rank in service.ranks() for name in rank]
 
 
@@ -74,12 +76,12 @@ def beneath(component: Component, root: Path) -> Component:
 
 
 def placements(service: Service, point: RecoveryPoint, components: Sequence[Component]) -> Placements:
-    """components: as they will live, in start order. Looks, and changes nothing. Raises UsageError when one
-    lives on another host, or when nobody knows where it lives."""
+    """components: as they will run, in start order. Reads only, changes nothing. Raises UsageError when a
+    component belongs to another host, or when its data directory is unknown."""
     for component in components:
         here(component)
     places = {c.name: place_of(c, point.components[c.name]) for c in components}
-    stagings, records, warnings = {}, list[Record](), list[str]()
+    stagings, records, warnings = {}, list[StagingRecord](), list[str]()
     for name, place in places.items():
         parent = _staging_parent(place, list(places.values()))
         stagings[name] = Staging.within(parent, point.id, name)
@@ -87,8 +89,9 @@ def placements(service: Service, point: RecoveryPoint, components: Sequence[Comp
             records.append(record)
             if record.point != point.id:
                 warnings.append(
-                    f"a recovery of {name} to point {record.point} was interrupted: {staging.directory} can "
-                    f"be removed after this; what it moved aside ends in {record.suffix}"
+                    f"an earlier recovery of {name} to point {record.point} was interrupted: remove "
+                    f"{staging.directory} after this one; data that it moved aside has names ending in "
+                    f"{record.suffix}"
                 )
     ours = [record for record in records if record.point == point.id]
     suffix = ours[0].suffix if ours else _free_suffix(point.id, places.values())
@@ -96,11 +99,11 @@ def placements(service: Service, point: RecoveryPoint, components: Sequence[Comp
     for component in components:
         name, place, staging = component.name, places[component.name], stagings[component.name]
         left = staging.record()
-        stage = staging.stage() if left and left.place == str(place) else Stage.NEW
-        if stage is Stage.TAKING:
+        stage = staging.state() if left and left.place == str(place) else BuildState.NEW
+        if stage is BuildState.INSTALLING:
             warnings.append(
-                f"{name} at {place} was recovered by an attempt that was interrupted, and stays; to recover "
-                f"it anew, remove {staging.directory} first"
+                f"{name} at {place} is kept: an interrupted attempt has already recovered it; to recover it "
+                f"again, remove {staging.directory} first"
             )
         placed = component.at({"path": str(place)})
         part = point.components[name]
@@ -110,7 +113,7 @@ def placements(service: Service, point: RecoveryPoint, components: Sequence[Comp
 
 
 def _staging_parent(place: Path, places: Sequence[Path]) -> Path:
-    """On the filesystem of the place, and outside all that goes aside before it."""
+    """On the filesystem of the place, and outside every tree that moves aside before it."""
     outermost = enclosing(place, places)
     if outermost == place and os.path.ismount(place):
         return place
@@ -118,14 +121,14 @@ def _staging_parent(place: Path, places: Sequence[Path]) -> Path:
 
 
 def _aside(place: Path, suffix: str) -> Path:
-    """Where `install` moves what is at the place."""
+    """Where `install` moves the data that is at the place."""
     if os.path.ismount(place):
         return place / f".undivided-old{suffix}"
     return place.with_name(place.name + suffix)
 
 
 def _free_suffix(point_id: str, places: Iterable[Path]) -> str:
-    """An ending that nothing has yet: what an earlier recovery moved aside is never written over."""
+    """An ending that no file has yet: data that an earlier recovery moved aside is never overwritten."""
     known = list(places)
     suffix, number = f".before-{point_id}", 1
     while any(os.path.lexists(_aside(place, suffix)) for place in known):

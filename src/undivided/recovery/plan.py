@@ -1,14 +1,14 @@
-"""The plan of a recovery: a value that says, step by step and target by target, what will be done.
+"""The plan of a recovery: a value with every step and its concrete target.
 
-    point ──▶ build, side by side ──▶ stop ──▶ exchange ──▶ start ──▶ check ──▶ record
-    (in place)                        dependents first      in order of the edges
+    point ──▶ build, in parallel ──▶ stop ──▶ install ──▶ start ──▶ check ──▶ record
+    (in place)                       dependents first     in order of the edges
 
-Making a plan looks at everything and changes nothing, so it is the whole of a dry run; executing it is a
-second step (execute.py). What could be refused is refused here: a target where something lives, the wrong
-host, the wrong server. Nothing live is stopped before everything is built.
+Making a plan reads everything and changes nothing, so it is the whole of a dry run; executing it is a second
+step (execute.py). All refusals happen here: an occupied target, the wrong host, the wrong server. No live
+component is stopped before everything is built.
 
-A plan also takes up what a killed recovery to the same point left beside its targets: what was built is not
-built again, what had taken its place stays, and the old data keeps the name it was moved to.
+A plan also resumes a killed recovery to the same point, from the staging directories next to its targets:
+complete builds are not built again, installed builds stay, and the old data keeps the name it was moved to.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from . import checks
 from .errors import HINTS
 from .identity import elsewhere, refuse_stranger
 from .placement import Placement, beneath, components_of, placements
-from .staging import First, Stage
+from .staging import BuildState, PointBefore
 from .targets import inside_protected, refuse_collisions, refuse_occupied, short_of_space
 
 
@@ -38,12 +38,12 @@ class Mode(enum.StrEnum):
     TARGET = "target"
     """Components at other paths, ports, sockets."""
     IN_PLACE = "in-place"
-    """Where the service lives; what is there moves aside."""
+    """The service's own paths and ports; the live data moves aside."""
 
 
 _HOW = {
-    Mode.DIRECTORY: "beneath one directory, not started",
-    Mode.TARGET: "to other places",
+    Mode.DIRECTORY: "to one directory, not started",
+    Mode.TARGET: "to the target's paths and ports",
     Mode.IN_PLACE: "in place",
 }
 
@@ -52,7 +52,7 @@ class StepKind(enum.StrEnum):
     POINT = "point"
     BUILD = "build"
     STOP = "stop"
-    EXCHANGE = "exchange"
+    INSTALL = "install"
     START = "start"
     CHECK = "check"
     RECORD = "record"
@@ -60,7 +60,7 @@ class StepKind(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RecoveryStep:
-    """One step. component: whom it concerns, where it is one."""
+    """One step. component: its component; None for a step of the whole service."""
 
     action: StepKind
     text: str
@@ -69,8 +69,8 @@ class RecoveryStep:
 
 @dataclass(frozen=True, slots=True)
 class RecoveryPlan:
-    """A recovery as a value. service: as it will live. placements: in start order. first: the point that an
-    interrupted attempt took before it touched anything."""
+    """A recovery as a value. service: as it will run. placements: in start order. first: the point that an
+    interrupted attempt took before it changed anything."""
 
     service: Service
     point: RecoveryPoint
@@ -78,23 +78,23 @@ class RecoveryPlan:
     placements: tuple[Placement, ...]
     steps: tuple[RecoveryStep, ...]
     warnings: tuple[str, ...] = ()
-    first: First | None = None
+    first: PointBefore | None = None
 
     def of(self, action: StepKind) -> list[RecoveryStep]:
         """The steps of one action, in order."""
         return [step for step in self.steps if step.action is action]
 
     def placed(self, action: StepKind) -> list[Placement]:
-        """The placements that these steps concern, in the order of the steps."""
+        """The placements of these steps, in the order of the steps."""
         by_name = {placement.name: placement for placement in self.placements}
         return [by_name[step.component] for step in self.of(action) if step.component]
 
     def describe(self) -> list[str]:
-        """What a dry run prints: a heading, every step with its concrete target, warnings."""
+        """The lines of a dry run: a heading, every step with its concrete target, warnings."""
         taken = datetime.fromtimestamp(self.point.time_ns / 1e9, UTC)
         heading = (
             f"Recover {self.service.name} to point {self.point.id} of {taken:%Y-%m-%d %H:%M:%S} UTC "
-            f"({self.point.consistency}), {_HOW[self.mode]}:"
+            f"(consistency {self.point.consistency}), {_HOW[self.mode]}:"
         )
         lines = [f"{number:3}. {step.text}" for number, step in enumerate(self.steps, 1)]
         return [heading, *lines, *(f"WARNING: {text}" for text in self.warnings)]
@@ -107,7 +107,7 @@ class RecoveryPlan:
                 "place": str(p.place),
                 "staging": str(p.staging.directory),
                 "aside": str(p.aside) if p.occupied else None,
-                "earlier_attempt": p.stage.value,
+                "earlier_attempt": p.state.value,
             }
             for p in self.placements
         }
@@ -134,11 +134,11 @@ def make_plan(
     protect_first: bool = True,
 ) -> RecoveryPlan:
     """The plan to recover `point` of `service`: exactly one of to (a directory), target (component →
-    changed options, as config/service_file.py's `parse_target` gives them) and in_place. start: also start and
-    check what is built at a target; in place that always happens. protect_first: take a point of the live
-    service before it is touched in place.
+    changed options, see `parse_target` in config/service_file.py) and in_place. start: also start and check a
+    service at a target; in place that always happens. protect_first: take a point of the live service before
+    it is changed in place.
 
-    Raises UsageError for what must not be done; nothing is changed either way.
+    Raises UsageError for a recovery that must not be done. Nothing is changed either way.
     """
     with error_context(f"recover {service.name} to point {point.id}", HINTS):
         mode = _mode(to, target, in_place, start)
@@ -167,13 +167,13 @@ def make_plan(
 def _mode(to: Path | None, target: object, in_place: bool, start: bool) -> Mode:
     if sum((to is not None, target is not None, in_place)) != 1:
         raise UsageError(
-            "a recovery goes to exactly one of: a directory, a target, in place",
+            "a recovery needs exactly one destination: a directory, a target file or in place",
             hint="Give one of --to DIR, --target FILE, --in-place.",
         )
     if to is not None and start:
         raise UsageError(
-            "what is recovered to a directory is not started",
-            hint="Use --target with a file that names the paths and ports it shall run with.",
+            "components recovered to a directory are not started",
+            hint="To start them, use --target with a file that has the paths and ports to run with.",
         )
     return Mode.IN_PLACE if in_place else Mode.TARGET if target is not None else Mode.DIRECTORY
 
@@ -181,12 +181,12 @@ def _mode(to: Path | None, target: object, in_place: bool, start: bool) -> Mode:
 def _at(
     target: Mapping[str, Mapping[str, Any]], originals: Sequence[Component], point: RecoveryPoint
 ) -> list[Component]:
-    """The components where the target puts them; what it does not name keeps its value."""
+    """The components with the options of the target; options that it does not name keep their value."""
     for name in target:
         if name not in point.components:
             known = ", ".join(point.components)
             raise UsageError(
-                f"the target names {name}, which point {point.id} has not", hint=f"It has: {known}."
+                f"the target names {name}, which is not in point {point.id}", hint=f"The point has {known}."
             )
     return [component.at(target.get(component.name, {})) for component in originals]
 
@@ -199,7 +199,7 @@ def _refuse(mode: Mode, each: Sequence[Placement], originals: Sequence[Component
     for p in each:
         if mode is Mode.IN_PLACE:
             refuse_stranger(p.component, p.part)
-        elif p.stage is not Stage.TAKING:
+        elif p.state is not BuildState.INSTALLING:
             too = mode is Mode.TARGET
             refuse_occupied(p.component, p.part, p.place, home.get(p.name), endpoints_too=too)
 
@@ -209,20 +209,23 @@ def _warnings(
     mode: Mode,
     each: Sequence[Placement],
     originals: Sequence[Component],
-    first: First | None,
+    first: PointBefore | None,
     *,
     starts: bool,
 ) -> list[str]:
-    found = short_of_space([(p.staging.directory, p.part.bytes_seen) for p in each if p.stage is Stage.NEW])
+    found = short_of_space(
+        [(p.staging.directory, p.part.bytes_seen) for p in each if p.state is BuildState.NEW]
+    )
     if mode is not Mode.IN_PLACE:
         found += inside_protected({p.name: p.place for p in each}, originals)
     if first:
         found.append(
-            f"point {first.id} was taken before the interrupted attempt touched anything, and stands"
+            f"no other point is taken first: the interrupted attempt took point {first.id} before it changed "
+            "anything"
         )
     if mode is Mode.TARGET and starts:
         found += [
-            f"the check {check.http} is asked as written: what answers there may be the original"
+            f"check {check.http} uses the address in the service file: the original service may answer it"
             for check in service.checks
             if check.http
         ]
@@ -233,8 +236,8 @@ def _warnings(
             p.component.get("unit") or p.component.get("stop")
         ):
             found.append(
-                f"{p.name} has no `unit` and no `stop`: who writes to {p.place} is not stopped by this; "
-                "stop it yourself for as long as the recovery takes"
+                f"{p.name} has no `unit` and no `stop`: the recovery does not stop processes that write to "
+                f"{p.place}; stop them yourself until the recovery is done"
             )
     return found
 
@@ -244,25 +247,27 @@ def _steps(
 ) -> list[RecoveryStep]:
     steps = []
     if takes_point:
-        steps.append(RecoveryStep(StepKind.POINT, f"take a point of {service.name} as it is now"))
+        steps.append(RecoveryStep(StepKind.POINT, f"take a point of {service.name} in its present state"))
     for p in each:
-        if p.stage is Stage.NEW:
-            says = (
+        if p.state is BuildState.NEW:
+            text = (
                 f"build {p.name} ({p.component.kind}, {p.part.files:,} entries, {p.part.bytes_seen:,} bytes) "
                 f"in {p.staging.data}"
             )
-            steps.append(RecoveryStep(StepKind.BUILD, says, p.name))
+            steps.append(RecoveryStep(StepKind.BUILD, text, p.name))
     if mode is Mode.IN_PLACE:
         steps += [RecoveryStep(StepKind.STOP, f"stop {p.name}", p.name) for p in reversed(each)]
-    # What holds others goes first: it would take them aside with it.
+    # A tree that contains others goes first: installed later, it would move them aside with it.
     for p in sorted(each, key=lambda p: len(p.place.parts)):
-        says = f"put {p.name} at {p.place}"
-        if p.occupied and p.stage is not Stage.TAKING:
-            says += f"; what is there moves aside to {p.aside}"
-        steps.append(RecoveryStep(StepKind.EXCHANGE, says, p.name))
+        text = f"install {p.name} at {p.place}"
+        if p.occupied and p.state is not BuildState.INSTALLING:
+            text += f"; the present data moves to {p.aside}"
+        steps.append(RecoveryStep(StepKind.INSTALL, text, p.name))
     if starts:
         steps += [
             RecoveryStep(StepKind.START, f"start {p.name} and wait until it answers", p.name) for p in each
         ]
-        steps += [RecoveryStep(StepKind.CHECK, f"check {checks.named(check)}") for check in service.checks]
+        steps += [
+            RecoveryStep(StepKind.CHECK, f"run check {checks.named(check)}") for check in service.checks
+        ]
     return [*steps, RecoveryStep(StepKind.RECORD, "record the recovery in the vault")]

@@ -1,4 +1,4 @@
-"""What a recovery did, in numbers: the record that stays in the vault."""
+"""The result of a recovery, in numbers: the record that is kept in the vault."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from .checks import CheckResult
 
 
 @dataclass(frozen=True, slots=True)
-class Recovered:
-    """One component. place: where it is now. aside: where that is which was there before. seconds, bytes:
-    what its build took."""
+class RecoveredComponent:
+    """One component. place: its path now. aside: the path of the data that was there before. seconds, bytes:
+    of its build."""
 
     kind: str
     place: str
@@ -24,20 +24,20 @@ class Recovered:
     notes: tuple[str, ...] = ()
 
     def way_back(self) -> str:
-        """What would have to be renamed for what was there before to be there again."""
+        """The rename that brings the earlier data back."""
         pair = f"{self.aside} → {self.place}"
-        return f"{pair} (its -wal likewise, if there is one)" if self.kind == "sqlite" else pair
+        return f"{pair} (and its -wal file, if there is one)" if self.kind == "sqlite" else pair
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
-    """A recovery that came as far as touching its targets.
+class RecoveryResult:
+    """A recovery that got as far as changing its targets.
 
-    seconds: from its begin to the last check passed, which is the recovery time. down_seconds: of these,
-    from the first component stopped on; None when nothing was stopped. data_loss_seconds: at most so
-    much of what the service had done is not in it; None when it was only written to a directory. first:
-    the point taken before. failed: what went wrong, None when nothing did; `ok` also needs every check
-    passed. advice: what to do about it. resumable: the same recovery, run again, goes on from here.
+    seconds: from its start to the end of the last check, which is the recovery time. down_seconds: the part
+    of it since the first component was stopped; None when none was. data_loss_seconds: the service's work of
+    at most so many seconds is lost; None when it was only written to a directory. first: the point taken
+    before. failed: the failure, None without one; `ok` also needs every check passed. hint: what to do about
+    the failure. resumable: the same recovery, run again, resumes from here.
     """
 
     service: str
@@ -51,10 +51,10 @@ class Result:
     down_seconds: float | None
     data_loss_seconds: float | None
     first: str | None
-    components: Mapping[str, Recovered]
+    components: Mapping[str, RecoveredComponent]
     checks: tuple[CheckResult, ...] = ()
     failed: str | None = None
-    advice: str = ""
+    hint: str = ""
     resumable: bool = False
     notes: tuple[str, ...] = field(default=())
 
@@ -63,19 +63,23 @@ class Result:
         return asdict(self)
 
     def failure(self) -> UndividedError | None:
-        """The error that this result is, for the exit code; None when all is well."""
+        """This result as an error, for the exit code; None when it is ok."""
         if self.ok:
             return None
-        again = "Remove the cause and run it again: it goes on from here. " if self.resumable else ""
-        again = f"{self.advice} {again}".lstrip()
+        again = (
+            "Remove the cause and run the same command again: it resumes from here. "
+            if self.resumable
+            else ""
+        )
+        again = f"{self.hint} {again}".lstrip()
         cause = self.failed or "; ".join(f"check {v.check}: {v.reason}" for v in self.checks if not v.ok)
         moved = [part.way_back() for part in self.components.values() if part.aside]
         if moved:
             hint = (
-                f"{again}Nothing was rolled back: what was there before is kept. To go back to it, stop the "
+                f"{again}Nothing was rolled back, and the earlier data is kept. To return to it, stop the "
                 f"service and rename {', '.join(moved)}."
             )
         else:
             places = ", ".join(part.place for part in self.components.values())
-            hint = f"{again}Nothing that was there before was touched; what is recovered is in {places}."
+            hint = f"{again}No earlier data was changed; the recovered data is in {places}."
         return UndividedError(cause, doing=f"recover {self.service} to point {self.point}", hint=hint)

@@ -1,20 +1,20 @@
-"""Staging: the directory beside a component's place in which it is built, and which remembers how far it got.
+"""Staging: the directory next to a component's place in which it is built, and which records the progress.
 
-A build must be on the filesystem of the place it will take, so that taking it is a rename. So it lies
-beside that place, in a directory whose name says what it is:
+A build must be on the same filesystem as its place, so that installing it is a rename. So it lies next to
+that place, in a directory with a name that explains it:
 
     /srv/portal                          the place
     /srv/.undivided-<point>-<component>/
-        recovery.json                    what this is; written whole or not at all
-        data/                            the build, until it takes the place
+        recovery.json                    the record; written whole or not at all
+        data/                            the build, until it is installed
 
-The invariant that lets a killed recovery go on: `recovery.json` says `built` only when the build is
-complete and on disk, and `data` leaves only by taking the place, which a driver's `install` repeats to the
-end whatever had happened of it. So not built: begin the build anew. Built: install, whether `data` is here
-or not. Nothing else is remembered anywhere.
+The invariant that lets a killed recovery resume: `recovery.json` has `built: true` only when the build is
+complete and on disk, and `data` leaves only by being installed, and a driver's `install` can be repeated
+after an interruption at any step. So: not built, start the build again; built, install, whether `data` is
+here or not. No other state is kept anywhere.
 
-A mount point cannot be renamed, and the space for the build is on what is mounted there: then the staging
-directory lies inside it, and stays there while its neighbours are exchanged.
+A mount point cannot be renamed, and the space for the build is on the filesystem mounted there: then the
+staging directory lies inside it, and stays there while the files around it are exchanged.
 """
 
 from __future__ import annotations
@@ -39,19 +39,19 @@ _RECORD = "recovery.json"
 _DYING_SECONDS = 30.0
 
 
-class Stage(enum.Enum):
+class BuildState(enum.Enum):
     """How far an earlier attempt got with one component."""
 
     NEW = "new"
     BUILT = "built"
-    TAKING = "taking its place"
-    """It has taken its place, or was killed while it did."""
+    INSTALLING = "installing"
+    """The build is at its place, or the attempt was killed while it moved it there."""
 
 
 @dataclass(frozen=True, slots=True)
-class First:
-    """The point taken of the live service before it was touched. unchanged: nothing in it was newer than the
-    point that is recovered."""
+class PointBefore:
+    """The point taken of the live service before any change. unchanged: it holds nothing newer than the point
+    that is recovered."""
 
     id: str
     time_ns: int
@@ -59,8 +59,8 @@ class First:
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
-    """What recovery.json holds. suffix: how the name of what moves aside ends."""
+class StagingRecord:
+    """The content of recovery.json. suffix: the ending of the names of data that is moved aside."""
 
     service: str
     point: str
@@ -68,7 +68,7 @@ class Record:
     place: str
     suffix: str
     built: bool = False
-    first: First | None = None
+    first: PointBefore | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,42 +85,42 @@ class Staging:
     def data(self) -> Path:
         return self.directory / "data"
 
-    def record(self) -> Record | None:
-        """What an earlier attempt left here; None when there is nothing of ours."""
+    def record(self) -> StagingRecord | None:
+        """The record that an earlier attempt left here; None when there is none of ours."""
         try:
             values = json.loads((self.directory / _RECORD).read_bytes())
             first = values.pop("first")
-            return Record(**values, first=First(**first) if first else None)
+            return StagingRecord(**values, first=PointBefore(**first) if first else None)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise UndividedError(
-                f"{self.directory / _RECORD} is not what a recovery writes: {error}",
-                hint=f"Look what {self.directory} is; if nothing in it is needed, remove it.",
+                f"{self.directory / _RECORD} is not a valid record of a recovery: {error}",
+                hint=f"Look into {self.directory}; remove it if nothing in it is needed.",
             ) from error
 
-    def stage(self) -> Stage:
+    def state(self) -> BuildState:
         record = self.record()
         if record is None or not record.built:
-            return Stage.NEW
-        return Stage.BUILT if os.path.lexists(self.data) else Stage.TAKING
+            return BuildState.NEW
+        return BuildState.BUILT if os.path.lexists(self.data) else BuildState.INSTALLING
 
-    def write(self, record: Record) -> None:
-        """Makes this the record, durably. Others may pass through the directory (a database's own user must
-        reach its build), but not look into it."""
+    def write(self, record: StagingRecord) -> None:
+        """Makes this the record, durably. Other users may pass through the directory (a database's own user
+        must reach its build), but not list it."""
         self.directory.mkdir(mode=0o711, parents=True, exist_ok=True)
         self.directory.chmod(0o711)
         replace_file(self.directory / _RECORD, json.dumps(asdict(record), indent=1).encode())
 
     def empty(self) -> Path:
-        """An empty `data`, whatever a crashed build left there."""
-        with error_context(f"make room for a build in {self.directory}", HINTS):
+        """An empty `data`, after removing the remains of a build that crashed."""
+        with error_context(f"clear {self.data} for the build", HINTS):
             erase(self.data)
             self.data.mkdir(mode=0o700)
         return self.data
 
     def settle(self) -> None:
-        """Returns when everything built here would survive power loss."""
+        """Returns when everything built here will survive a power loss."""
         with error_context(f"flush {self.data} to disk", HINTS):
             descriptor = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY)
             try:
@@ -129,14 +129,14 @@ class Staging:
                 os.close(descriptor)
 
     def remove(self) -> None:
-        """The record goes last, so that a removal cut short is still recognised."""
+        """The record goes last, so that an interrupted removal is still recognised."""
         with error_context(f"remove {self.directory}", HINTS):
             erase(self.data)
             erase(self.directory)
 
 
-def leftovers(parent: Path, component: str, service: str) -> Iterator[tuple[Staging, Record]]:
-    """Staging directories in `parent` that recoveries of this component left, to whichever point."""
+def leftovers(parent: Path, component: str, service: str) -> Iterator[tuple[Staging, StagingRecord]]:
+    """Staging directories in `parent` that recoveries of this component left, to any point."""
     try:
         names = sorted(os.listdir(parent))
     except (FileNotFoundError, NotADirectoryError):
@@ -150,7 +150,7 @@ def leftovers(parent: Path, component: str, service: str) -> Iterator[tuple[Stag
 
 
 def erase(path: Path) -> None:
-    """Removes a tree or a file, following nothing, also when its directories may not be written to."""
+    """Removes a tree or a file, following no link, also when its directories are read-only."""
     if not os.path.lexists(path):
         return
     if path.is_symlink() or not path.is_dir():
@@ -169,6 +169,6 @@ def erase(path: Path) -> None:
             shutil.rmtree(path)
         except OSError as error:
             # A database's private server that outlived a killed build still adds and removes files while it
-            # ends: begin again until it has.
+            # ends: try again until it has ended.
             if error.errno not in (errno.ENOENT, errno.ENOTEMPTY) or time.monotonic() > until:
                 raise

@@ -1,8 +1,8 @@
-"""Places: where components live, and what must not be written over.
+"""Targets: where the data of components is, and which data must not be overwritten.
 
-Recovery over live data happens only when it was asked for by name. So every other target has to be a place
-where nothing is: no file, no directory with something in it, no server that answers. What is really there
-is looked at, not what the service file says: an original that is lost takes no place.
+Recovery over live data happens only on explicit request (--in-place). Every other target must be free: no
+file, no directory with files in it, no server that answers. The host itself is examined, not the service
+file: an original that is lost occupies no target.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ _HERE = ("localhost", "127.0.0.1", "::1")
 
 
 def place_of(component: Component, part: ComponentPoint) -> Path:
-    """What is exchanged when the component is recovered in place: a directory, or the file of a SQLite
-    database. Links to it are resolved, so that the data moves and not the link."""
+    """The path that is exchanged when the component is recovered in place: a directory, or the file of a
+    SQLite database. Links to it are resolved, so that the data moves and not the link."""
     path = component.get("path")
     if path is None:
         try:
@@ -36,32 +36,32 @@ def place_of(component: Component, part: ComponentPoint) -> Path:
             path = part.state.get("directory")
             if path is None:
                 raise UsageError(
-                    f"where {component.name} keeps its data is not known: {error.cause}",
+                    f"the data directory of {component.name} is unknown: {error.cause}",
                     hint=f"Give {component.name} a `path` in the service file or in the target.",
                 ) from error
-    with error_context(f"look where {component.name} lives", HINTS):
+    with error_context(f"find the data of {component.name}", HINTS):
         return Path(os.path.realpath(path))
 
 
 def here(component: Component) -> None:
-    """Raises UsageError when the component lives on another host, or its server answers at the address of
-    one: nothing is recovered to the wrong host."""
+    """Raises UsageError when the component belongs to another host or its server has the address of one:
+    nothing is recovered to the wrong host."""
     if component.host not in (*_HERE, socket.gethostname(), socket.getfqdn()):
         raise UsageError(
-            f"{component.name} lives on {component.host}, and this is {socket.gethostname()}",
+            f"{component.name} belongs to host {component.host}, but this is {socket.gethostname()}",
             hint=f"Recover on {component.host}, or give {component.name} a target with `host: localhost`.",
         )
 
     address = component.get("address")
     if address is not None and component.get("socket") is None and not _ours(str(address)):
         raise UsageError(
-            f"{component.name} answers at {address}, which is not an address of this host",
-            hint="Recover on the host where it runs, or give it another `address` in a target.",
+            f"{component.name} has the address {address}, which is not an address of this host",
+            hint=f"Recover on the host with that address, or give {component.name} an `address` in a target.",
         )
 
 
 def _ours(address: str) -> bool:
-    """Whether this host has the address: only then it can be bound to."""
+    """Whether this host has the address: only then a socket can be bound to it."""
     try:
         for family, _, _, _, name in socket.getaddrinfo(address, 0, type=socket.SOCK_STREAM):
             with socket.socket(family) as probe:
@@ -72,9 +72,9 @@ def _ours(address: str) -> bool:
 
 
 def occupied(place: Path) -> bool:
-    """Whether something is there: a file of any kind, or a directory that is not empty. What a filesystem
-    brings along, and the staging of a recovery, is nothing."""
-    with error_context(f"look at {place}", HINTS):
+    """Whether the place holds data: a file of any kind, or a directory that is not empty. The `lost+found` of
+    a filesystem and the staging of a recovery do not count."""
+    with error_context(f"examine {place}", HINTS):
         if not os.path.lexists(place):
             return False
         if not place.is_dir():
@@ -86,8 +86,8 @@ def occupied(place: Path) -> bool:
 
 
 def endpoints(component: Component, part: ComponentPoint) -> list[tuple[str, str | tuple[str, int]]]:
-    """The addresses a server of this component, recovered from `part`, answers on: (how to call it, what to
-    connect to)."""
+    """The addresses on which a server of this component, recovered from `part`, will answer: (name for
+    messages, address to connect to)."""
     found: list[tuple[str, str | tuple[str, int]]] = []
     port, path = _port(component, part.state.get("settings", {})), component.get("socket")
     if port:
@@ -101,8 +101,8 @@ def endpoints(component: Component, part: ComponentPoint) -> list[tuple[str, str
 
 
 def _port(component: Component, settings: Mapping[str, Any]) -> int:
-    """The TCP port it will have; 0 for none. settings: the original's. The usual port of a kind is what a
-    component has that names none; what the drivers make of that is described in docs/drivers."""
+    """The TCP port it will have; 0 for none. settings: the original's. A component without a `port` has the
+    usual port of its kind; docs/drivers describes how each driver uses it."""
     port = int(component.get("port", 0))
     if component.kind == "mariadb" and settings.get("skip_networking") == "ON":
         return 0
@@ -115,7 +115,7 @@ def _port(component: Component, settings: Mapping[str, Any]) -> int:
 
 
 def answers(endpoint: str | tuple[str, int]) -> bool:
-    """Whether something listens there now."""
+    """Whether a server listens there now."""
     try:
         if isinstance(endpoint, tuple):
             socket.create_connection(endpoint, _ANSWER_SECONDS).close()
@@ -129,47 +129,47 @@ def answers(endpoint: str | tuple[str, int]) -> bool:
 
 
 def refuse_collisions(each: Sequence[tuple[Component, ComponentPoint, Path]]) -> None:
-    """Raises UsageError when two components would be in each other's way."""
+    """Raises UsageError when two components would use the same path, port or socket."""
     taken: dict[object, str] = {}
     for component, part, place in each:
-        for says, key in [(str(place), place), *endpoints(component, part)]:
+        for label, key in [(str(place), place), *endpoints(component, part)]:
             other = taken.setdefault(key, component.name)
             if other != component.name:
                 raise UsageError(
-                    f"{other} and {component.name} would both be at {says}",
-                    hint=f"Give {component.name} another place.",
+                    f"{other} and {component.name} would both use {label}",
+                    hint=f"Give {component.name} another path, port or socket in the target.",
                 )
 
 
 def refuse_occupied(
     component: Component, part: ComponentPoint, place: Path, original: Path | None, *, endpoints_too: bool
 ) -> None:
-    """Raises UsageError unless nothing is at the component's target. original: where it was protected.
-    endpoints_too: neither may anything answer where its server would."""
+    """Raises UsageError unless the component's target is free. original: the path that was protected.
+    endpoints_too: the addresses of its server must be free as well."""
     if occupied(place):
         if place == original:
             raise UsageError(
-                f"{place} is where {component.name} lives now",
+                f"{place} holds the live data of {component.name}",
                 hint=f"Give {component.name} another path in the target, or recover with --in-place, which "
-                "moves aside what is there.",
+                "moves the live data aside.",
             )
         raise UsageError(
-            f"{place} {'is not empty' if place.is_dir() else 'is there already'}",
-            hint=f"Recover {component.name} to an empty directory or one that is not there.",
+            f"{place} {'is not empty' if place.is_dir() else 'already exists'}",
+            hint=f"Recover {component.name} to an empty directory or to a path that does not exist.",
         )
-    for says, endpoint in endpoints(component, part) if endpoints_too else ():
+    for label, endpoint in endpoints(component, part) if endpoints_too else ():
         if answers(endpoint):
             raise UsageError(
-                f"something answers on {says}, which {component.name} would get",
-                hint=f"Give {component.name} another one in the target, or stop what answers there.",
+                f"{component.name} would use {label}, but a server already answers there",
+                hint=f"Give {component.name} another port or socket in the target, or stop that server.",
             )
 
 
 def inside_protected(places: Mapping[str, Path], originals: Sequence[Component]) -> list[str]:
-    """Warnings for targets in a tree which is itself protected: the next points would carry them too."""
+    """Warnings for targets in a tree that is itself protected: the next points would contain them too."""
     trees = [Path(os.path.realpath(c.options["path"])) for c in originals if c.kind == "files"]
     return [
-        f"{place} lies in {tree}, which is protected: the next points will carry {name} twice"
+        f"{place} lies in the protected tree {tree}: the next points will contain {name} twice"
         for name, place in places.items()
         for tree in trees
         if tree in place.parents and tree.is_dir()
@@ -181,21 +181,21 @@ def short_of_space(builds: Sequence[tuple[Path, int]]) -> list[str]:
     needed: dict[int, tuple[Path, int]] = {}
     for directory, size in builds:
         existing = next(parent for parent in directory.parents if parent.is_dir())
-        with error_context(f"look at {existing}", HINTS):
+        with error_context(f"examine {existing}", HINTS):
             device = existing.stat().st_dev
         _, before = needed.get(device, (existing, 0))
         needed[device] = (existing, before + size)
     warnings = []
     for existing, size in needed.values():
-        with error_context(f"ask for the free space of {existing}", HINTS):
+        with error_context(f"read the free space of {existing}", HINTS):
             found = os.statvfs(existing)
         free = found.f_bavail * found.f_frsize
         if free < size:
-            warnings.append(f"{existing} has {free:,} bytes free, and the builds there may need {size:,}")
+            warnings.append(f"{existing} has {free:,} bytes free, but the builds there may need {size:,}")
     return warnings
 
 
 def enclosing(place: Path, others: Sequence[Path]) -> Path:
-    """The outermost of `others` that holds `place`; `place` itself when none does."""
+    """The outermost of `others` that contains `place`; `place` itself when none does."""
     holders = [other for other in others if other in place.parents]
     return min(holders, key=lambda path: len(path.parts), default=place)

@@ -15,7 +15,7 @@ from ..model.point import RecoveryPoint
 from ..model.service import Service
 from ..recovery.execute import execute
 from ..recovery.plan import RecoveryPlan, make_plan
-from ..recovery.result import Result
+from ..recovery.result import RecoveryResult
 from ..vault.stores.directory import DirectoryStore
 from ..vault.vault import Vault
 from . import mariadb, postgresql, redis
@@ -56,11 +56,11 @@ class Shop:
         self.last = protect(self.service, self.vault, self.root / "state", last=self.last)
         return self.last
 
-    def recover(self, point: RecoveryPoint) -> Result:
+    def recover(self, point: RecoveryPoint) -> RecoveryResult:
         """In place."""
         return self.execute(make_plan(self.service, point, in_place=True))
 
-    def execute(self, plan: RecoveryPlan) -> Result:
+    def execute(self, plan: RecoveryPlan) -> RecoveryResult:
         return execute(plan, self.vault, state=self.root / "state", protect_first=self.protect)
 
 
