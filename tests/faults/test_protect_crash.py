@@ -21,7 +21,7 @@ def kiosk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kiosk]:
 
 
 @pytest.mark.parametrize("name", PROTECT)
-def test_killed_at_any_step_there_are_only_whole_points_and_the_next_one_goes_on(
+def test_killed_at_any_step_there_are_only_whole_points_and_the_next_one_works(
     name: str, kiosk: Kiosk
 ) -> None:
     before = kiosk.cataloged()

@@ -35,7 +35,7 @@ def fill(ballast: Path) -> None:
 
 
 @pytest.mark.real
-def test_a_full_vault_is_named_as_such_and_goes_on_when_there_is_space_again(tmp_path: Path) -> None:
+def test_a_full_vault_is_named_as_such_and_works_when_there_is_space_again(tmp_path: Path) -> None:
     with loop_filesystem("ext4", tmp_path, megabytes=24) as disk, Kiosk(tmp_path) as kiosk:
         kiosk("init", "--vault", disk / "vault")
         kiosk("service", "apply", kiosk.file)
@@ -57,7 +57,7 @@ def test_a_full_vault_is_named_as_such_and_goes_on_when_there_is_space_again(tmp
 
 
 @pytest.mark.real
-def test_a_full_disk_under_the_state_makes_a_whole_point_or_none_and_says_which(tmp_path: Path) -> None:
+def test_a_full_disk_under_the_state_makes_a_whole_point_or_none_and_reports_which(tmp_path: Path) -> None:
     with loop_filesystem("ext4", tmp_path, megabytes=16) as disk, Kiosk(tmp_path) as kiosk:
         kiosk("init")
         file = kiosk.config / "config.yaml"

@@ -1,5 +1,5 @@
-"""Fault: the recovering process is killed while a database's private server plays its log into the build. The
-server it leaves behind must not get in the way of the next run."""
+"""Fault: the recovering process is killed while a database's private server replays its log into the build. The
+server that stays behind must not block the next run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from undivided.recovery.staging import PREFIX
 from undivided.testing.shop import Shop, open_shop
 
 pytestmark = pytest.mark.real
-_PATIENCE = 60.0
+_TIMEOUT = 60.0
 
 
 def builders(shop: Shop) -> list[psutil.Process]:
@@ -37,7 +37,7 @@ def killed_while_building(shop: Shop, point: RecoveryPoint, server: str) -> None
             shop.recover(point)
         finally:
             os._exit(77)
-    until = time.monotonic() + _PATIENCE
+    until = time.monotonic() + _TIMEOUT
     while not any(server in Path((p.info["cmdline"] or [""])[0]).name for p in builders(shop)):
         assert time.monotonic() < until, f"{server} was not seen"
     os.kill(child, 9)
@@ -46,7 +46,7 @@ def killed_while_building(shop: Shop, point: RecoveryPoint, server: str) -> None
 
 
 @pytest.mark.parametrize("server", ["postgres", "mariadb"])
-def test_a_server_left_behind_by_a_killed_build_does_not_get_in_the_way(server: str) -> None:
+def test_a_server_that_a_killed_build_left_does_not_block_the_next_run(server: str) -> None:
     with open_shop() as shop:
         shop.order(1)
         shop.order(2)
@@ -57,7 +57,7 @@ def test_a_server_left_behind_by_a_killed_build_does_not_get_in_the_way(server: 
         result = shop.recover(point)
         assert result.ok, result.failure()
         assert shop.seen() == [{1, 2}] * 3
-        until = time.monotonic() + _PATIENCE
+        until = time.monotonic() + _TIMEOUT
         while builders(shop):
             assert time.monotonic() < until, "a server still runs on a build"
             time.sleep(0.1)

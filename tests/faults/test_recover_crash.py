@@ -1,6 +1,6 @@
-"""Fault: the recovering process is killed, and so is the one that goes on after it. At every step the old
-data is somewhere, whole and under a name that tells, and the same recovery started again ends in the
-recovered service."""
+"""Fault: the recovering process is killed, and so is the one that resumes after it. At every step the old
+data is kept whole under a recognisable name, and the same recovery started again ends in the recovered
+service."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ the first is told of), what has taken its place is not exchanged anew."""
 
 
 @pytest.mark.parametrize("first", RECOVER)
-def test_killed_and_killed_again_while_going_on_it_still_ends_recovered(first: str, portal: Portal) -> None:
+def test_killed_and_killed_again_after_resuming_it_still_ends_recovered(first: str, portal: Portal) -> None:
     portal.order(1)
     point = portal.protect()
     content = {file.name: file.read_bytes() for file in portal.site.glob("orders/*")}

@@ -1,5 +1,5 @@
-"""Fault: recovery onto the wrong host, or over what lives. It is refused before anything is touched; in place
-what is there becomes a point first."""
+"""Fault: recovery onto the wrong host, or over live data. It is refused before anything is changed; in place
+the present state becomes a point first."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def own(tmp_path: Path) -> Iterator[Kiosk]:
 
 
 def untouched(kiosk: Kiosk, *words: object) -> str:
-    """What a recovery says that is refused; nothing anywhere has changed."""
+    """The message of a refused recovery; no file has changed."""
     before = snapshot(kiosk.home)
     said = kiosk.fails("recover", kiosk.service, *words, code=REFUSED)
     assert "HINT: " in said
@@ -45,26 +45,26 @@ def snapshot(home: Path) -> dict[str, bytes]:
     return {str(p): p.read_bytes() for p in files if not p.name.endswith(("-wal", "-shm"))}
 
 
-def test_without_saying_where_to_nothing_is_recovered(kiosk: Kiosk) -> None:
+def test_without_a_destination_nothing_is_recovered(kiosk: Kiosk) -> None:
     untouched(kiosk)
     untouched(kiosk, "--to", "x", "--in-place")
 
 
-def test_a_directory_where_a_component_would_be_put_over_something_is_refused(kiosk: Kiosk) -> None:
+def test_an_occupied_directory_is_refused(kiosk: Kiosk) -> None:
     kiosk("recover", kiosk.service, "--to", kiosk.home / "there")
-    assert "is there already" in untouched(kiosk, "--to", kiosk.home / "there")
-    assert "lives now" in untouched(kiosk, "--to", kiosk.site.parent)
+    assert "already exists" in untouched(kiosk, "--to", kiosk.home / "there")
+    assert "holds the live data" in untouched(kiosk, "--to", kiosk.site.parent)
 
 
-def test_a_target_onto_what_lives_is_refused(kiosk: Kiosk) -> None:
+def test_a_target_over_live_data_is_refused(kiosk: Kiosk) -> None:
     target = kiosk.home / "target.yaml"
     target.write_text(f"db: {{path: {kiosk.home}/elsewhere.db}}\nsite: {{path: {kiosk.site}}}\n")
-    assert "lives now" in untouched(kiosk, "--target", target)
+    assert "holds the live data" in untouched(kiosk, "--target", target)
     target.write_text(f"site: {{path: {kiosk.home}/elsewhere}}\n")  # and db, not named, where it lives
-    assert "lives now" in untouched(kiosk, "--target", target)
+    assert "holds the live data" in untouched(kiosk, "--target", target)
     foreign = kiosk.home / "foreign"
     foreign.mkdir()
-    (foreign / "of somebody else").write_text("precious")
+    (foreign / "precious.txt").write_text("precious")
     target.write_text(f"db: {{path: {kiosk.home}/elsewhere.db}}\nsite: {{path: {foreign}}}\n")
     assert "is not empty" in untouched(kiosk, "--target", target)
 
@@ -103,7 +103,7 @@ def test_a_service_of_another_host_is_not_taken_over(kiosk: Kiosk) -> None:
     assert "elsewhere" in said
 
 
-def test_in_place_what_is_there_becomes_a_point_first(own: Kiosk) -> None:
+def test_in_place_the_present_state_becomes_a_point_first(own: Kiosk) -> None:
     (first,) = own.points()
     own.order()
     own("recover", own.service, "--at", first, "--in-place")
@@ -111,14 +111,14 @@ def test_in_place_what_is_there_becomes_a_point_first(own: Kiosk) -> None:
     assert [own.recovered(point) for point in own.points()] == [{1}, {1, 2}]
 
 
-def test_in_place_no_point_is_taken_when_none_is_wanted(own: Kiosk) -> None:
+def test_in_place_no_point_is_taken_first_on_request(own: Kiosk) -> None:
     own.order()
     own("recover", own.service, "--in-place", "--no-point-first")
     assert own.orders() == {1}
     assert len(own.points()) == 1
 
 
-def test_in_place_nothing_is_touched_when_the_point_before_cannot_be_taken(own: Kiosk) -> None:
+def test_in_place_nothing_is_changed_when_the_first_point_cannot_be_taken(own: Kiosk) -> None:
     own.order()
     (own.home / own.service / "pid").unlink()
     before = snapshot(own.home)

@@ -98,7 +98,7 @@ def said_by(kiosk: Kiosk, *words: object, **environment: str) -> bytes:
 
 
 @pytest.mark.real
-def test_no_secret_is_left_behind_said_or_shown(kiosk: Kiosk) -> None:
+def test_no_secret_is_left_behind_or_printed(kiosk: Kiosk) -> None:
     into = kiosk.home / "there"
     with Shoulder() as shoulder:
         said = [
@@ -174,7 +174,7 @@ def test_a_bug_shows_no_secret_in_its_traceback(kiosk: Kiosk, tmp_path: Path) ->
     absent(secrets_of(kiosk), done.stdout + done.stderr, "a traceback")
 
 
-def test_what_is_private_is_for_nobody_else(kiosk: Kiosk) -> None:
+def test_private_files_are_for_root_only(kiosk: Kiosk) -> None:
     kiosk.protected()
     for path in (kiosk.config, *kiosk.config.rglob("*")):
         if path.is_dir() or path.is_relative_to(kiosk.vault) or path.suffix == ".key":

@@ -317,9 +317,7 @@ def test_the_private_key_of_an_old_epoch_opens_and_signs_nothing_new(
 # ── the store alone ─────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_who_has_the_store_alone_sees_sizes_and_no_name_point_or_byte(
-    store: MemoryStore, rotated: Vault
-) -> None:
+def test_the_store_alone_shows_sizes_and_no_name_point_or_byte(store: MemoryStore, rotated: Vault) -> None:
     everything = b"\n".join(name.encode() + b" " + data for name, data in store.objects.items())
     for secret in (NAME, SECRET[:22], b"after the rotation", b"a new secret", TIMELINE.encode()):
         assert secret not in everything

@@ -36,7 +36,9 @@ def taken(kiosk: Kiosk) -> bool:
     return True
 
 
-def test_a_second_protection_of_one_service_fails_with_one_line_and_the_first_goes_on(tmp_path: Path) -> None:
+def test_a_second_protection_of_one_service_fails_with_one_line_and_the_first_continues(
+    tmp_path: Path,
+) -> None:
     with Kiosk(tmp_path) as kiosk:
         kiosk.protected()
         kiosk.file.write_text(kiosk.file.read_text() + "policy: {pause: 30s}\n")

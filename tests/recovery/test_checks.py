@@ -52,12 +52,12 @@ def test_an_address_that_answers_as_expected_passes(site: str) -> None:
     assert one(Check(http=site + "/", expect=200, contains="portal", timeout=5))[0]
 
 
-def test_an_address_is_asked_until_the_application_is_ready(site: str) -> None:
+def test_an_address_is_requested_until_the_application_is_ready(site: str) -> None:
     assert one(Check(http=site + "/late", expect=200, timeout=10))[0]
     assert Site.asked == 3
 
 
-def test_a_wrong_status_and_a_missing_text_are_told(site: str) -> None:
+def test_a_wrong_status_and_a_missing_text_are_reported(site: str) -> None:
     ok, says = one(Check(http=site + "/", expect=404, timeout=0.3))
     assert not ok
     assert "status 200, expected 404" in says
@@ -75,7 +75,7 @@ def test_proxies_of_the_environment_are_not_used(site: str, monkeypatch: pytest.
     assert one(Check(http=site + "/", expect=200, timeout=5))[0]
 
 
-def test_nobody_answering_is_a_failed_check_not_an_error(site: str) -> None:
+def test_no_answer_is_a_failed_check_and_not_an_error(site: str) -> None:
     ok, says = one(Check(http="http://127.0.0.1:1/", expect=200, timeout=0.3))
     assert not ok
     assert "no answer" in says
@@ -102,7 +102,7 @@ def test_a_program_that_is_not_there_is_a_failed_check() -> None:
     assert "could not be started" in says
 
 
-def test_a_program_is_told_where_components_live_and_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_program_gets_the_places_of_components_and_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UNDIVIDED_PASSPHRASE", "s3cret")
     db = Component("main-db", "postgresql", {"path": "/new/db", "port": 6432})
     assert surroundings({"main-db": db}) == {
@@ -117,6 +117,6 @@ def test_a_program_is_told_where_components_live_and_no_secret(monkeypatch: pyte
     assert verdict.ok, verdict.reason
 
 
-def test_a_failed_check_does_not_keep_the_others_from_being_asked() -> None:
+def test_after_a_failed_check_the_others_run_too() -> None:
     bad, good = Check(command=("false",)), Check(command=("true",))
     assert [verdict.ok for verdict in run([bad, good], {})] == [False, True]

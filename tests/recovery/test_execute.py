@@ -35,7 +35,7 @@ def recorded(portal: Portal) -> list[dict[str, object]]:
     return [entry.body for entry in portal.vault.log() if entry.kind == "recovery"]
 
 
-def test_in_place_the_service_is_back_as_it_was_at_the_point(portal: Portal) -> None:
+def test_in_place_the_service_has_its_state_at_the_point_again(portal: Portal) -> None:
     portal.order(1)
     portal.order(2)
     point = portal.protect()
@@ -50,7 +50,7 @@ def test_in_place_the_service_is_back_as_it_was_at_the_point(portal: Portal) -> 
     assert not list(portal.live.glob(".undivided-*"))
 
 
-def test_old_data_is_kept_beside_and_its_name_told(portal: Portal) -> None:
+def test_old_data_is_kept_and_its_place_reported(portal: Portal) -> None:
     portal.order(1)
     point = portal.protect()
     portal.order(2)
@@ -71,7 +71,7 @@ def test_the_same_point_can_be_recovered_again_and_again(portal: Portal) -> None
     assert olds == [f"site.before-{point.id}", f"site.before-{point.id}-2"]
 
 
-def test_what_was_there_is_a_point_first_and_can_be_had_back(portal: Portal) -> None:
+def test_the_present_state_becomes_a_point_first_and_can_be_recovered(portal: Portal) -> None:
     portal.order(1)
     wanted = portal.protect()
     portal.order(2)
@@ -84,7 +84,7 @@ def test_what_was_there_is_a_point_first_and_can_be_had_back(portal: Portal) -> 
     assert portal.orders() == {1, 2}
 
 
-def test_protection_goes_on_after_a_recovery(portal: Portal) -> None:
+def test_protection_continues_after_a_recovery(portal: Portal) -> None:
     portal.order(1)
     wanted = portal.protect()
     portal.order(2)
@@ -109,7 +109,7 @@ def test_the_recovery_is_recorded_with_its_numbers(portal: Portal) -> None:
     assert result.components["site"].bytes > 0
 
 
-def test_what_the_point_taken_first_found_unchanged_is_not_lost(portal: Portal) -> None:
+def test_without_changes_since_the_point_no_work_is_lost(portal: Portal) -> None:
     portal.order(1)
     point = replace(portal.protect(), time_ns=10**18)
     loss = in_place(portal, point).data_loss_seconds
@@ -117,7 +117,7 @@ def test_what_the_point_taken_first_found_unchanged_is_not_lost(portal: Portal) 
     assert loss < 3600  # and not the years since the point
 
 
-def test_a_service_that_is_gone_altogether_comes_back(portal: Portal) -> None:
+def test_a_service_that_is_gone_entirely_comes_back(portal: Portal) -> None:
     portal.order(1)
     point = portal.protect()
     portal.live.rename(portal.root / "lost")
@@ -127,7 +127,7 @@ def test_a_service_that_is_gone_altogether_comes_back(portal: Portal) -> None:
     assert {part.aside for part in result.components.values()} == {None}
 
 
-def test_beneath_a_directory_nothing_is_started_and_nothing_live_touched(portal: Portal) -> None:
+def test_beneath_a_directory_no_service_is_started_and_no_live_data_changed(portal: Portal) -> None:
     portal.order(1)
     point = portal.protect()
     portal.order(2)
@@ -143,7 +143,7 @@ def test_beneath_a_directory_nothing_is_started_and_nothing_live_touched(portal:
     assert sorted(path.name for path in out.iterdir()) == ["audit", "site"]
 
 
-def test_a_target_gets_its_own_paths_beside_the_living(portal: Portal) -> None:
+def test_a_target_has_its_own_paths_and_leaves_the_live_service_alone(portal: Portal) -> None:
     portal.order(1)
     point = portal.protect()
     portal.order(2)
@@ -156,7 +156,7 @@ def test_a_target_gets_its_own_paths_beside_the_living(portal: Portal) -> None:
     assert portal.orders() == {1, 2}
 
 
-def test_a_check_that_fails_is_told_recorded_and_rolls_nothing_back(portal: Portal) -> None:
+def test_a_check_that_fails_is_reported_recorded_and_rolls_nothing_back(portal: Portal) -> None:
     portal.order(1)
     point = portal.protect()
     portal.order(2)
@@ -194,7 +194,7 @@ def test_nothing_is_stopped_when_one_component_cannot_be_built(portal: Portal) -
     assert len(recorded(portal)) == 1
 
 
-def test_a_service_that_cannot_be_stopped_is_left_running_as_it_is(portal: Portal) -> None:
+def test_a_service_that_cannot_be_stopped_keeps_running_unchanged(portal: Portal) -> None:
     portal.order(1)
     point = portal.protect()
     assert in_place(portal, point, first=False).ok
@@ -208,7 +208,7 @@ def test_a_service_that_cannot_be_stopped_is_left_running_as_it_is(portal: Porta
     assert portal.orders() == {1}
 
 
-def test_a_service_that_does_not_start_is_told_with_where_its_old_data_is(portal: Portal) -> None:
+def test_a_service_that_does_not_start_is_reported_with_the_place_of_its_old_data(portal: Portal) -> None:
     portal.order(1)
     point = portal.protect()
     components = portal.definition()["components"]
@@ -224,7 +224,7 @@ def test_a_service_that_does_not_start_is_told_with_where_its_old_data_is(portal
     assert "run the same command again" in failure.hint
 
 
-def test_after_its_cause_is_removed_a_failed_recovery_goes_on(portal: Portal) -> None:
+def test_after_its_cause_is_removed_a_failed_recovery_resumes(portal: Portal) -> None:
     portal.order(1)
     point = portal.protect()
     portal.order(2)

@@ -26,7 +26,7 @@ def test_a_point_of_another_machine_is_refused_in_place() -> None:
     assert "--target" in refused.value.hint
 
 
-def test_what_a_point_does_not_remember_is_not_held_against_it() -> None:
+def test_a_point_without_a_machine_is_not_refused() -> None:
     refuse_stranger(SITE, PART)
 
 
@@ -41,7 +41,7 @@ def test_a_path_that_has_changed_is_a_warning() -> None:
     assert "had its data in /srv" in (elsewhere(SITE, here, Path("/new/site")) or "")
 
 
-def test_points_remember_their_machine_and_are_recovered_elsewhere_on_another(
+def test_points_record_their_machine_and_are_recovered_elsewhere_on_another(
     tmp_path: Path,
 ) -> None:
     with Portal(tmp_path) as portal:

@@ -123,7 +123,7 @@ def facts(root: Path) -> Facts:
     return found
 
 
-def test_a_mounted_point_is_its_original_in_all_that_can_be_seen(original: Path, tmp_path: Path) -> None:
+def test_a_mounted_point_shows_everything_of_its_original(original: Path, tmp_path: Path) -> None:
     history = History()
     point = history.point(history.tree(original))
     with mounted(history, point, tmp_path / "mnt", unmount) as at:
@@ -140,7 +140,7 @@ def test_a_mounted_point_is_its_original_in_all_that_can_be_seen(original: Path,
     assert os.listdir(tmp_path / "mnt") == []
 
 
-def test_nothing_can_be_written_to_it(original: Path, tmp_path: Path) -> None:
+def test_a_mounted_point_is_read_only(original: Path, tmp_path: Path) -> None:
     history = History()
     point = history.point(history.tree(original))
     with mounted(history, point, tmp_path / "mnt", interrupt) as at:
@@ -187,14 +187,14 @@ def test_damage_is_an_input_output_error_for_that_file_only(original: Path, tmp_
         assert (at / "site" / "empty").read_bytes() == b""
 
 
-def test_it_is_mounted_on_a_directory_that_is_there(tmp_path: Path) -> None:
+def test_a_point_is_mounted_on_an_existing_directory_only(tmp_path: Path) -> None:
     history = History()
     point = history.point(history.rows([]))
     with pytest.raises(UsageError, match="is no directory"):
         mount(history.vault, point, tmp_path / "nowhere")
 
 
-def test_what_goes_wrong_in_the_background_is_told_in_the_foreground() -> None:
+def test_a_failure_in_the_background_is_raised_in_the_foreground() -> None:
     def fails(ready: Callable[[], None]) -> None:
         raise UndividedError("the cause", doing="what was done", hint="Do this.")
 

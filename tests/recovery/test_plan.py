@@ -113,7 +113,7 @@ def test_a_dry_run_names_every_target_and_where_the_old_data_goes(live: Path) ->
     json.dumps(plan.as_record())
 
 
-def test_who_cannot_be_stopped_is_told(live: Path) -> None:
+def test_writers_that_cannot_be_stopped_are_a_warning(live: Path) -> None:
     bare = {"site": {"kind": "files", "path": str(live / "site")}}
     plan = make_plan(service(live, components=bare, needs={}), point(("site", "files")), in_place=True)
     assert any("no `unit` and no `stop`" in warning for warning in plan.warnings)
@@ -130,13 +130,13 @@ def test_what_lies_in_another_component_follows_it(live: Path) -> None:
     assert {p.staging.directory.parent for p in plan.placements} == {live}
 
 
-def test_recovery_over_live_data_has_to_be_asked_for_by_name(live: Path, tmp_path: Path) -> None:
+def test_recovery_over_live_data_needs_an_explicit_request(live: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="site holds the live data of site") as refused:
         make_plan(service(live), point(), target={"audit": {"path": str(tmp_path / "new.db")}})
     assert "--in-place" in refused.value.hint
 
 
-def test_a_target_where_something_is_is_refused(live: Path, tmp_path: Path) -> None:
+def test_an_occupied_target_is_refused(live: Path, tmp_path: Path) -> None:
     full = tmp_path / "full"
     full.mkdir()
     (full / "precious").write_text("x")
@@ -151,7 +151,7 @@ def test_a_target_where_something_is_is_refused(live: Path, tmp_path: Path) -> N
         make_plan(service(live), point(), to=tmp_path / "out")
 
 
-def test_an_original_that_is_lost_takes_no_place(live: Path, tmp_path: Path) -> None:
+def test_an_original_that_is_lost_occupies_no_target(live: Path, tmp_path: Path) -> None:
     (live / "site" / "upload").unlink()
     (live / "audit.db").unlink()
     plan = make_plan(service(live), point(), target={})
@@ -169,7 +169,7 @@ def redis(tmp_path: Path, listener: int) -> Service:
     return parse_definition({"service": "portal", "components": {"cache": cache}}, "portal.yaml")
 
 
-def test_a_port_or_socket_where_something_answers_is_refused(tmp_path: Path, listener: int) -> None:
+def test_a_port_or_socket_where_a_server_answers_is_refused(tmp_path: Path, listener: int) -> None:
     whole, cache = redis(tmp_path, listener), point(("cache", "redis"))
     with pytest.raises(
         UsageError, match=rf"would use port {listener} .*, but a server already answers there"
@@ -198,7 +198,7 @@ def test_a_port_or_socket_where_something_answers_is_refused(tmp_path: Path, lis
         ("postgresql", {"socket": "/run"}, {"port": "5433"}, [5432]),
     ],
 )
-def test_only_a_port_that_the_copy_will_have_is_looked_at(
+def test_only_a_port_that_the_copy_will_have_is_examined(
     kind: str, target: dict[str, Any], settings: dict[str, str], ports: list[int]
 ) -> None:
     definition = {"service": "portal", "components": {"it": {"kind": kind, **target}}}
@@ -233,7 +233,7 @@ def test_a_service_other_than_the_points_is_refused(live: Path) -> None:
         make_plan(service(live), point(), target={"cache": {}})
 
 
-def test_a_target_in_a_protected_tree_is_told(live: Path) -> None:
+def test_a_target_in_a_protected_tree_is_a_warning(live: Path) -> None:
     plan = make_plan(service(live), point(), to=live / "site" / "restored")
     assert any("the next points will contain" in warning for warning in plan.warnings)
 
@@ -244,7 +244,7 @@ def test_old_data_of_an_earlier_recovery_keeps_its_name(live: Path) -> None:
     assert {p.suffix for p in plan.placements} == {f".before-{POINT}-2"}
 
 
-def test_an_interrupted_recovery_is_taken_up(live: Path) -> None:
+def test_an_interrupted_recovery_is_resumed(live: Path) -> None:
     suffix, first = f".before-{POINT}-7", PointBefore("p0", 5, False)
     staging = Staging.within(live, POINT, "site")
     record = StagingRecord("portal", POINT, "site", str(live / "site"), suffix, first=first)
@@ -258,7 +258,7 @@ def test_an_interrupted_recovery_is_taken_up(live: Path) -> None:
     assert not plan.of(StepKind.POINT)
 
 
-def test_an_interrupted_recovery_to_another_point_is_told(live: Path) -> None:
+def test_an_interrupted_recovery_to_another_point_is_a_warning(live: Path) -> None:
     Staging.within(live, "p0", "site").write(
         StagingRecord("portal", "p0", "site", str(live / "site"), ".before-p0")
     )

@@ -95,7 +95,7 @@ def test_attributes_are_those_of_the_entry(tree: PointTree) -> None:
         site.attributes(b"missing")
 
 
-def test_hard_links_share_their_inode_and_nobody_else_does(tree: PointTree) -> None:
+def test_hard_links_share_their_inode_and_no_other_path_does(tree: PointTree) -> None:
     site, _ = tree.find(b"/site") or pytest.fail()
     one, two = site.attributes(b"deep/er/file"), site.attributes(b"deep/twin")
     assert one.inode == two.inode

@@ -20,7 +20,9 @@ def staging(tmp_path: Path) -> Staging:
     return Staging.within(tmp_path, "p1", "site")
 
 
-def test_it_lies_where_its_name_says_what_it_is(staging: Staging, tmp_path: Path) -> None:
+def test_staging_lies_next_to_the_place_under_a_name_that_explains_it(
+    staging: Staging, tmp_path: Path
+) -> None:
     assert staging.directory == tmp_path / ".undivided-p1-site"
     assert staging.state() is BuildState.NEW
     assert staging.record() is None
@@ -35,7 +37,7 @@ def test_a_build_counts_only_when_it_was_declared_complete(staging: Staging) -> 
     assert staging.record() == replace(RECORD, built=True, first=PointBefore("p0", 3, True))
 
 
-def test_a_complete_build_that_is_gone_took_its_place(staging: Staging, tmp_path: Path) -> None:
+def test_a_complete_build_that_is_gone_was_installed(staging: Staging, tmp_path: Path) -> None:
     staging.write(RECORD)
     staging.empty()
     staging.write(replace(RECORD, built=True))
@@ -43,7 +45,9 @@ def test_a_complete_build_that_is_gone_took_its_place(staging: Staging, tmp_path
     assert staging.state() is BuildState.INSTALLING
 
 
-def test_what_a_crashed_build_left_is_removed_whatever_its_modes(staging: Staging, tmp_path: Path) -> None:
+def test_the_remains_of_a_crashed_build_are_removed_whatever_their_modes(
+    staging: Staging, tmp_path: Path
+) -> None:
     staging.write(RECORD)
     locked = staging.empty() / "locked"
     locked.mkdir()

@@ -40,7 +40,7 @@ def test_each_point_gives_back_exactly_its_own_state(history: History, tmp_path:
     assert tree(tmp_path / "second") == {"data/small": b"small"}
 
 
-def test_a_prefix_is_stripped_and_a_selection_kept_to(history: History, tmp_path: Path) -> None:
+def test_a_prefix_is_stripped_and_a_selection_respected(history: History, tmp_path: Path) -> None:
     part = history.rows([(Entry(b"data/a"), b"a"), (Entry(b"data/b"), b"b"), (Entry(b"log/c"), b"c")])
     source(history, part).extract(tmp_path / "data", b"data", select=lambda path: path != b"data/b")
     assert tree(tmp_path / "data") == {"a": b"a"}
@@ -97,7 +97,7 @@ def test_building_ends_when_another_component_failed(history: History, tmp_path:
         building.extract(tmp_path / "target")
 
 
-def test_every_byte_given_is_told(history: History, tmp_path: Path) -> None:
+def test_every_byte_is_reported_as_progress(history: History, tmp_path: Path) -> None:
     part = history.rows([(Entry(b"big"), BIG), (Entry(b"twin"), BIG)])
     told: list[int] = []
     VaultSource(history.vault.reader(), part, given=told.append).extract(tmp_path / "target")

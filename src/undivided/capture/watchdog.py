@@ -93,8 +93,8 @@ class WatchdogProcess:
         self.undo.append(("run " + "; ".join(request["statements"]), undo))
 
     def release(self) -> None:
-        """Undoes every hold, the last one first. A step that fails (a process that ended, a filesystem already
-        thawed) does not keep the next one from running; its failure stands in the record."""
+        """Undoes every hold, the last one first. A step that fails (a process that ended, a filesystem
+        that is thawed already) does not keep the next one from running; the record has its failure."""
         for name, step in reversed(self.undo):
             try:
                 step()
