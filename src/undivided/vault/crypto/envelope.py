@@ -1,10 +1,10 @@
-"""Sealed objects: how index and timeline segments lie in the store.
+"""Envelopes: the stored form of index and timeline segments.
 
     magic 4 | session 16 | counter u64 | length u16 | sealed content key (that many bytes) | sealed column
     block
 
-Integers are big-endian; everything before the block is its associated data. Like a pack, an object is named
-by the SHA-256 of its bytes, so what is stored can be checked without any key.
+Integers are big-endian; everything before the block is its associated data. Like a pack, an envelope is named
+by the SHA-256 of its bytes, so the stored bytes can be checked without any key.
 """
 
 from __future__ import annotations
@@ -30,24 +30,25 @@ def seal_envelope(
 
 
 class Envelope:
-    """Stored bytes, taken apart but not yet opened. Raises DamageError naming `what`."""
+    """Stored bytes, parsed but not yet opened. name: of the object, for errors. Raises DamageError."""
 
-    def __init__(self, magic: bytes, data: bytes, what: str) -> None:
+    def __init__(self, magic: bytes, data: bytes, name: str) -> None:
         if len(data) < _HEADER.size:
-            raise damaged(what, "it is too short")
+            raise damaged(name, "it is too short")
         found, self.session, self._counter, length = _HEADER.unpack_from(data)
         if found != magic:
-            raise damaged(what, "it is another kind of object")
+            raise damaged(name, "it is another kind of object")
         end = _HEADER.size + length
         self.sealed_key = data[_HEADER.size : end]
         self._header, self._block = data[:end], memoryview(data)[end:]
-        self._what = what
+        self._name = name
 
     def open(self, key: bytes, vault: bytes, purpose: str) -> memoryview:
-        """The column block, authenticated."""
+        """The authenticated column block."""
         opener = Opener(key, vault, self.session, purpose)
-        return memoryview(opener.open(self._counter, self._block, self._header, self._what))
+        return memoryview(opener.open(self._counter, self._block, self._header, self._name))
 
 
 def digest_of(data: Buffer) -> str:
+    """SHA-256, in hex."""
     return hashlib.sha256(data).hexdigest()

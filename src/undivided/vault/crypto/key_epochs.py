@@ -1,13 +1,13 @@
 """Epochs: the vault's keys from one rotation to the next.
 
-An epoch has a private key of its own, hence an signing key (signing.py), and a structure key. Its record lies
-in vault.json for the first one, in epochs/<begun>.<name> for the others, and holds, sealed to its public key,
-everything older: the writer keys of all epochs, and the private keys of those before. So whoever can open the
-newest can open all, and who can open an old one can open nothing newer.
+An epoch has a private key of its own, hence a signing key (signing.py), and a structure key. The record of
+the first epoch lies in vault.json, those of the others in epochs/<begun>.<name>. A record holds everything
+older, sealed to the epoch's public key: the writer keys of all epochs, and the private keys of the epochs
+before. So the private key of the newest epoch opens all of them, and the private key of an old one opens
+nothing newer.
 
 A new epoch begins with log entry `begun`, of kind "epoch", signed by the signing key of the epoch before.
-Before it is there, the record means nothing; a rotation that was killed leaves such a record and nothing
-else.
+Without that entry the record means nothing; a rotation that was killed leaves such a record and nothing else.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _WRITER_KEYS, _PRIVATE_KEYS, _PRIVATE_KEY = "writer keys", "private keys", "priv
 
 
 class OpenedKeys(NamedTuple):
-    """What the private key of an epoch opens."""
+    """The keys that the private key of an epoch opens."""
 
     keys: WriterKeys
     private: PrivateKeys
@@ -40,7 +40,7 @@ class OpenedKeys(NamedTuple):
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """An epoch as stored. recipients: id → public key (hex) of everyone who could open it when it began.
+    """An epoch as stored. recipients: id → public key (hex) of all who could open it when it began.
     writer_keys, private_keys: sealed."""
 
     begun: int
@@ -52,7 +52,7 @@ class EpochRecord:
 
     @staticmethod
     def seal(keys: WriterKeys, older: PrivateKeys, recipients: Mapping[str, str]) -> EpochRecord:
-        """The record of the newest epoch of `keys`. older: the private keys of those before."""
+        """The record of the newest epoch of `keys`. older: the private keys of the epochs before."""
         epoch, vault = keys.epochs[-1], keys.vault_bytes
         raw = b"".join(key.private_bytes_raw() for key in older)
         return EpochRecord(
@@ -65,18 +65,18 @@ class EpochRecord:
         )
 
     def open(self, private: X25519PrivateKey, vault: bytes) -> OpenedKeys:
-        """Raises DamageError unless everything fits together."""
-        what = self.object
+        """Raises DamageError unless all keys in it belong together."""
+        name = self.object
         if private.public_key().public_bytes_raw() != self.public:
-            raise damaged(what, "its public key is not the one that was sealed to the recipient")
-        keys = WriterKeys.decode(unseal(private, self.writer_keys, _WRITER_KEYS, vault, what))
-        raw = unseal(private, self.private_keys, _PRIVATE_KEYS, vault, what)
+            raise damaged(name, "its public key is not the one that was sealed to the recipient")
+        keys = WriterKeys.decode(unseal(private, self.writer_keys, _WRITER_KEYS, vault, name))
+        raw = unseal(private, self.private_keys, _PRIVATE_KEYS, vault, name)
         older = [raw[i : i + KEY_BYTES] for i in range(0, len(raw), KEY_BYTES)]
         own = keys.epochs[-1]
         if (own.begun, own.public, own.signing_key) != (self.begun, self.public, self.signing_key):
-            raise damaged(what, "the writer keys in it are of another epoch")
+            raise damaged(name, "its writer keys are of another epoch")
         if keys.vault_bytes != vault or len(older) != len(keys.epochs) - 1:
-            raise damaged(what, "the keys in it are of another vault")
+            raise damaged(name, "its keys are of another vault")
         return OpenedKeys(keys, (*map(X25519PrivateKey.from_private_bytes, older), private), self)
 
     @property
@@ -85,16 +85,17 @@ class EpochRecord:
 
     @property
     def object(self) -> str:
-        """Where it lies."""
+        """The name of the object that holds it."""
         return record_name(self.begun, self.name) if self.begun else "vault.json"
 
     def binding(self, vault: bytes) -> bytes:
-        """SHA-256 over all of it: what a recipient's voucher and the log entry vouch for."""
+        """SHA-256 over the whole record. The recipients' wrapped keys and the epoch's log entry authenticate
+        it."""
         text = json.dumps([vault.hex(), self.begun, self.record()], sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).digest()
 
     def record(self) -> dict[str, Any]:
-        """For JSON; `begun` is in the object's name."""
+        """For JSON, without `begun`, which is in the object's name."""
         return {
             "public": self.public.hex(),
             "signing_key": self.signing_key.hex(),
@@ -105,7 +106,7 @@ class EpochRecord:
 
     @staticmethod
     def of(begun: int, record: Mapping[str, Any]) -> EpochRecord:
-        """From what `record` gave. Raises ValueError, KeyError or TypeError when it is none."""
+        """From the result of `record`. Raises ValueError, KeyError or TypeError for anything else."""
         recipients = {
             str(id): bytes.fromhex(public).hex() for id, public in dict(record["recipients"]).items()
         }
@@ -113,7 +114,7 @@ class EpochRecord:
             bytes.fromhex(record[name]) for name in ("public", "signing_key", "writer_keys", "private_keys")
         )
         if (len(public), len(signing_key)) != (KEY_BYTES, KEY_BYTES):
-            raise ValueError("a key of another length")
+            raise ValueError("a key has the wrong length")
         return EpochRecord(begun, public, signing_key, recipients, *sealed)
 
 
@@ -123,7 +124,7 @@ def epoch_name(public: bytes) -> str:
 
 
 def record_name(begun: int, name: str) -> str:
-    """Where the record of a later epoch lies."""
+    """The name of the object that holds the record of a later epoch."""
     return f"{FOLDER}{begun:010d}.{name}"
 
 
@@ -132,7 +133,8 @@ def store_record(store: Store, record: EpochRecord) -> None:
 
 
 def stored_records(store: Store) -> Iterator[tuple[int, str]]:
-    """(begun, name) of every record but the first epoch's, in order. Some may never have come into force."""
+    """(begun, name) of the records of all epochs but the first, in order. Some may never have come into
+    force."""
     for object, _size in store.list(FOLDER):
         begun, _, name = object.removeprefix(FOLDER).partition(".")
         if begun.isdecimal():
@@ -140,23 +142,23 @@ def stored_records(store: Store) -> Iterator[tuple[int, str]]:
 
 
 def read_record(store: Store, begun: int, name: str) -> EpochRecord:
-    """Raises DamageError when it is not there, or none, or another."""
-    what = record_name(begun, name)
+    """Raises DamageError when it is missing, is not a record, or is of another epoch."""
+    object = record_name(begun, name)
     try:
-        return decode_record(what, store.read(what))
+        return decode_record(object, store.read(object))
     except MissingError as error:
-        raise damaged(what, "it is missing") from error
+        raise damaged(object, "it is missing") from error
 
 
-def decode_record(what: str, data: bytes) -> EpochRecord:
-    """The record that lies in the object `what`. Raises DamageError."""
-    begun, _, name = what.removeprefix(FOLDER).partition(".")
+def decode_record(object: str, data: bytes) -> EpochRecord:
+    """The record in the object of this name. Raises DamageError."""
+    begun, _, name = object.removeprefix(FOLDER).partition(".")
     try:
         record = EpochRecord.of(int(begun), json.loads(data))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise damaged(what, "it is no record of an epoch") from error
+        raise damaged(object, "it is not the record of an epoch") from error
     if record.name != name:
-        raise damaged(what, "it is of another epoch")
+        raise damaged(object, "it is of another epoch")
     return record
 
 
@@ -168,7 +170,7 @@ def sealed_name(recipient: str, epoch: str) -> str:
 
 
 def store_sealed(store: Store, recipient: str, public: str, private: X25519PrivateKey, vault: bytes) -> None:
-    """For a recipient whose public key (hex) is this."""
+    """Seals an epoch's private key to a recipient. public: the recipient's, in hex."""
     name = epoch_name(private.public_key().public_bytes_raw())
     sealed = seal_to(bytes.fromhex(public), private.private_bytes_raw(), _PRIVATE_KEY, vault + name.encode())
     store.create(sealed_name(recipient, name), [sealed, _checksum(sealed)])
@@ -178,19 +180,19 @@ def read_sealed(
     store: Store, recipient: str, own: X25519PrivateKey, epoch: str, vault: bytes
 ) -> X25519PrivateKey | None:
     """An epoch's private key; None when it was not sealed to this recipient. Raises DamageError."""
-    what = sealed_name(recipient, epoch)
+    object = sealed_name(recipient, epoch)
     try:
-        data = store.read(what)
+        data = store.read(object)
     except MissingError:
         return None
     if not is_whole(data):
-        raise damaged(what, "its checksum is wrong")
-    raw = unseal(own, data[:SEALED_KEY_BYTES], _PRIVATE_KEY, vault + epoch.encode(), what)
+        raise damaged(object, "its checksum is wrong")
+    raw = unseal(own, data[:SEALED_KEY_BYTES], _PRIVATE_KEY, vault + epoch.encode(), object)
     return X25519PrivateKey.from_private_bytes(raw)
 
 
 def is_whole(data: bytes) -> bool:
-    """Whether this can be a sealed private key: nobody but its recipient can see more than its checksum."""
+    """Whether the checksum of a sealed private key fits: only its recipient can check more."""
     sealed, checksum = data[:SEALED_KEY_BYTES], data[SEALED_KEY_BYTES:]
     return len(sealed) == SEALED_KEY_BYTES and checksum == _checksum(sealed)
 

@@ -4,10 +4,10 @@
     key 1: 7kq2-m0dv-x3fp-9s1c  8wza
     key 2: …
 
-A key file is these five lines among any others, so a printed recovery kit that was scanned or typed again is
-one too. Each line holds 10 bytes in Crockford's base 32, which knows no letters that look like digits, and a
-checksum of its own with its number in it: a typing error is named by its line. The four lines together are
-the 32 bytes of the key and 8 of its SHA-256.
+A key file holds these five lines among any others, so a printed recovery kit that was scanned or typed again
+is a key file too. Each line holds 10 bytes in Crockford's base 32, which has no letters that look like
+digits, and a checksum that covers the line's number: an error message can name the mistyped line. The four
+lines together hold the 32 bytes of the key and the first 8 bytes of its SHA-256.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from .keys import KEY_BYTES
 TITLE = "undivided vault key, version 1"
 _LINES, _LINE_BYTES, _CHECK_DIGITS = 4, 10, 4
 _DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
-_READ_AS = str.maketrans({"o": "0", "i": "1", "l": "1", "-": "", " ": "", "\t": ""})
+_ALIASES = str.maketrans({"o": "0", "i": "1", "l": "1", "-": "", " ": "", "\t": ""})
 _LINE = re.compile(r"^\W*key\s+([1-4])\s*[:.;]?(.*)$", re.IGNORECASE)
 
 
 def encode_key(private: X25519PrivateKey) -> str:
-    """The lines, each ended by a newline. They are secret."""
+    """The lines, each with a newline at its end. They are secret."""
     raw = private.private_bytes_raw()
     whole = raw + _digest(raw)
     lines = [TITLE]
     for number in range(1, _LINES + 1):
-        digits = _written(whole[(number - 1) * _LINE_BYTES : number * _LINE_BYTES])
+        digits = _encoded(whole[(number - 1) * _LINE_BYTES : number * _LINE_BYTES])
         groups = "-".join(digits[i : i + 4] for i in range(0, len(digits), 4))
         lines.append(f"key {number}: {groups}  {_check(number, digits)}")
     return "\n".join([*lines, ""])
@@ -45,10 +45,10 @@ def decode_key(text: str) -> X25519PrivateKey:
     found: dict[int, str] = {}
     for line in text.splitlines():
         if match := _LINE.match(line):
-            found[int(match[1])] = match[2].lower().translate(_READ_AS)
+            found[int(match[1])] = match[2].lower().translate(_ALIASES)
     if not found:
         raise WrongKeyError(
-            "it holds no key of a vault",
+            "the file holds no key of a vault",
             hint="A key file has four lines that begin with `key 1:` to `key 4:`.",
         )
     wrong = [n for n in range(1, _LINES + 1) if not _is_whole(n, found.get(n, ""))]
@@ -58,10 +58,12 @@ def decode_key(text: str) -> X25519PrivateKey:
             f"{'a line is' if len(wrong) == 1 else 'some lines are'} missing or mistyped: {names}",
             hint="Compare them with the original, character by character.",
         )
-    whole = b"".join(_read(found[number][:-_CHECK_DIGITS]) for number in range(1, _LINES + 1))
+    whole = b"".join(_decoded(found[number][:-_CHECK_DIGITS]) for number in range(1, _LINES + 1))
     raw = whole[:KEY_BYTES]
     if whole[KEY_BYTES:] != _digest(raw):
-        raise WrongKeyError("its lines are of different keys", hint="Take all four from one original.")
+        raise WrongKeyError(
+            "the four lines are of different keys", hint="Copy all four lines from one original."
+        )
     return X25519PrivateKey.from_private_bytes(raw)
 
 
@@ -73,20 +75,20 @@ def _is_whole(number: int, digits: str) -> bool:
 
 def _check(number: int, digits: str) -> str:
     digest = hashlib.sha256(PREFIX + f"key line {number} {digits}".encode()).digest()
-    return _written(digest[:5])[:_CHECK_DIGITS]
+    return _encoded(digest[:5])[:_CHECK_DIGITS]
 
 
 def _digest(raw: bytes) -> bytes:
     return hashlib.sha256(PREFIX + b"vault key" + raw).digest()[: _LINES * _LINE_BYTES - KEY_BYTES]
 
 
-def _written(data: bytes) -> str:
+def _encoded(data: bytes) -> str:
     """Base 32; data: a multiple of 5 bytes."""
     value, count = int.from_bytes(data, "big"), len(data) * 8 // 5
     return "".join(_DIGITS[value >> 5 * place & 31] for place in reversed(range(count)))
 
 
-def _read(digits: str) -> bytes:
+def _decoded(digits: str) -> bytes:
     value = 0
     for digit in digits:
         value = value << 5 | _DIGITS.index(digit)

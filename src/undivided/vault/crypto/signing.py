@@ -1,15 +1,15 @@
-"""The vault's signing key: the signature without which nothing is destroyed.
+"""The vault's signing key: without its signature nothing in the vault is destroyed.
 
-Writer keys are symmetric, so whatever one source can append to the log, a thief of its keys can. That must
-not reach to destruction, nor to who may open the vault. So entries of these kinds are signed with an Ed25519
-key that is derived from the vault's private key, and everyone who decodes such an entry checks it: writers
-have the public half.
+Writer keys are symmetric, so a thief of a source's keys can append to the log whatever the source can. That
+must not include destroying data, nor changing who may open the vault. So entries of these kinds are signed
+with an Ed25519 key that is derived from the vault's private key, and every reader checks the signature:
+writers have the public half.
 
     key       = Ed25519(HKDF-SHA256(private key, no salt, info = "undivided/1 signing key"))
     signature = over "undivided/1 signed entry" + canonical JSON of the list
                 [kind, vault, number, previous digest, time_ns, body without "signature", links]
 
-Number and predecessor are signed too: a signature is good for one place in one log.
+Number and predecessor are signed too: a signature is valid at one place in one log only.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _ALWAYS = ("prune", "epoch", "repair", "key")
 
 
 class Signed(NamedTuple):
-    """What a signature covers. vault, previous: hex."""
+    """The fields that a signature covers. vault, previous: hex."""
 
     kind: str
     vault: str
@@ -41,13 +41,13 @@ class Signed(NamedTuple):
 
     def message(self) -> bytes:
         unsigned = {key: value for key, value in self.body.items() if key != SIGNATURE}
-        # By way of JSON once: what is signed is what a reader gets, for whom every key of an object is text.
+        # Through JSON once, because a reader gets the same: there all keys of an object are text.
         stored = json.loads(json.dumps(self._replace(body=unsigned)))
         return PREFIX + b"signed entry" + json.dumps(stored, sort_keys=True, separators=(",", ":")).encode()
 
 
 class SigningKey:
-    """The signing half; who has the vault's private key can make one. public: 32 bytes."""
+    """The secret half, derived from the vault's private key. public: 32 bytes."""
 
     def __init__(self, private: X25519PrivateKey) -> None:
         seed = derive(private.private_bytes_raw(), b"", "signing key")
@@ -60,22 +60,22 @@ class SigningKey:
 
 
 def with_signature(signing_key: SigningKey | None, entry: Signed) -> Mapping[str, Any]:
-    """The body as it is to be stored: signed where that is called for."""
+    """The body to store, signed if its kind needs a signature."""
     if not must_be_signed(entry.kind, entry.body):
         return entry.body
     if signing_key is None:
-        # An entry that nobody could read must never get into the log.
+        # An entry that every reader would refuse must never get into the log.
         raise AssertionError(f"a {entry.kind!r} entry needs the vault's signing key")
     return {**entry.body, SIGNATURE: signing_key.sign(entry)}
 
 
 def must_be_signed(kind: str, body: Mapping[str, Any]) -> bool:
-    """Whether an entry of this kind with this body counts only when the signing key signed it."""
+    """Whether an entry of this kind with this body needs the signing key's signature."""
     return kind in _ALWAYS or (kind == "pin" and body.get("pinned") is not True)
 
 
 def has_valid_signature(public: bytes, entry: Signed) -> bool:
-    """Whether body["signature"] is the signing key's, for exactly this entry."""
+    """Whether body["signature"] is the signing key's, over exactly these fields."""
     try:
         signature = bytes.fromhex(entry.body[SIGNATURE])
         Ed25519PublicKey.from_public_bytes(public).verify(signature, entry.message())

@@ -1,11 +1,11 @@
 """Frames: the unit of compression and encryption, up to about 1 MiB of plain data.
 
-One large chunk, or many small ones that lie next to each other, make a frame. It is compressed when that
-saves something, else kept as it is, and then sealed (vault/crypto/aead.py, purpose "frame", key: the session's content
-key).
+A frame is one large chunk, or many small chunks that lie next to each other. It is compressed when
+compression saves space, else kept raw, and then sealed (vault/crypto/aead.py, purpose "frame", key: the
+session's content key).
 
-The compression is zstd's double-fast strategy with small tables and a short match length: smaller than level
-2's result in little more than level 1's time (docs/decisions/chunks-and-compression.md).
+The compression is zstd's double-fast strategy with small tables and a short match length: it compresses
+better than level 2 in little more time than level 1 (docs/decisions/chunks-and-compression.md).
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from ..crypto.aead import TAG_BYTES, Buffer, Opener, damaged
 
 PURPOSE = "frame"
 TARGET = 1 << 20
-"""Small chunks are gathered until their frame has this many plain bytes."""
+"""Small chunks are collected until their frame has this many plain bytes."""
 LARGEST = 4 << 20
 """No frame holds more plain bytes: a reader refuses to allocate more."""
 RAW, ZSTD = 0, 1
-_WORTH = 0.97  # a frame that shrinks by less is stored raw: reading it back is then only decryption
+_WORTH = 0.97  # a frame that shrinks by less is stored raw, so reading it back needs only decryption
 _PARAMETERS: dict[str, Any] = {
     "strategy": zstandard.STRATEGY_DFAST, "window_log": 22, "hash_log": 16, "chain_log": 15, "min_match": 5,
 }  # fmt: skip
@@ -41,7 +41,7 @@ def compress(plain: memoryview) -> tuple[int, Buffer]:
 
 
 class FrameDecoder:
-    """Opens frames into buffers that are used again and again. One per thread."""
+    """Opens frames into buffers that it reuses. One per thread."""
 
     def __init__(self) -> None:
         self._sealed = bytearray(LARGEST + TAG_BYTES)
@@ -56,15 +56,15 @@ class FrameDecoder:
         codec: int,
         sealed: memoryview,
         size: int,
-        what: str,
+        name: str,
     ) -> memoryview:
-        """The plain bytes, valid until the next call. Raises DamageError naming `what`."""
+        """The plain bytes, valid until the next call. name: of the object, for errors. Raises DamageError."""
         if size > LARGEST or len(sealed) > len(self._sealed) or len(sealed) < TAG_BYTES:
-            raise damaged(what, "a frame has an impossible size")
+            raise damaged(name, "a frame has an impossible size")
         if codec == RAW and len(sealed) - TAG_BYTES != size:
-            raise damaged(what, "a frame has another size than its record")
+            raise damaged(name, "the size of a frame differs from its record")
         opened = memoryview(self._plain if codec == RAW else self._sealed)[: len(sealed) - TAG_BYTES]
-        opener.open_into(counter, sealed, header, opened, what)
+        opener.open_into(counter, sealed, header, opened, name)
         if codec == RAW:
             return opened
         plain = memoryview(self._plain)[:size]
@@ -72,9 +72,9 @@ class FrameDecoder:
             with self._decompressor.stream_reader(opened) as stream:
                 whole = _fill(stream, plain) == size and not stream.read(1)
         except zstandard.ZstdError as error:
-            raise damaged(what, f"a frame does not decompress ({error})") from error
+            raise damaged(name, f"a frame does not decompress ({error})") from error
         if codec != ZSTD or not whole:
-            raise damaged(what, "a frame has another size or codec than its record")
+            raise damaged(name, "the size or codec of a frame differs from its record")
         return plain
 
 

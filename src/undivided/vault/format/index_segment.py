@@ -1,16 +1,16 @@
-"""Index segments: where chunks lie, as it is stored. Sorted when written, so that nobody sorts when opening.
+"""Index segments: the stored form of the index. They are sorted when written, so opening needs no sort.
 
 Per pack:   pack u1×32 its name   size u8   frames u4 how many it has
 Per frame:  stored u4, plain u4, codec u1, counter u8, session u2 as in the footers, pack after pack
 Per chunk:  prefix u8 the first 8 bytes of its id as a big-endian number, suffix u1×24 the others,
             frame u4 in this segment, offset u4 in the frame, length u4
 
-Chunks are sorted by prefix, and of equals the newest comes first. The columns are not compressed: ids do not
-shrink, and so a decrypted segment is searched where it lies, without a copy. That takes 44 bytes a chunk and
+Chunks are sorted by prefix; of equal prefixes the newest comes first. The columns are not compressed: ids do
+not shrink, and a decrypted segment can be searched in place, without a copy. That takes 44 bytes a chunk and
 19 a frame.
 
-A segment ends at about two million chunks: an object of some 90 MB that is fetched, checked and merged in one
-piece. Whatever has more is several segments.
+A segment has at most about two million chunks: an object of some 90 MB that is fetched, checked and merged as
+a whole. A larger index has several segments.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ from .pack_header import FRAME_TYPES, PackHeader, SessionKeys, typed
 MAGIC = b"UDI1"
 PURPOSE = "index"
 MOST_CHUNKS = 1 << 21
-"""A segment is ended before it has more, unless a single pack has."""
+"""The limit of a segment, unless a single pack has more."""
 MOST_SESSIONS = 60_000
-"""Their numbers are u2."""
+"""The limit of a segment: their numbers are u2."""
 PREFIX_BYTES = 8
 SUFFIX_BYTES = CHUNK_ID_BYTES - PREFIX_BYTES
 _LARGEST_PACK = 1 << 32
-_AT_ONCE = 1 << 16  # the check of a large segment leaves no large holes in the memory
+_AT_ONCE = 1 << 16  # rows per step, so that checking a large segment does not fragment the memory
 
 _PACKS = {"pack": "u1", "size": "u8", "frames": "u4"}
 _CHUNKS = {"prefix": "u8", "suffix": "u1", "frame": "u4", "offset": "u4", "length": "u4"}
@@ -49,7 +49,7 @@ def name_of(digest: str) -> str:
 
 
 def prefixes(ids: Array) -> Array:
-    """ids: u1[n,32]. Their first 8 bytes as numbers in the order of the bytes, u8[n]."""
+    """ids: u1[n,32]. Their first 8 bytes as big-endian numbers, u8[n]."""
     prefix: Array = np.ascontiguousarray(ids[:, :PREFIX_BYTES]).view(">u8").ravel().astype("<u8")
     return prefix
 
@@ -65,8 +65,8 @@ class SortedIds(NamedTuple):
         return SortedIds(self.prefix[order], self.suffix[order])
 
     def find(self, prefix: Array, words: Array, wanted: Array) -> tuple[Array, Array]:
-        """prefix: u8[m], words: u8[m,4] all bytes of the ids; wanted: which of them to look for. Those found,
-        and where the first of equals is."""
+        """prefix: u8[m]; words: u8[m,4], all bytes of the ids; wanted: which of them to look for. Returns
+        those found, and the row of the first match of each."""
         row = np.searchsorted(self.prefix, prefix[wanted])
         found: list[Array] = []
         rows: list[Array] = []
@@ -85,7 +85,8 @@ class SortedIds(NamedTuple):
 
 @dataclass(frozen=True)
 class StoredPack:
-    """A pack in the store. name: hex digest; size: of the object; header.session looks into `sessions`."""
+    """A pack in the store. name: hex digest; size: of the object; header.session holds indexes into
+    `sessions`."""
 
     name: str
     size: int
@@ -95,8 +96,8 @@ class StoredPack:
 
 @dataclass(frozen=True)
 class IndexSegment:
-    """p packs, f frames and n chunks in columns as above; pack and suffix are flat. `session` looks into
-    `sessions`."""
+    """p packs, f frames and n chunks in columns as above; pack and suffix are flat. `session` holds indexes
+    into `sessions`."""
 
     pack: Array
     size: Array
@@ -114,7 +115,7 @@ class IndexSegment:
     sessions: SessionKeys
 
     def __len__(self) -> int:
-        """Chunks."""
+        """The number of chunks."""
         return len(self.prefix)
 
     @staticmethod
@@ -144,9 +145,9 @@ class IndexSegment:
 
     @staticmethod
     def merge(parts: Sequence[IndexSegment]) -> IndexSegment:
-        """The newest first; a pack listed by several is taken once. Their chunks are runs that are sorted
-        already: a stable sort merges them."""
-        parts = list(_without_repetition(parts))
+        """parts: newest first; a pack that several list is taken once. The chunks of each part are sorted
+        already, so a stable sort merges them."""
+        parts = list(_without_duplicates(parts))
         if len(parts) == 1:
             return parts[0]
         numbers: dict[tuple[bytes, bytes], int] = {}
@@ -174,7 +175,7 @@ class IndexSegment:
         )
 
     def only(self, chosen: Array) -> IndexSegment:
-        """Without the packs where `chosen` (bool per pack) is false."""
+        """The segment without the packs where `chosen` (bool per pack) is false."""
         if chosen.all():
             return self
         frames = np.repeat(chosen, self.frames)
@@ -204,49 +205,49 @@ class IndexSegment:
         return seal_envelope(MAGIC, sealer, session, self.encode())
 
     @staticmethod
-    def open(keys: WriterKeys, data: bytes, what: str) -> IndexSegment:
-        """Raises DamageError naming `what`."""
-        sealed = Envelope(MAGIC, data, what)
-        block = sealed.open(keys.structure_of(sealed.session, what), keys.vault_bytes, PURPOSE)
+    def open(keys: WriterKeys, data: bytes, name: str) -> IndexSegment:
+        """name: of the object, for errors. Raises DamageError."""
+        envelope = Envelope(MAGIC, data, name)
+        block = envelope.open(keys.structure_of(envelope.session, name), keys.vault_bytes, PURPOSE)
         try:
             columns, block_header = decode(block)
             sessions = [(bytes.fromhex(s), bytes.fromhex(k)) for s, k in block_header["sessions"]]
             segment = IndexSegment(**typed(columns, {**_PACKS, **FRAME_TYPES, **_CHUNKS}), sessions=sessions)
             segment._check()
         except (DamageError, ValueError, KeyError, TypeError) as error:
-            raise damaged(what, f"its columns are wrong ({error.args[0]})") from error
+            raise damaged(name, f"its columns are wrong ({error.args[0]})") from error
         return segment
 
     def _check(self) -> None:
-        """Raises ValueError. Whether a chunk is where its row says is seen when it is read, by its id."""
+        """Raises ValueError. Whether a chunk is really where its row says, its id proves when it is read."""
         packs, frames, chunks = len(self.size), len(self.stored), len(self)
         if len(self.pack) != packs * 32 or len(self.frames) != packs:
             raise ValueError("the pack columns differ in length")
         if int(self.frames.sum(dtype=np.int64)) != frames:
-            raise ValueError("the frames do not fit the packs")
+            raise ValueError("the number of frames does not match the packs")
         if packs and int(self.size.max()) >= _LARGEST_PACK:
             raise ValueError("a pack is too large")
         if {len(self.plain), len(self.codec), len(self.counter), len(self.session)} != {frames}:
             raise ValueError("the frame columns differ in length")
         if frames and int(self.session.max()) >= len(self.sessions):
-            raise ValueError("a frame is of no known session")
+            raise ValueError("a frame has an unknown session")
         lengths = {len(self.frame), len(self.offset), len(self.length), len(self.suffix) / SUFFIX_BYTES}
         if lengths != {chunks}:
             raise ValueError("the chunk columns differ in length")
         if chunks and int(self.frame.max()) >= frames:
-            raise ValueError("a chunk is in no frame")
+            raise ValueError("a chunk has an unknown frame")
         for start in range(0, chunks, _AT_ONCE):
             part = self.prefix[start : start + _AT_ONCE + 1]
             if not (part[:-1] <= part[1:]).all():
                 raise ValueError("the chunks are not sorted")
 
     def names(self) -> list[str]:
-        """The packs, as hex digests."""
+        """The names of the packs, as hex digests."""
         raw = self.pack.tobytes()
         return [raw[i : i + 32].hex() for i in range(0, len(raw), 32)]
 
     def packs(self) -> Iterator[StoredPack]:
-        """Each pack as its own footer has it."""
+        """Each pack as its own footer describes it."""
         order = np.argsort((self.frame.astype(np.uint64) << np.uint64(32)) | self.offset)
         per_frame = np.bincount(self.frame, minlength=len(self.stored)).astype("<u4")
         ends = np.cumsum(self.frames, dtype=np.int64)
@@ -274,9 +275,9 @@ class IndexSegment:
         return np.concatenate([prefix, self.suffix.reshape(-1, SUFFIX_BYTES)[rows]], axis=1)
 
 
-def _without_repetition(segments: Iterable[IndexSegment]) -> Iterator[IndexSegment]:
-    """The segments without packs that an earlier one lists already: a commit that was overtaken while it
-    merged may list what the other merged too."""
+def _without_duplicates(segments: Iterable[IndexSegment]) -> Iterator[IndexSegment]:
+    """The segments without packs that an earlier segment lists already. Two commits at the same time may
+    merge the same segments."""
     seen: set[str] = set()
     for segment in segments:
         names = segment.names()
@@ -285,15 +286,15 @@ def _without_repetition(segments: Iterable[IndexSegment]) -> Iterator[IndexSegme
 
 
 def segments_of(packs: Iterable[StoredPack]) -> Iterator[IndexSegment]:
-    """Any number of packs in as many segments as it takes."""
-    gathered: list[StoredPack] = []
+    """Any number of packs, in as few segments as possible."""
+    collected: list[StoredPack] = []
     chunks = sessions = 0
     for pack in packs:
         more = len(pack.header.length)
-        if gathered and (chunks + more > MOST_CHUNKS or sessions + len(pack.sessions) > MOST_SESSIONS):
-            yield IndexSegment.of(gathered)
-            gathered, chunks, sessions = [], 0, 0
-        gathered.append(pack)
+        if collected and (chunks + more > MOST_CHUNKS or sessions + len(pack.sessions) > MOST_SESSIONS):
+            yield IndexSegment.of(collected)
+            collected, chunks, sessions = [], 0, 0
+        collected.append(pack)
         chunks, sessions = chunks + more, sessions + len(pack.sessions)
-    if gathered:
-        yield IndexSegment.of(gathered)
+    if collected:
+        yield IndexSegment.of(collected)

@@ -4,9 +4,10 @@
 
 Integers are big-endian. The body is JSON, zstd-compressed, sealed for purpose "log" with the header as
 associated data, so an entry cannot be moved to another number, another vault or behind another predecessor.
-The digest of an entry is the SHA-256 of its stored bytes; the first entry's predecessor is 32 zero bytes.
-Entries that destroy, or say who may open the vault, count only with the signing key's signature (vault/crypto/signing.py).
-An entry is of the epoch that was in force: who has only old keys can append nothing (vault/crypto/key_epochs.py).
+The digest of an entry is the SHA-256 of its stored bytes; the predecessor of the first entry is 32 zero
+bytes. Entries that destroy data, or change who may open the vault, need the signing key's signature
+(vault/crypto/signing.py). An entry belongs to the epoch in force: old keys cannot append
+(vault/crypto/key_epochs.py).
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class Head:
 
 @dataclass(frozen=True)
 class LogEntry:
-    """An authenticated entry. links: what the vault itself keeps with it, see vault/log/log.py."""
+    """An authenticated entry. links: to other entries and objects, see vault/log/log.py."""
 
     number: int
     digest: str
@@ -54,14 +55,14 @@ class LogEntry:
 
 
 def name_of(number: int) -> str:
-    """The object that is entry `number`."""
+    """The name of the object that holds entry `number`."""
     return f"log/{number:010d}"
 
 
 def encode_entry(
     sealer: Sealer, session: bytes, head: Head, kind: str, time_ns: int, body: Any, links: Mapping[str, Any]
 ) -> bytes:
-    """The stored bytes of the entry after `head`. Every call uses a fresh counter."""
+    """The stored bytes of the entry after `head`. Each call uses a fresh counter."""
     counter = sealer.count()
     previous = bytes.fromhex(head.digest) if head.digest else bytes(32)
     header = HEADER.pack(MAGIC, session, head.number + 1, counter, previous)
@@ -73,20 +74,20 @@ def encode_entry(
 
 
 def decode_entry(keys: WriterKeys, number: int, data: bytes) -> LogEntry:
-    """The entry in `data`. Raises DamageError unless a writer of this vault made it as `number`, and its
-    signing key signed it where that is called for."""
-    what = name_of(number)
+    """The entry in `data`. Raises DamageError unless a writer of this vault made it as entry `number`, and
+    the signing key signed it if its kind needs that."""
+    name = name_of(number)
     if len(data) < HEADER.size:
-        raise damaged(what, "it is too short")
+        raise damaged(name, "it is too short")
     header = data[: HEADER.size]
     magic, session, own, counter, previous = HEADER.unpack(header)
     if magic != MAGIC or own != number:
-        raise damaged(what, "it is not this entry of a log")
-    epoch = keys.epoch_of(session, what)
+        raise damaged(name, "it is not the log entry of this number")
+    epoch = keys.epoch_of(session, name)
     if number < 1 or epoch is not keys.epoch_at(number):
-        raise damaged(what, "it was made with keys that were not in force then")
+        raise damaged(name, "it was made with keys that were not in force at that time")
     opener = Opener(epoch.structure, keys.vault_bytes, session, PURPOSE)
-    plain = opener.open(counter, data[HEADER.size :], header, what)
+    plain = opener.open(counter, data[HEADER.size :], header, name)
     try:
         record = json.loads(
             zstandard.ZstdDecompressor().decompress(bytes(plain), max_output_size=_LARGEST_BODY)
@@ -102,9 +103,11 @@ def decode_entry(keys: WriterKeys, number: int, data: bytes) -> LogEntry:
             links=record["links"],
         )
     except (ValueError, KeyError, TypeError, zstandard.ZstdError) as error:
-        raise damaged(what, f"its body is no record ({error})") from error
+        raise damaged(name, f"its body cannot be decoded ({error})") from error
     kind, body = entry.kind, entry.body
     signed = Signed(kind, keys.vault, number, entry.previous, entry.time_ns, body, entry.links)
     if must_be_signed(kind, body) and not has_valid_signature(epoch.signing_key, signed):
-        raise damaged(what, f"its kind is {kind!r}, and the vault's signing key did not sign it")
+        raise damaged(
+            name, f"an entry of kind {kind!r} must be signed, and the vault's signing key did not sign it"
+        )
     return entry

@@ -1,14 +1,13 @@
-"""Packs: frames one after another, then a footer that says what they are, then a trailer to find the footer
-by.
+"""Packs: frames one after another, then a footer that describes them, then a trailer that locates the footer.
 
     frame … frame | footer, sealed | "UDP1" | session 16 | counter u64 | length of the sealed footer u32
 
-The footer is a column block (pack_header.py) sealed for purpose "footer", with the trailer as associated data. Its
-header carries the sealed content keys of the frames' sessions, so a pack alone can be read by who has the
-keys. There is one session when a writer made the pack, and it is the trailer's; a pack that frames of others
-were moved into has theirs. A pack is named by the SHA-256 of all its bytes. About 32 MiB; the frames are
-sealed right into a buffer that is used again for later packs: fresh megabytes from the allocator cost more
-than the cipher.
+The footer is a column block, the pack header (pack_header.py), sealed for purpose "footer" with the trailer
+as associated data. It carries the sealed content keys of the frames' sessions, so a pack alone can be read
+with the vault's keys. A writer's pack has one session, the trailer's; a pack into which a prune moved frames
+has the sessions of those frames. A pack is named by the SHA-256 of all its bytes and has about 32 MiB. Frames
+are sealed directly into a buffer that later packs reuse: fresh megabytes from the allocator cost more than
+the cipher.
 """
 
 from __future__ import annotations
@@ -32,32 +31,33 @@ MAGIC = b"UDP1"
 PURPOSE = "footer"
 TRAILER = struct.Struct(">4s16sQI")
 CAPACITY = 32 << 20
-"""Frames fill a pack up to here; the footer comes on top."""
+"""Bytes of frames in a full pack; the footer comes on top."""
 
 
 class PackMissingError(DamageError):
-    """The pack is not there: lost, or given up by a prune since the index that names it was read."""
+    """The pack is missing: lost, or deleted by a prune after the index that names it was read."""
 
 
 def name_of(digest: str) -> str:
-    """The object of the pack whose bytes have this SHA-256 (hex)."""
+    """The object name of the pack whose bytes have this SHA-256 (hex)."""
     return f"packs/{digest[:2]}/{digest}"
 
 
 def read_part(store: Store, digest: str, start: int, length: int) -> bytes:
-    """Bytes of a pack that must be there. Raises DamageError naming the pack when they are not: PackMissingError
-    when there is no such pack at all."""
-    what = name_of(digest)
+    """Bytes of a pack. Raises PackMissingError when the pack is missing, DamageError naming the pack when the
+    bytes cannot be read."""
+    name = name_of(digest)
     try:
-        return store.read(what, start, length)
+        return store.read(name, start, length)
     except MissingError as error:
-        raise PackMissingError(f"{what} is missing", hint=DAMAGE_HINT) from error
+        raise PackMissingError(f"{name} is missing", hint=DAMAGE_HINT) from error
     except StoreError as error:
-        raise damaged(what, f"it cannot be read ({error.cause})") from error
+        raise damaged(name, f"it cannot be read ({error.cause})") from error
 
 
 class OpenPack:
-    """A pack being filled. Not thread-safe: the packer's lock protects all but the bytes of reserved places."""
+    """A pack that is being filled. Not thread-safe: the pipeline's lock protects all but the bytes of
+    allocated frames."""
 
     def __init__(self, buffer: mmap.mmap) -> None:
         self.buffer = buffer
@@ -82,7 +82,7 @@ class OpenPack:
         lengths: Sequence[int],
         session: int = 0,
     ) -> memoryview:
-        """The place for a frame of `size` bytes before sealing."""
+        """Room for a frame that has `size` bytes before sealing."""
         start, self.used = self.used, self.used + size + TAG_BYTES
         self.pending += 1
         self._stored.append(size + TAG_BYTES)
@@ -109,7 +109,8 @@ class OpenPack:
 
 
 def seal_footer(sealer: Sealer, session: bytes, header: PackHeader, sessions: SessionKeys) -> bytes:
-    """Footer and trailer. session: who makes the pack; sessions: what the frames are sealed under."""
+    """Footer and trailer. session: the one that makes the pack; sessions: those whose keys sealed the
+    frames."""
     block = encode(header.columns(), {"sessions": [[s.hex(), k.hex()] for s, k in sessions]})
     counter = sealer.count()
     trailer = TRAILER.pack(MAGIC, session, counter, len(block) + TAG_BYTES)
@@ -118,7 +119,8 @@ def seal_footer(sealer: Sealer, session: bytes, header: PackHeader, sessions: Se
 
 @dataclass(frozen=True)
 class Footer:
-    """What a pack says of itself. session: who made it; sessions: what its frames are sealed under."""
+    """A pack's own description. session: the one that made it; sessions: those whose keys sealed its
+    frames."""
 
     session: bytes
     sessions: SessionKeys
@@ -134,25 +136,25 @@ def read_footer(store: Store, keys: WriterKeys, digest: str, size: int) -> Foote
     return open_footer(keys, read_part(store, digest, size - whole, whole), name_of(digest), size)
 
 
-def open_footer(keys: WriterKeys, pack: bytes | memoryview, what: str, size: int | None = None) -> Footer:
-    """The footer of a pack in memory; size: of the whole, when this is only its end. Raises DamageError
-    naming `what`."""
+def open_footer(keys: WriterKeys, pack: bytes | memoryview, name: str, size: int | None = None) -> Footer:
+    """The footer of a pack in memory. name: of the object, for errors; size: of the whole pack, when `pack`
+    is only its end. Raises DamageError."""
     view = memoryview(pack)
     trailer = bytes(view[-TRAILER.size :])
     if len(trailer) < TRAILER.size:
-        raise damaged(what, "it is too short")
+        raise damaged(name, "it is too short")
     magic, session, counter, length = TRAILER.unpack(trailer)
     frames = (len(view) if size is None else size) - TRAILER.size - length
     if magic != MAGIC or frames < 0:
-        raise damaged(what, "it does not end as a pack")
+        raise damaged(name, "it does not end like a pack")
     sealed = view[max(0, len(view) - TRAILER.size - length) : -TRAILER.size]
-    opener = Opener(keys.structure_of(session, what), keys.vault_bytes, session, PURPOSE)
+    opener = Opener(keys.structure_of(session, name), keys.vault_bytes, session, PURPOSE)
     try:
-        columns, block_header = decode(bytes(opener.open(counter, sealed, trailer, what)))
+        columns, block_header = decode(bytes(opener.open(counter, sealed, trailer, name)))
         sessions = [(bytes.fromhex(s), bytes.fromhex(k)) for s, k in block_header["sessions"]]
         header = PackHeader.of(columns, len(sessions))
     except (DamageError, ValueError, KeyError, TypeError) as error:
-        raise damaged(what, f"its footer is wrong ({error.args[0]})") from error
+        raise damaged(name, f"its footer is wrong ({error.args[0]})") from error
     if int(header.stored.sum(dtype=np.int64)) != frames:
-        raise damaged(what, "its frames do not fill it")
+        raise damaged(name, "the sizes of its frames do not add up to its size")
     return Footer(session, sessions, header)

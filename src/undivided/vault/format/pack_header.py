@@ -1,14 +1,14 @@
-"""The header of frames and chunks that is a pack's footer.
+"""The pack header: a pack's frames and chunks, in columns. It is sealed as the footer of the pack.
 
 Per frame, in the order in which they lie in the pack without gaps:
     stored u4   bytes in the pack, tag included        plain u4    bytes after decompression
     codec u1    0 raw, 1 zstd                          counter u8  the nonce
-    session u2  under whose key it is sealed: a place  chunks u4   how many chunks it holds
-                in a list that goes with the header
+    session u2  whose key sealed it: an index into     chunks u4   how many chunks it holds
+                the list of sessions with the header
 Per chunk, in the order in which they lie in the frame without gaps:
     id u1×32    keyed BLAKE3 of the plain bytes        length u4
 
-An index segment holds the same facts, its chunks sorted for lookup (index_segment.py).
+An index segment holds the same facts with the chunks sorted for lookup (index_segment.py).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ...model.columns import Array, Column
 from ...model.entries import CHUNK_ID_BYTES
 
 SessionKeys = Sequence[tuple[bytes, bytes]]
-"""What the column `session` looks into: (session, its sealed content key)."""
+"""(session, its sealed content key); the column `session` holds indexes into this list."""
 
 FRAME_TYPES = {"stored": "u4", "plain": "u4", "codec": "u1", "counter": "u8", "session": "u2"}
 _TYPES = {**FRAME_TYPES, "chunks": "u4", "id": "u1", "length": "u4"}
@@ -60,34 +60,34 @@ class PackHeader:
 
     @staticmethod
     def of(columns: Mapping[str, Column], sessions: int) -> PackHeader:
-        """sessions: how many go with it. Raises ValueError when the columns do not fit together: they were
-        authenticated, yet who wrote them may have been wrong."""
+        """sessions: how many there are. Raises ValueError when the columns are inconsistent: they are
+        authentic, but their writer may have been wrong."""
         header = PackHeader(**typed(columns, _TYPES))
         frames, count = len(header.stored), len(header.length)
         each = (header.plain, header.codec, header.counter, header.session, header.chunks)
         if {len(column) for column in each} != {frames}:
             raise ValueError("the frame columns differ in length")
         if frames and int(header.session.max()) >= sessions:
-            raise ValueError("a frame is of no known session")
+            raise ValueError("a frame has an unknown session")
         if len(header.id) != count * CHUNK_ID_BYTES or int(header.chunks.sum(dtype=np.int64)) != count:
-            raise ValueError("the chunk columns do not fit the frames")
+            raise ValueError("the chunk columns do not match the frames")
         if not np.array_equal(header.frame_sums(), header.plain):
-            raise ValueError("the chunks of a frame do not fill it")
+            raise ValueError("the chunks of a frame do not add up to its size")
         return header
 
     def frame_sums(self) -> Array:
-        """The plain size of each frame as its chunks have it."""
+        """The plain size of each frame: the sum of its chunks."""
         ends = np.cumsum(self.length, dtype=np.int64)
         at = np.cumsum(self.chunks, dtype=np.int64)
         until = np.concatenate([np.zeros(1, np.int64), ends])[at]
         return np.diff(until, prepend=0)
 
     def frame_of_chunk(self) -> Array:
-        """For each chunk the frame it lies in."""
+        """For each chunk, its frame."""
         return np.repeat(np.arange(len(self.chunks), dtype=np.uint32), self.chunks)
 
     def offset_of_chunk(self) -> Array:
-        """For each chunk its offset in its frame."""
+        """For each chunk, its offset in its frame."""
         ends = np.cumsum(self.length, dtype=np.int64)
         bases = np.cumsum(self.plain, dtype=np.int64) - self.plain
         return (ends - self.length - np.repeat(bases, self.chunks)).astype(np.uint32)

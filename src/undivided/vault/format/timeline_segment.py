@@ -1,7 +1,7 @@
-"""Timelines: a component's history as segments, each what one commit put and dropped.
+"""Timelines: a component's history as segments, each with the paths that one commit put and removed.
 
-A segment is a column block of entries plus the column of tombstones, sealed under the session's content key:
-names are content. Its digest is chained over all segments before it, so a point names its whole history:
+A segment is a column block of entries plus a column of tombstones, sealed under the session's content key:
+names are content. Its digest is chained over all segments before it, so a point's digest covers its history:
 
     digest = SHA-256("undivided/1 timeline" + id + previous digest (32 zero bytes at first) + SHA-256(block))
 """
@@ -31,7 +31,7 @@ def name_of(digest: str) -> str:
 
 @dataclass(frozen=True)
 class TimelineSegment:
-    """What one commit adds to one timeline. A path both put and dropped is put."""
+    """One commit's changes to one timeline. A path that is both put and removed is put."""
 
     puts: Entries
     tombstones: Ragged
@@ -44,30 +44,28 @@ class TimelineSegment:
         return self.puts.encode({"timeline": timeline}, tombstones=self.tombstones)
 
     @staticmethod
-    def decode(block: bytes | memoryview, timeline: str, what: str) -> TimelineSegment:
-        """Raises DamageError naming `what` unless it is a segment of this timeline."""
+    def decode(block: bytes | memoryview, timeline: str, name: str) -> TimelineSegment:
+        """name: of the object, for errors. Raises DamageError unless it is a segment of this timeline."""
         try:
             puts, more, header = Entries.decode(block)
             tombstones = more["tombstones"]
         except (DamageError, ValueError, KeyError, TypeError) as error:
-            raise damaged(what, f"its columns are wrong ({error.args[0]})") from error
+            raise damaged(name, f"its columns are wrong ({error.args[0]})") from error
         if not isinstance(tombstones, Ragged) or header.get("timeline") != timeline:
-            raise damaged(what, "it is a segment of another timeline")
+            raise damaged(name, "it is a segment of another timeline")
         return TimelineSegment(puts, tombstones)
 
 
 def chained_digest(timeline: str, previous: str, block: bytes | memoryview) -> str:
-    """The digest after a segment. previous: hex, "" at first."""
+    """The timeline's digest after a segment. previous: the digest before it, in hex, "" at first."""
     before = bytes.fromhex(previous) if previous else bytes(32)
     text = PREFIX + PURPOSE.encode() + timeline.encode() + before + hashlib.sha256(block).digest()
     return hashlib.sha256(text).hexdigest()
 
 
 def fold(segments: Sequence[TimelineSegment]) -> Entries:
-    """The state after all segments, newest last: the latest row per path, minus the dropped, sorted by path.
-
-    One pass from the newest backwards, so the work is the number of rows and not rows times segments.
-    """
+    """The state after all segments (newest last): the latest row per path without the removed ones, sorted by
+    path. One pass from the newest backwards: the work is the number of rows, not rows times segments."""
     decided: set[bytes] = set()
     kept: list[Entries] = []
     for segment in reversed(segments):
@@ -88,14 +86,14 @@ def fold(segments: Sequence[TimelineSegment]) -> Entries:
         return Entries.concat(kept[::-1]).sorted()
     newer = Entries.concat(kept[-2::-1])
     if not len(newer):
-        # The names that the newer segments give to users and groups count all the same.
+        # The newer segments have no rows, but their names of users and groups still count.
         return Entries.concat([oldest, newer]) if len(kept) > 1 else oldest
-    return _woven(oldest, paths, newer)
+    return _merged(oldest, paths, newer)
 
 
-def _woven(state: Entries, paths: list[bytes], newer: Entries) -> Entries:
-    """Two tables without a path in common as one, sorted. paths: of `state`, which is sorted. What is large
-    and old is moved as columns; only the new rows are looked at one by one."""
+def _merged(state: Entries, paths: list[bytes], newer: Entries) -> Entries:
+    """Both as one, sorted; they have no path in common. paths: of `state`, which is sorted. The large old
+    state is moved as columns; only the new rows are handled one by one."""
     newer_paths = newer.path.tolist()
     order = sorted(range(len(newer_paths)), key=newer_paths.__getitem__)
     places = [bisect.bisect_left(paths, newer_paths[row]) for row in order]

@@ -1,4 +1,5 @@
-"""vault.json: what one needs to begin. It never changes; keys that came later lie in epochs/ (vault/crypto/key_epochs.py)."""
+"""vault.json: where a reader begins. It never changes; later keys lie in epochs/
+(vault/crypto/key_epochs.py)."""
 
 from __future__ import annotations
 
@@ -19,8 +20,8 @@ CONFIG = "vault.json"
 
 @dataclass(frozen=True)
 class VaultConfig:
-    """vault: 32 hex digits. created_ns: UTC. first: the record of the first epoch. required_features: what a
-    program must know, per operation."""
+    """vault: 32 hex digits. created_ns: UTC. first: the record of the first epoch. required_features:
+    operation → features that a program must know."""
 
     vault: str
     created_ns: int
@@ -38,7 +39,7 @@ class VaultConfig:
         return bytes.fromhex(self.vault)
 
     def is_of(self, keys: WriterKeys) -> bool:
-        """Whether these keys are this vault's."""
+        """Whether these keys belong to this vault."""
         first = keys.epochs[0]
         theirs, ours = (
             (keys.vault, first.public, first.signing_key),
@@ -58,31 +59,33 @@ class VaultConfig:
 
 
 def read_config(store: Store) -> VaultConfig:
-    """Raises NoVaultError; UsageError for a format or feature unknown here; DamageError."""
+    """Raises NoVaultError; UsageError for an unknown format or feature; DamageError."""
     try:
         raw = store.read(CONFIG)
     except MissingError as error:
         raise NoVaultError(
             f"there is no vault in {store.url}",
-            hint="Is its disk mounted? If there never was one, `undivided init --vault DIR` makes one.",
+            hint="Is its disk mounted? To make a new vault, run `undivided init --vault DIR`.",
         ) from error
     try:
         record = json.loads(raw)
         version = record["format"]
         if version != FORMAT:
             raise UsageError(
-                f"the vault has format {version}, this program reads {FORMAT}", hint="Use a newer one."
+                f"the vault has format {version}, this program reads format {FORMAT}",
+                hint="Use a newer version of the program.",
             )
         vault = bytes.fromhex(record["vault"])
         if len(vault) != VAULT_BYTES:
-            raise ValueError("an id of another length")
+            raise ValueError("the id has the wrong length")
         first = EpochRecord.of(0, record)
         config = VaultConfig(vault.hex(), int(record["created_ns"]), first, record["required_features"])
         unknown = sorted({f for features in config.required_features.values() for f in features})
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise damaged(CONFIG, "it is not readable") from error
+        raise damaged(CONFIG, "it cannot be decoded") from error
     if unknown:
         raise UsageError(
-            f"the vault needs features unknown here: {', '.join(unknown)}", hint="Use a newer program."
+            f"the vault requires features that this program does not know: {', '.join(unknown)}",
+            hint="Use a newer version of the program.",
         )
     return config

@@ -1,4 +1,4 @@
-"""Arrays that are indexed as if they were one, without being copied together."""
+"""Several arrays that are indexed as if they were one, without a copy."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ...model.columns import Array
 
 
 class ConcatenatedArray:
-    """Parts of one type, end to end. shifts: a number per part that is added to what is read from it."""
+    """Parts of one type, end to end. shifts: per part, a number that is added to each value read from it."""
 
     def __init__(self, parts: Sequence[Array], shifts: Sequence[int] | None = None) -> None:
         self._parts = list(parts)

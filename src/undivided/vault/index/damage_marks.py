@@ -1,10 +1,11 @@
-"""What was found damaged, said in the log, so that the next protection knows what to store anew.
+"""Damage marks: the log names what was found damaged, so that the next protection stores it again.
 
-    packs       their chunks no longer count as stored (link `damaged`): who reads them again stores them again
-    timelines   a segment of theirs is lost, and with it every state after it: who would go on from the last
-                point begins a new timeline instead
+    packs       their chunks no longer count as stored (link `damaged`): a source that still has them uploads
+                them again
+    timelines   a segment is lost, and with it every later state: a source starts a new timeline instead of
+                continuing this one
 
-Both end when a repair brings the very object back (an entry "repair", with the link `repaired` for packs).
+A mark ends when a repair brings the same object back (an entry "repair", with the link `repaired` for packs).
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ DAMAGE, REPAIR = "damage", "repair"
 
 
 def mark_damaged(log: Log, packs: Sequence[str], timelines: Sequence[str] = ()) -> LogEntry | None:
-    """Says so of those of which it is not said already; None when there are none. packs: hex digests;
-    timelines: ids. What a prune left could be read by then, whatever was said of it before."""
+    """Marks those that are not marked yet. Returns the entry, or None when there is nothing to mark. packs:
+    hex digests; timelines: ids. Marks of timelines from before the newest prune do not count: it could read
+    them."""
     pruned = int(log.last.links["pruned"]) if log.last else 0
     damaged, lost = index_links(log).damaged, broken_timelines(log, pruned)
     packs = [name for name in packs if name not in damaged]
@@ -33,13 +35,13 @@ def mark_damaged(log: Log, packs: Sequence[str], timelines: Sequence[str] = ()) 
 
 
 def damaged_since(log: Log, since: int) -> bool:
-    """Whether packs were condemned after entry `since`, or an index made anew that may lack some."""
+    """Whether packs were marked damaged after entry `since`, or an index was rebuilt that may lack some."""
     found = index_entries(log, since)
     return any(entry.links.get("damaged") or entry.body.get("rebuilt") for entry in found)
 
 
 def broken_timelines(log: Log, since: int = 0) -> frozenset[str]:
-    """The timelines that were condemned after entry `since` and not repaired after that."""
+    """The timelines that were marked damaged after entry `since` and not repaired later."""
     found: set[str] = set()
     for entry in log.entries(since):
         learn_broken(found, entry)
@@ -47,7 +49,7 @@ def broken_timelines(log: Log, since: int = 0) -> frozenset[str]:
 
 
 def learn_broken(found: set[str], entry: LogEntry) -> None:
-    """What the next entry of the log says about it, into the set of those that are torn."""
+    """Updates the set of broken timelines with the next entry of the log."""
     if entry.kind == DAMAGE:
         found.update(entry.body["timelines"])
     elif entry.kind == REPAIR:

@@ -1,9 +1,9 @@
 """The index in memory: in which pack, frame and place each chunk lies.
 
-Its segments stay side by side as they were stored (vault/format/index_segment.py), sorted by the first 8 bytes of the ids; they
-are logarithmically many, or as many as it takes at two million chunks each. A lookup takes many ids at once
-and goes through them from the newest to the oldest, so a chunk stored twice is found in its newest place:
-that is how protecting again heals a damaged pack. Nothing is built at opening.
+The segments stay separate, as they were stored (vault/format/index_segment.py), sorted by the first 8 bytes
+of the ids. Their number is logarithmic, or one per two million chunks. A lookup takes many ids at once and
+searches the segments from the newest to the oldest, so a chunk that is stored twice is found in its newest
+place: this is how a new upload replaces chunks in a damaged pack. Nothing is built at opening.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Place:
-    """A frame: where it lies and what it takes to open it."""
+    """A frame: where it lies, and what is needed to open it."""
 
     pack: str
     offset: int
@@ -59,7 +59,8 @@ class Place:
 
 @dataclass(frozen=True)
 class Run:
-    """Rows of one segment, sorted by prefix. first: the number of the first row in the whole index."""
+    """Rows of one segment, sorted by prefix. first, first_frame: the numbers of the first row and the first
+    frame in the whole index."""
 
     first: int
     first_frame: int
@@ -79,7 +80,7 @@ class Run:
 
 
 class PackNames(Sequence[str]):
-    """Hex digests, made when they are asked for: as strings they would cost more than their chunks' rows."""
+    """Hex digests, made on demand: as strings they would take more memory than the rows of their chunks."""
 
     def __init__(self, names: Sequence[Array]) -> None:
         self._names = [part.reshape(-1, 32) for part in names]
@@ -103,12 +104,11 @@ class PackNames(Sequence[str]):
 
 
 class FrameOffsets:
-    """Where each frame begins in its pack, summed up when it is asked for: kept, it would cost a byte a
-    chunk."""
+    """Where each frame begins in its pack, summed up on demand: stored, it would cost a byte a chunk."""
 
     def __init__(self, stored: Sequence[Array], first_frames: Array, packs: Array) -> None:
-        """Per segment the stored bytes of its frames, and the number of its first; per pack that of its
-        first."""
+        """stored: per segment, the stored bytes of its frames; first_frames: per segment, the number of its
+        first frame; packs: per pack, the number of its first frame."""
         self._stored, self._first_frames, self._packs = stored, first_frames, packs
 
     @overload
@@ -146,7 +146,7 @@ class ChunkIndex:
         damaged: frozenset[str] = frozenset(),
         names: Sequence[str] = (),
     ) -> None:
-        """segments: newest first. unusable: packs (hex digests) whose chunks are left out; damaged: those
+        """segments: newest first. unusable: packs (hex digests) whose chunks are left out; damaged: packs
         that are the last choice. names: of the segments, if they are stored."""
         self.segments = list(segments)
         self.names = list(names)
@@ -176,7 +176,7 @@ class ChunkIndex:
         return len(self.frame) if self.runs else 0
 
     def _rows(self, segment: IndexSegment, packs: frozenset[str], *, outside: bool) -> Array | None:
-        """The segment's rows inside or outside of these packs; None for all of them."""
+        """The segment's rows inside or outside these packs; None for all rows."""
         within = np.array([name in packs for name in segment.names()], np.bool_) if packs else None
         if within is None or not within.any():
             return None if outside else np.zeros(0, np.int64)
@@ -201,18 +201,18 @@ class ChunkIndex:
             )
 
     def find(self, ids: Array) -> Array:
-        """ids: u1[32n], flat. The row of each, i8[n], -1 where it is unknown."""
+        """ids: u1[32n], flat. The row of each, i8[n], -1 for an unknown id."""
         wanted = np.ascontiguousarray(ids).reshape(-1, CHUNK_ID_BYTES)
         found = np.full(len(wanted), -1, np.int64)
         prefix, words = prefixes(wanted), wanted.view(np.uint64)
-        # In order, each is searched near where the last one was: many at once then cost a tenth.
-        open_ = np.argsort(prefix)
+        # In sorted order each search ends near the last one: many at once then cost a tenth.
+        pending = np.argsort(prefix)
         for number, run in enumerate(self.runs):
             if number:
-                open_ = open_[found[open_] < 0]
-            if not len(open_):
+                pending = pending[found[pending] < 0]
+            if not len(pending):
                 break
-            which, rows = run.id.find(prefix, words, open_)
+            which, rows = run.id.find(prefix, words, pending)
             found[which] = rows + run.first
         return found
 

@@ -1,7 +1,7 @@
-"""What the log says of the index, and the index that it makes: each chunk in its newest usable place.
+"""Loading the index: each chunk in its newest usable place, as the log says.
 
-The entries that changed it are walked from the newest (vault/log/heads.py). Segments are fetched, checked and opened a
-few at a time side by side: opening a large vault is mostly hashing and decrypting.
+The log's entries that changed the index are walked from the newest (vault/log/heads.py). A few segments at a
+time are fetched, checked and opened in parallel: opening a large vault is mostly hashing and decrypting.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from . import index as indexes
 from .index import ChunkIndex
 
 _READERS = max(2, min(4, os.cpu_count() or 2))
-"""Each holds a segment twice while it opens it."""
+"""Threads. Each holds a segment twice while it opens it."""
 
 
 @dataclass(frozen=True)
 class IndexLinks:
-    """What the whole walk says of the index. segments: names, newest first. damaged: packs found damaged and not
-    repaired since; pending_deletion: packs that a maintenance gave up, wherever in the walk. Packs are hex digests."""
+    """The result of the walk. segments: names, newest first. damaged: packs found damaged and not repaired
+    since; pending_deletion: packs that any entry on the walk marked for deletion. Packs are hex digests."""
 
     segments: Sequence[str]
     damaged: frozenset[str]
@@ -56,9 +56,10 @@ def load_index(
     present: Mapping[str, int] | None = None,
     before: ChunkIndex | None = None,
 ) -> ChunkIndex:
-    """All committed chunks but those in pending_deletion packs. For writers, present: object → size of the packs that
-    are there; others, and those found damaged, are left out. For readers the damaged ones are the last
-    choice. before: an index of an earlier state, whose segments need not be read again."""
+    """All committed chunks but those in packs pending deletion. present: for writers, object → size of the
+    packs in the store; chunks of other packs and of damaged ones are left out. Without it, for readers,
+    damaged packs are the last choice. before: an index of an earlier state, whose segments need not be read
+    again."""
     opened = dict(zip(before.names, before.segments, strict=True)) if before else {}
     while True:
         linked = index_links(log)
@@ -67,7 +68,7 @@ def load_index(
             opened |= zip(missing, read_index_segments(store, keys, missing), strict=True)
             break
         except DamageError:
-            # A segment may be gone because a prune has put another in its place.
+            # A prune may have replaced a segment.
             log.refresh()
             if index_links(log).segments == linked.segments:
                 raise
@@ -88,18 +89,18 @@ def load_index(
 def read_index_segments(
     store: Store, keys: WriterKeys, names: Sequence[str]
 ) -> Iterator[indexes.IndexSegment]:
-    """In order, a few at a time side by side. Raises DamageError as for one."""
+    """In order, a few at a time in parallel. Raises DamageError as `read_index_segment` does."""
     at_once = _READERS if parallel(store) > 1 else 1
     yield from in_order(lambda name: read_index_segment(store, keys, name), names, threads=at_once)
 
 
 def read_index_segment(store: Store, keys: WriterKeys, name: str) -> indexes.IndexSegment:
-    """Raises DamageError when it is missing or not what was stored."""
-    what = indexes.name_of(name)
+    """name: hex digest. Raises DamageError when it is missing or changed."""
+    object = indexes.name_of(name)
     try:
-        data = store.read(what)
+        data = store.read(object)
     except MissingError as error:
-        raise damaged(what, "it is missing") from error
+        raise damaged(object, "it is missing") from error
     if digest_of(data) != name:
-        raise damaged(what, "its SHA-256 is not its name")
-    return indexes.IndexSegment.open(keys, data, what)
+        raise damaged(object, "its SHA-256 is not its name")
+    return indexes.IndexSegment.open(keys, data, object)

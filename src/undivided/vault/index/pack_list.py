@@ -1,7 +1,7 @@
-"""The packs that there must be, as the index says, and those that there are, as the store says: as columns.
+"""The packs that the index needs, and the packs that the store lists, as columns.
 
-A vault of a petabyte has tens of millions of packs. Their names are 32 bytes each here, sorted, and a listing
-is compared with them as it comes.
+A vault of a petabyte has tens of millions of packs. Here each name takes 32 bytes, in sorted order, and a
+listing is compared with them while it arrives.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .index import ChunkIndex
 
 _LISTED = 1 << 16
 _DIGEST = re.compile("[0-9a-f]{64}")
-_NAME = "S32"  # compares as bytes do: all are of this length, so padding does not matter
+_NAME = "S32"  # compares like bytes: all names have this length, so padding does not matter
 
 
 def pack_names(index: ChunkIndex) -> Array:
@@ -29,7 +29,7 @@ def pack_names(index: ChunkIndex) -> Array:
 
 
 def needed_packs(index: ChunkIndex, pending_deletion: frozenset[str]) -> tuple[Array, Array]:
-    """Names u1[p,32], sorted, and sizes i8[p] of the packs that must be there."""
+    """Names u1[p,32], sorted, and sizes i8[p] of the packs that the store must have."""
     names = pack_names(index)
     _, first = np.unique(names.view(_NAME).ravel(), return_index=True)
     kept = first[~among(names[first], pending_deletion)]
@@ -37,13 +37,13 @@ def needed_packs(index: ChunkIndex, pending_deletion: frozenset[str]) -> tuple[A
 
 
 def among(names: Array, chosen: Collection[str]) -> Array:
-    """bool per name: whether it is one of the chosen (hex digests)."""
+    """One bool per name: whether it is among the chosen ones (hex digests)."""
     raw = np.frombuffer(b"".join(map(bytes.fromhex, chosen)), _NAME)
     return np.isin(np.ascontiguousarray(names).view(_NAME).ravel(), raw)
 
 
 def stored_sizes(store: Store, names: Array) -> Array:
-    """The size of each pack as the store lists it, -1 for one that is missing. names: u1[p,32], sorted."""
+    """The size of each pack as the store lists it, -1 for a missing one. names: u1[p,32], sorted."""
     sizes = np.full(len(names), -1, np.int64)
     wanted = names.view(_NAME).ravel()
     if not len(wanted):
@@ -58,7 +58,7 @@ def stored_sizes(store: Store, names: Array) -> Array:
 
 
 def listed_packs(store: Store) -> Iterator[tuple[bytes, int]]:
-    """(digest, size) of every object that is called as packs are."""
+    """(digest, size) of every object that has the name of a pack."""
     for name, size in store.list("packs/"):
         digest = name.rpartition("/")[2]
         if _DIGEST.fullmatch(digest) and packs.name_of(digest) == name:
@@ -66,7 +66,7 @@ def listed_packs(store: Store) -> Iterator[tuple[bytes, int]]:
 
 
 def ids_in(index: ChunkIndex, number: int) -> Array:
-    """The chunks of one pack as the index has them: u1[32n]."""
+    """The chunk ids of one pack in the index: u1[32n]. number: of the pack."""
     for segment in index.segments:
         if number < len(segment.size):
             ends = np.cumsum(segment.frames, dtype=np.int64)
@@ -78,5 +78,5 @@ def ids_in(index: ChunkIndex, number: int) -> Array:
 
 
 def numbers_of(index: ChunkIndex, name: str) -> Array:
-    """The numbers that a pack has in the index: one, or more where segments repeat it."""
+    """The numbers of a pack in the index: one, or several where segments repeat it."""
     return np.flatnonzero(among(pack_names(index), [name]))
