@@ -186,7 +186,7 @@ def test_a_key_made_permanent_before_the_mark_survives_and_a_mortal_one_dies(ser
         assert expiry(there, "later") == hour
 
 
-def test_a_server_that_appends_comes_back_with_its_data_and_goes_on_appending() -> None:
+def test_a_server_that_appends_comes_back_with_its_data_and_continues_to_append() -> None:
     with RedisServer({**SETTINGS, "appendonly": "yes"}) as server:
         client, sink, driver = server.connect(), MemorySink(), RedisDriver(server.component)
         client.call("SELECT", 39)
@@ -223,12 +223,14 @@ def test_the_password_is_used_and_stored_nowhere(tmp_path: Path) -> None:
             assert not any(b"hunter2" in text for text in files)
 
 
-def test_without_permission_to_replicate_the_image_is_forked_inside_the_pause(server: RedisServer) -> None:
+def test_without_permission_to_replicate_the_image_is_taken_by_bgsave_inside_the_pause(
+    server: RedisServer,
+) -> None:
     server.call("ACL", "SETUSER", "default", "-psync")
     client, sink, driver = server.connect(), MemorySink(), RedisDriver(server.component)
     client.call("SET", "before", "1")
     first = capture(driver, sink, released=lambda: client.call("SET", "after", "1"))
-    assert "forked inside the pause" in sink.notes[0]
+    assert "taken by BGSAVE inside the pause" in sink.notes[0]
     with restored(server, sink, first) as copy:
         assert content(copy) == {(0, b"before"): (b"1", -1)}
     second = capture(driver, sink, first)
@@ -283,7 +285,7 @@ def test_our_replica_never_counts_as_a_copy_of_a_write(server: RedisServer) -> N
     assert counted == [0]
 
 
-def test_a_damaged_stream_is_refused_with_the_servers_own_words(server: RedisServer) -> None:
+def test_a_damaged_stream_is_refused_with_the_servers_own_message(server: RedisServer) -> None:
     sink, driver = MemorySink(), RedisDriver(server.component)
     server.call("SET", "key", "value")
     point = capture(driver, sink)
@@ -354,7 +356,7 @@ def test_the_documented_rights_suffice_and_admit_to_the_copy(server: RedisServer
             stranger.call("GET", "key")
 
 
-def test_a_server_that_does_not_let_us_in_is_never_taken_for_one_that_is_down(tmp_path: Path) -> None:
+def test_a_server_that_refuses_the_login_is_never_taken_for_one_that_is_down(tmp_path: Path) -> None:
     with RedisServer({"requirepass": "hunter2hunter2"}) as server:
         (tmp_path / "wrong").write_text("guess")
         stranger = RedisDriver(server.component.at({"password": {"file": str(tmp_path / "wrong")}}))

@@ -1,9 +1,9 @@
-"""The driver of Redis and Valkey: who runs, what it says of itself, starting and stopping.
+"""The driver of Redis and Valkey: finding, describing, starting and stopping servers.
 
-A server started here is started on a directory as its owner, never as root for somebody else's data. Its
-configuration is the file that the service names, or the redis.conf that a restore wrote into the directory;
-what the component's options say (where it listens, where it lives, its password) is added on standard
-input, so that no password is ever in a command line and none is stored.
+A server is started as the owner of its directory, never as root on the data of another user. Its
+configuration is the file that the service names, or the redis.conf that a restore wrote into the directory.
+The component's options (addresses, directory, password) are added on standard input, so that no password is
+ever in a command line and none is stored.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from ..base import Description, Found, Health, Source
 from ..support.service_control import start_by_options, stop_by_options
 from ..support.swap import exchange
 from .resp import AbsentError, RedisAddress, RedisConnection, RefusedError, info
-from .restore import DEFAULT_PORT, configuration, quoted, rebuild
+from .restore import DEFAULT_PORT, configuration, quoted, restore_directory
 from .session import RedisSession
 
 _PROGRAMS = ("redis-server", "valkey-server")
-_PATIENCE = 120.0
-"""Seconds a server may take to load its data, or to write it down."""
+_START_STOP_TIMEOUT = 120.0
+"""Seconds that a server may take to load or to save its data."""
 _POLL = 0.02
 
 
@@ -95,7 +95,7 @@ class RedisDriver:
             connection.close()
 
     def restore(self, source: Source, into: Path) -> None:
-        rebuild(source, into, self._program())
+        restore_directory(source, into, self._program())
         text = configuration(source.point.state, self.component)
         place = into / "redis.conf"
         place.write_text(text)
@@ -128,7 +128,7 @@ class RedisDriver:
                 group=owner.st_gid if root else None,
                 extra_groups=[] if root else None,
             )
-        assert process.stdin is not None, "a pipe was asked for"
+        assert process.stdin is not None, "opened as a pipe"
         process.stdin.write(self._options(directory, config).encode())
         process.stdin.close()
         self._await(process)
@@ -155,7 +155,7 @@ class RedisDriver:
         except AbsentError:
             return True
         except RefusedError:
-            pass  # it answers, if only to say no
+            pass  # it answers, even if only with an error
         return False
 
     def _ask(self) -> str:
@@ -178,25 +178,25 @@ class RedisDriver:
             answer = connection.call("CONFIG", "GET", "dir")
         except RefusedError as error:
             raise SourceError(
-                f"the server does not tell its directory: {error.cause}",
-                doing=f"look at {self.component.name}",
-                hint="Give `path` in the service file, or permit config|get to the backup's user.",
+                f"the server does not report its directory: {error.cause}",
+                doing=f"find the data of {self.component.name}",
+                hint="Set `path` in the service file, or permit config|get to the backup's user.",
             ) from error
         assert isinstance(answer, list) and isinstance(answer[1], bytes), "CONFIG GET answers with pairs"
         return Path(os.fsdecode(answer[1]))
 
     def _program(self) -> str:
-        """The first of the programs that is there; its plain name when none is, for the message."""
+        """The first of the programs that is installed; else a plain name, for the error message."""
         where = self.component.get("binaries")
         return next((p for name in _PROGRAMS if (p := shutil.which(name, path=where))), _PROGRAMS[0])
 
     def _options(self, directory: Path, config: Path) -> str:
-        """What only the service knows: where it lives, where it listens, the password. Never written down."""
+        """The settings that come from the service file: directory, addresses, password. Never stored."""
         lines = [f"dir {quoted(str(directory))}", "daemonize no"]
         if self.server.socket:
             lines.append(f"unixsocket {quoted(self.server.socket)}")
             if not config.exists() or self.server.socket not in config.read_text(errors="replace"):
-                # Made for another place: its port belongs to somebody else.
+                # The configuration was made for another place: its port belongs to another server.
                 lines.append(f"port {self.server.port if self.server.port != DEFAULT_PORT else 0}")
         else:
             lines += [f"port {self.server.port}", f"bind {self.server.address}"]
@@ -204,13 +204,14 @@ class RedisDriver:
         if password is not None and self.server.user is None:
             lines.append(f"requirepass {quoted(password)}")
         elif password is not None and not self.component.get("config"):
-            # Users are not part of a point: only this one is let in until the others are made again.
+            # Users are not part of a point: only this user may log in until the others are created again.
             lines += ["user default off", f"user {self.server.user} on {quoted('>' + password)} ~* &* +@all"]
         return "\n".join(lines) + "\n"
 
     def _await(self, process: subprocess.Popen[bytes] | None) -> None:
-        """Until it answers. One that refuses us will go on to; one that loads its data will not."""
-        until = time.monotonic() + _PATIENCE
+        """Waits until the server answers. A refused login will not change, so it is an error; loading data
+        ends."""
+        until = time.monotonic() + _START_STOP_TIMEOUT
         while True:
             try:
                 self._ask()
@@ -220,17 +221,17 @@ class RedisDriver:
                 refused = isinstance(error, RefusedError) and error.code not in ("LOADING", "BUSY")
                 if ended or refused or time.monotonic() > until:
                     raise UndividedError(
-                        f"it does not answer: {error.cause}",
+                        f"the server does not answer: {error.cause}",
                         doing=f"start {self.component.name}",
                         hint=(refused and error.hint)
-                        or "See redis.log, or the server's own log, in its directory.",
+                        or "Look at redis.log, or at the server's own log, in its directory.",
                     ) from error
             time.sleep(_POLL)
 
     def _shut_down(self, connection: RedisConnection) -> None:
-        connection.timeout(_PATIENCE)
+        connection.timeout(_START_STOP_TIMEOUT)
         try:
-            # SAVE: what moves aside shall hold the last state even where no save points are set.
+            # SAVE: the data that moves aside must hold the last state even without save points.
             connection.call("SHUTDOWN", "SAVE")
         except RefusedError as error:
             raise UndividedError(
@@ -244,23 +245,23 @@ def _filesystem(directory: Path) -> str:
     try:
         mount = beneath(directory)
     except OSError:
-        return "unknown: the directory is not to be seen from here"
+        return "unknown: the directory is not on this host"
     return f"{mount.fstype} on {mount.mountpoint}"
 
 
 def _listening(process: psutil.Process) -> list[Found]:
-    """The address of a server process as service-file keys: its first TCP port, else its socket."""
-    says = f"{process.name()} in {process.cwd()}"
+    """The address of a server process in service-file keys: its first TCP port, else its socket."""
+    summary = f"{process.name()} in {process.cwd()}"
     for listener in process.net_connections("inet"):
         if listener.status == psutil.CONN_LISTEN:
             address = listener.laddr.ip if listener.laddr.ip not in ("0.0.0.0", "::", "*") else "127.0.0.1"  # noqa: S104
-            return [Found("redis", {"address": address, "port": listener.laddr.port}, process.pid, says)]
+            return [Found("redis", {"address": address, "port": listener.laddr.port}, process.pid, summary)]
     sockets = [s.laddr for s in process.net_connections("unix") if s.laddr]
-    return [Found("redis", {"socket": sockets[0]}, process.pid, says)] if sockets else []
+    return [Found("redis", {"socket": sockets[0]}, process.pid, summary)] if sockets else []
 
 
 def _await_end(pid: int, server: RedisAddress) -> None:
-    until = time.monotonic() + _PATIENCE
+    until = time.monotonic() + _START_STOP_TIMEOUT
     while True:
         try:
             process = psutil.Process(pid)
@@ -271,6 +272,6 @@ def _await_end(pid: int, server: RedisAddress) -> None:
         if time.monotonic() > until:
             raise UndividedError(
                 f"the server at {server} (pid {pid}) is still running",
-                hint="See its log for what it waits for.",
+                hint="Look at its log to see why it does not stop.",
             )
         time.sleep(_POLL)

@@ -1,13 +1,14 @@
 """A replica that keeps bytes instead of keys: the image and the stream that Redis sends, exactly as sent.
 
-A primary counts every byte of its replication stream, and its replication id and that count name one state
-of all its data. PSYNC asks for the stream from a byte on. Either the primary still has it in its backlog
-(+CONTINUE), or it sends an image of its data at some count first (+FULLRESYNC) and the stream from there.
-Written down, the two are a backup to any command: image, then the bytes up to the count of that command.
-The bytes never have to be understood, not even which database is selected: the stream after an image begins
-with its own SELECT, and what continues it continues that too.
+A primary counts every byte of its replication stream. Its replication id and this count name one state of all
+its data. PSYNC asks for the stream from a given byte. Either the primary still has that byte in its backlog
+(+CONTINUE), or it first sends an image of its data at some count (+FULLRESYNC) and then the stream from
+there. Image and stream together are a backup at any command: the image, then the bytes up to the count of
+that command. The bytes never have to be parsed, not even to know the selected database: the stream after an
+image begins with its own SELECT, and a continued stream keeps the selection.
 
-Acknowledgements say "alive" and always zero bytes: a client's WAIT must never count us as a copy.
+Acknowledgements keep the link alive and always report zero bytes: a client's WAIT must never count us as a
+copy.
 Source: redis.io, "Redis replication", and the `redis-cli --rdb` and `--replica` modes.
 """
 
@@ -25,14 +26,15 @@ _HEARTBEAT = 1.0
 """Seconds between acknowledgements; the primary's repl-timeout is a minute."""
 _IN_MEMORY = 8 << 20
 _PIECE = 1 << 20
-_PATIENCE = 60.0
-"""Seconds without a single byte after which a stream that owes us some is given up."""
-_IMAGE_PATIENCE = 600.0
-"""Seconds the primary may take to begin its image; it keeps the line alive with newlines meanwhile."""
+_STALL_TIMEOUT = 60.0
+"""Seconds without a byte after which a stream that is incomplete counts as failed."""
+_IMAGE_TIMEOUT = 600.0
+"""Seconds that the primary may take to begin its image; it sends newlines meanwhile."""
 
 
 class Replica:
-    """A replication link. replid, offset: the last byte before what `read` can give, as the primary counts.
+    """A replication link. replid, offset: the last byte, as the primary counts, before those that `read`
+    gives.
 
     Raises SourceError when the link breaks, RefusedError when the server does not permit replication.
     """
@@ -49,14 +51,15 @@ class Replica:
         self._thread: threading.Thread | None = None
 
     def begin(self, replid: str | None, offset: int) -> bool:
-        """Asks for the stream after `offset` of `replid`; None asks for an image. True: an image is next."""
+        """Asks for the stream after `offset` of `replid`; None asks for an image. Returns True when an image
+        comes first."""
         self._connection.call("PING")
         self._connection.call("REPLCONF", "capa", "eof", "capa", "psync2")
-        self._connection.timeout(_IMAGE_PATIENCE)
+        self._connection.timeout(_IMAGE_TIMEOUT)
         self._connection.send("PSYNC", replid or "?", offset + 1 if replid else -1)
         words = self._line().decode(errors="replace").split()
         if words[0] == "+CONTINUE" and replid:
-            # The id changes when the server was restarted or promoted: the count goes on all the same.
+            # The id changes when the server was restarted or promoted; the count continues all the same.
             self.replid, self.offset = (words[1] if len(words) > 1 else replid), offset
             return False
         if words[0] == "+FULLRESYNC":
@@ -75,13 +78,13 @@ class Replica:
             raise RefusedError(head.decode(errors="replace").lstrip("-"), doing="receive the image")
 
     def follow(self) -> None:
-        """From here on a thread keeps the stream coming in and the primary content."""
-        self._connection.timeout(_PATIENCE)
+        """Starts the thread that receives the stream and sends the acknowledgements."""
+        self._connection.timeout(_STALL_TIMEOUT)
         self._thread = threading.Thread(target=self._receive, name="redis-stream", daemon=True)
         self._thread.start()
 
     def wait(self, offset: int) -> None:
-        """Returns once everything up to `offset` is here."""
+        """Returns once the stream has arrived up to `offset`. Raises SourceError when it breaks or stalls."""
         need, seen = offset - self.offset, -1
         with self._arrived:
             while self._received < need:
@@ -90,13 +93,13 @@ class Replica:
                 if seen == self._received:
                     raise SourceError(
                         f"the replication stream stopped {need - seen} bytes before the mark",
-                        hint="See the server's log for why it stopped feeding its replicas.",
+                        hint="Look at the server's log to see why it stopped sending to its replicas.",
                     )
                 seen = self._received
-                self._arrived.wait_for(lambda: self._failure or self._received >= need, _PATIENCE)
+                self._arrived.wait_for(lambda: self._failure or self._received >= need, _STALL_TIMEOUT)
 
     def read(self, first: int, last: int) -> Iterator[bytes]:
-        """The bytes after count `first` up to `last`, which has been waited for."""
+        """The bytes after count `first` up to `last`; call `wait(last)` before."""
         place = first - self.offset
         while place < last - self.offset:
             with self._arrived:
@@ -114,7 +117,7 @@ class Replica:
         self._spool.close()
 
     def _line(self) -> bytes:
-        """The next line that is not one of the newlines by which the primary keeps a slow link alive."""
+        """The next line, without the newlines that the primary sends to keep a slow link alive."""
         while not (line := self._connection.line()):
             pass
         return line
@@ -126,7 +129,7 @@ class Replica:
             yield piece
 
     def _until(self, end: bytes) -> Iterator[bytes]:
-        # Nothing follows the delimiter before our first acknowledgement, so it can only be last.
+        # The primary sends nothing after the delimiter before our first acknowledgement, so it comes last.
         kept = b""
         while True:
             kept += self._connection.some()
@@ -147,9 +150,13 @@ class Replica:
                 if self._connection.ready(_HEARTBEAT):
                     self._keep(self._connection.some())
         except (SourceError, OSError, ValueError) as error:
-            # ValueError: our own close took the descriptor away under select.
+            # ValueError: `close` has closed the descriptor while select used it.
             with self._arrived:
-                broken = error if isinstance(error, SourceError) else SourceError(f"stream not kept: {error}")
+                broken = (
+                    error
+                    if isinstance(error, SourceError)
+                    else SourceError(f"the replication stream could not be kept: {error}")
+                )
                 self._failure = broken
                 self._arrived.notify_all()
 

@@ -1,8 +1,8 @@
-"""RESP: the wire protocol of Redis, as little of it as a backup needs.
+"""RESP: the part of Redis' wire protocol that a backup needs.
 
-A command goes out as an array of byte strings, a reply comes back as one of five shapes that its first byte
-names. One `RedisConnection` is one conversation in order, so a command whose reply was never read can still be
-undone by a later one: the server executes both, in that order, however late it gets to them.
+A command is sent as an array of byte strings; a reply has one of five shapes, named by its first byte. One
+`RedisConnection` is one ordered conversation, so a later command can undo one whose reply was never read: the
+server executes both in order, however late.
 
 The protocol is forty lines, and replication (replication.py) needs the raw bytes that client libraries hide.
 Source: the Redis serialization protocol specification, version 2.
@@ -15,16 +15,16 @@ import select
 import socket
 from dataclasses import dataclass
 
-from ...model.errors import SourceError
+from ...model.errors import SourceError, reason
 
 Reply = bytes | int | None | list["Reply"]
 _PIECE = 1 << 20
 
 
 _HINTS = {
-    "NOAUTH": "Give `password`, and `user` if it is not the default one, in the service file.",
+    "NOAUTH": "Set `password`, and `user` if it is not the default user, in the service file.",
     "WRONGPASS": "Correct `user` and `password` in the service file.",
-    "NOPERM": "Give the user the rights that docs/drivers/redis.md lists.",
+    "NOPERM": "Give the user the permissions that docs/drivers/redis.md lists.",
     "LOADING": "Wait until the server has loaded its data.",
     "BUSY": "Wait for the script that runs, or end it with SCRIPT KILL.",
 }
@@ -39,12 +39,12 @@ class RefusedError(SourceError):
 
 
 class AbsentError(SourceError):
-    """Nobody listens there: the server is down. A server that is only silent is not absent."""
+    """No server listens at the address: it is down. A server that listens but is silent is not absent."""
 
 
 @dataclass(frozen=True, slots=True)
 class RedisAddress:
-    """Where a server is and who asks: a UNIX socket if given, else TCP. The password is never printed."""
+    """The address and user of a server: a UNIX socket if given, else TCP. Holds no password."""
 
     address: str = "127.0.0.1"
     port: int = 6379
@@ -58,7 +58,8 @@ class RedisAddress:
 class RedisConnection:
     """One authenticated conversation. timeout: seconds that any single read or write may take.
 
-    Raises SourceError when the server cannot be reached or falls silent, RefusedError when it says no.
+    Raises SourceError when the server cannot be reached or does not answer in time, RefusedError when it
+    answers with an error.
     """
 
     def __init__(self, server: RedisAddress, password: str | None = None, *, timeout: float = 10.0) -> None:
@@ -92,7 +93,7 @@ class RedisConnection:
                 AbsentError if isinstance(error, ConnectionRefusedError | FileNotFoundError) else SourceError
             )
             raise kind(
-                f"no Redis answers at {self.server}: {(error.strerror or str(error)).lower()}",
+                f"no Redis answers at {self.server}: {reason(error)}",
                 hint="Start the server, or correct socket, address and port in the service file.",
             ) from error
         return made
@@ -126,7 +127,7 @@ class RedisConnection:
         return answer
 
     def line(self) -> bytes:
-        """One line without its end: for replication, whose lines are not all replies."""
+        """One line without its line end, for replication, which sends lines that are no replies."""
         while (end := self._buffer.find(b"\n")) < 0:
             self._fill()
         found = bytes(self._buffer[:end]).removesuffix(b"\r")
@@ -138,7 +139,7 @@ class RedisConnection:
         return bool(self._buffer or select.select([self._socket], [], [], seconds)[0])
 
     def some(self, limit: int = _PIECE) -> bytes:
-        """Whatever bytes come next, at least one, at most `limit`."""
+        """The next bytes, at least one, at most `limit`."""
         if not self._buffer:
             self._fill()
         piece = bytes(self._buffer[:limit])
@@ -180,10 +181,10 @@ class RedisConnection:
             raise self._lost("the server closed the connection")
         self._buffer += piece
 
-    def _lost(self, why: object) -> SourceError:
+    def _lost(self, cause: object) -> SourceError:
         return SourceError(
-            f"lost Redis at {self.server}: {why or 'no answer in time'}",
-            hint="See the server's log; a replica's output buffer limit or a long script may be the reason.",
+            f"lost Redis at {self.server}: {cause or 'no answer in time'}",
+            hint="Look at the server's log: an output buffer limit or a long script may be the reason.",
         )
 
     def close(self) -> None:
@@ -194,7 +195,7 @@ class RedisConnection:
 
 
 def info(connection: RedisConnection, section: str) -> dict[str, str]:
-    """INFO of a section, as the text values that the server gives."""
+    """One section of INFO, with the values as text."""
     answer = connection.call("INFO", section)
     assert isinstance(answer, bytes), "INFO answers with text"
     lines = (line.partition(":") for line in answer.decode(errors="replace").splitlines())

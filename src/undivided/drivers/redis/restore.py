@@ -1,18 +1,18 @@
 """From an image and a stream back to a directory that a server starts on.
 
-Image and stream joined are an append-only file with an RDB preamble, which every Redis since 4 loads. So
-the stream is not piped through a client, it is loaded, and that is also what makes it exact: while loading,
-nothing expires by the clock of today. A key that had a minute to live in the image and was made permanent
-in the stream is there, as it was at the mark; what should be dead by now dies after loading, by its own
-time to live.
+Image and stream joined are an append-only file with an RDB preamble, which every Redis since 4 loads. So the
+stream is not piped through a client but loaded, and that also makes it exact: while loading, no key expires
+by today's clock. A key that had a minute to live in the image and was made permanent in the stream is there,
+as it was at the mark. Keys whose time has passed since expire after loading.
 
-A private server does this, on a UNIX socket in a directory of its own, never on a port. Then it saves, and
-the directory holds the RDB file and, where the original kept an append-only file, that as well: a server
-told to append starts empty from an RDB file alone.
+A private server loads the file. It listens on a UNIX socket in a directory of its own, never on a port. Then
+it saves, and the directory holds the RDB file and, if the original kept an append-only file, that file as
+well: a server with `appendonly yes` would start empty from an RDB file alone.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import signal
@@ -23,11 +23,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ...model.errors import SourceError, UndividedError
+from ...model.errors import SourceError, UndividedError, error_context
 from ...model.service import Component
 from ..base import Source
 from .resp import RedisAddress, RedisConnection, RefusedError
 from .session import IMAGE, STREAM
+
+logger = logging.getLogger(__name__)
 
 _POLL = 0.02
 _KEPT = (
@@ -44,10 +46,10 @@ _KEPT = (
 DEFAULT_PORT = 6379
 
 
-def rebuild(source: Source, into: Path, program: str) -> None:
+def restore_directory(source: Source, into: Path, program: str) -> None:
     """Fills `into`. program: redis-server, of the original's version or newer. Raises UndividedError."""
     settings: Mapping[str, str] = source.point.state.get("settings", {})
-    work = into / ".rebuild"
+    work = into / ".restore"
     work.mkdir(mode=0o700)
     _own(into, source)
     appends = settings.get("appendfilename", "appendonly.aof")
@@ -57,7 +59,7 @@ def rebuild(source: Source, into: Path, program: str) -> None:
         _load_and_save(program, work, server, settings)
     os.rename(work / "dump.rdb", into / settings.get("dbfilename", "dump.rdb"))
     if settings.get("appendonly") == "yes":
-        # Redis 7 has taken the file into a directory; older ones keep it where it was.
+        # Redis 7 has moved the file into a directory; older versions leave it where it was.
         for name in (settings.get("appenddirname", "appendonlydir"), appends):
             if (work / name).exists():
                 os.rename(work / name, into / name)
@@ -68,9 +70,9 @@ def rebuild(source: Source, into: Path, program: str) -> None:
 
 
 def configuration(state: Mapping[str, Any], component: Component) -> str:
-    """A redis.conf for the restored server: the original's essentials, the component's place to listen."""
+    """A redis.conf for the restored server: the original's essential settings, the component's addresses."""
     settings: Mapping[str, str] = state.get("settings", {})
-    lines = ["# Written by a recovery. Passwords and users are not part of it."]
+    lines = ["# Written by a recovery. It contains no passwords and no users."]
     lines += [f"{name} {quoted(settings[name])}" for name in _KEPT if name in settings]
     numbers = settings.get("save", "").split()
     pairs = list(zip(numbers[::2], numbers[1::2], strict=False))
@@ -85,13 +87,13 @@ def configuration(state: Mapping[str, Any], component: Component) -> str:
 
 
 def quoted(text: str) -> str:
-    """A word as redis.conf takes it, whatever is in it."""
+    """A word quoted for redis.conf, whatever it contains."""
     plain = (chr(b) if 32 <= b < 127 and b not in b'"\\' else f"\\x{b:02x}" for b in os.fsencode(text))
     return f'"{"".join(plain)}"'
 
 
 def _own(into: Path, source: Source) -> None:
-    """Gives `into` to the owner of the original directory, so that the server can be run as that user."""
+    """Gives `into` to the owner of the original directory, so that the server can run as that user."""
     paths = source.entries.path.tolist()
     if os.geteuid() == 0 and b"data" in paths:
         row = source.entries.row(paths.index(b"data"))
@@ -116,16 +118,13 @@ def _load_and_save(program: str, work: Path, server: RedisAddress, settings: Map
     if "appenddirname" in settings:
         argv += ["--appenddirname", settings["appenddirname"]]
     doing = "replay the stream on a private server"
-    try:
+    with error_context(
+        doing, "Install redis-server, or set `binaries` in the service file to its directory."
+    ):
         process = subprocess.Popen(
             argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, umask=0o077
         )
-    except OSError as error:
-        raise UndividedError(
-            f"{program}: {(error.strerror or str(error)).lower()}",
-            doing=doing,
-            hint="Install redis-server, or give its directory as `binaries` in the service file.",
-        ) from error
+    logger.info("private server for the recovery started in %s, pid %d", work, process.pid)
     try:
         connection = _loaded(process, server)
         try:
@@ -137,7 +136,7 @@ def _load_and_save(program: str, work: Path, server: RedisAddress, settings: Map
             connection.close()
     except SourceError as error:
         raise UndividedError(
-            _last_words(work / "log") or error.cause,
+            _last_complaint(work / "log") or error.cause,
             doing=doing,
             hint="The server must be of the original's version or newer, with the same modules.",
         ) from error
@@ -145,10 +144,11 @@ def _load_and_save(program: str, work: Path, server: RedisAddress, settings: Map
         if process.poll() is None:
             process.send_signal(signal.SIGKILL)
             process.wait()
+        logger.info("private server for the recovery stopped, pid %d", process.pid)
 
 
 def _loaded(process: subprocess.Popen[bytes], server: RedisAddress) -> RedisConnection:
-    """A connection to the private server once it has loaded everything. Loading takes what it takes."""
+    """A connection to the private server, once it has loaded all data. Loading has no time limit."""
     while True:
         connection = None
         try:
@@ -163,7 +163,7 @@ def _loaded(process: subprocess.Popen[bytes], server: RedisAddress) -> RedisConn
             time.sleep(_POLL)
 
 
-def _last_words(log: Path) -> str:
+def _last_complaint(log: Path) -> str:
     """The last complaint in a server's log, without its time and process id."""
     lines = log.read_text(errors="replace").splitlines() if log.exists() else []
     complaints = [line.partition(" # ")[2] for line in lines if " # " in line]

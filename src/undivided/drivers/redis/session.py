@@ -1,18 +1,20 @@
-"""A part in a cut: the stream is followed, the writers paused, the count read, the stream cut at that count.
+"""The session of one Redis: follow the stream, pause the writers, read the offset, keep the stream up to it.
 
-    prepare   a replication link: continued from the last point's count, or a new image
-    hold      CLIENT PAUSE WRITE, which ends by itself when the deadline has passed
-    mark      master_repl_offset: nothing is added to it while writers pause, and it never lies inside a MULTI
+    prepare   a replication link: continued from the last point's offset, or a new image
+    hold      CLIENT PAUSE WRITE, which ends by itself at the deadline
+    mark      master_repl_offset: it does not grow while writers pause, and never lies inside a MULTI
     release   CLIENT UNPAUSE
-    finish    the stream up to the count is added to log/stream
+    finish    the stream up to the offset is added to log/stream
 
-The tree: data/dump.rdb is the image, log/stream every byte that the primary replicated from it to the mark.
-When the stream has outgrown its image a new image is taken: replaying must not cost more than loading.
+The tree: data/dump.rdb is the image, log/stream has every byte that the primary replicated from the image to
+the mark. A new image is taken when the stream is longer than 256 MiB and longer than the image: replaying
+must not cost more than loading.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import time
 from collections.abc import Iterator, Mapping
@@ -27,10 +29,12 @@ from .bgsave import BgsaveImage
 from .replication import Replica
 from .resp import RedisAddress, RedisConnection, RefusedError, info
 
+logger = logging.getLogger(__name__)
+
 IMAGE = b"data/dump.rdb"
 STREAM = b"log/stream"
 _LONG_STREAM = 256 << 20
-_RELEASE_PATIENCE = 1.0
+_RELEASE_TIMEOUT = 1.0
 _KEPT_SETTINGS = (
     "appenddirname",
     "appendfilename",
@@ -60,7 +64,7 @@ class RedisSession:
         self._previous = previous
         self._control: RedisConnection | None = None
         self._replica: Replica | None = None
-        self._forked: BgsaveImage | None = None
+        self._bgsave: BgsaveImage | None = None
         self._settings: dict[str, str] = {}
         self._version = ""
         self._deadline = 0.0
@@ -81,17 +85,19 @@ class RedisSession:
             if error.code not in ("NOPERM", "ERR"):
                 raise
             self._drop_replica()
-            sink.note(f"a new image was forked inside the pause: no replication ({error.cause})")
-            self._forked = BgsaveImage(self._control)
-            self._forked.settle()
+            reason = f"the server does not permit replication ({error.cause})"
+            sink.note(f"a new image was taken by BGSAVE inside the pause: {reason}")
+            logger.info("%s: falling back to BGSAVE: %s", self._server, reason)
+            self._bgsave = BgsaveImage(self._control)
+            self._bgsave.settle()
 
     def _examine(self, control: RedisConnection) -> None:
         about, role = info(control, "server"), info(control, "replication")
         self._version = about.get("redis_version", "0")
         if tuple(int(n) for n in self._version.split(".")[:2]) < (6, 2):
             raise SourceError(
-                f"Redis {self._version} cannot pause its writers alone",
-                hint="Redis 6.2, Valkey 7.2 and newer can.",
+                f"Redis {self._version} cannot pause writers without pausing readers",
+                hint="Upgrade to Redis 6.2, Valkey 7.2 or newer.",
             )
         if about.get("redis_mode") == "cluster":
             raise SourceError(
@@ -101,7 +107,7 @@ class RedisSession:
         if role.get("role") != "master":
             primary = f"{role.get('master_host')}:{role.get('master_port')}"
             raise SourceError(
-                f"the server is a replica, whose writers are held only at its primary {primary}",
+                f"the server is a replica: its writers can be paused only at its primary {primary}",
                 hint=f"Name {primary} in the service file.",
             )
 
@@ -114,36 +120,38 @@ class RedisSession:
                     key, value = (str(item, "utf-8", "replace") for item in answer if isinstance(item, bytes))
                     found[key] = value
         except RefusedError as error:
-            sink.note(f"settings were not kept: {error.cause}")
+            sink.note(f"the server's settings were not kept: {error.cause}")
             appends = info(control, "persistence").get("aof_enabled") == "1"
             found["appendonly"] = "yes" if appends else "no"
         return found
 
     def _replicate(self, sink: Sink) -> None:
         self._replica = Replica(RedisConnection(self._server, self._password))
-        known, why = self._known(sink)
-        if self._replica.begin(*known):
+        last, reason = self._last(sink)
+        if self._replica.begin(*last):
             self._generation += 1
             self._image_offset = self._replica.offset
-            sink.note(f"a new image was taken: {why}")
+            sink.note(f"a new image was taken: {reason}")
+            logger.info("%s: a new image is taken: %s", self._server, reason)
             self._image_bytes = self._put_image(sink, self._replica.image())
         self._replica.follow()
 
-    def _known(self, sink: Sink) -> tuple[tuple[str | None, int], str]:
-        """What to go on from, and why an image would be taken nevertheless."""
+    def _last(self, sink: Sink) -> tuple[tuple[str | None, int], str]:
+        """((replication id, offset) to continue from, the reason in case the server sends an image)."""
         if self._previous is None:
             return (None, 0), "this is the first point"
         state = self._previous.state
         if state.get("method") != "replication":
-            return (None, 0), "the last point has no stream to go on from"
+            return (None, 0), "the last point has no stream to continue from"
         self._image_offset, self._image_bytes = state["image_offset"], state["image_bytes"]
         length = state["offset"] - self._image_offset
         if _size(sink.entries, IMAGE) != self._image_bytes or _size(sink.entries, STREAM) != length:
-            return (None, 0), "what the last point kept is not what its state says"
+            return (None, 0), "image or stream of the last point do not have the size that its state records"
         if length > max(_LONG_STREAM, self._image_bytes):
-            return (None, 0), "the stream had outgrown the image"
-        lost = f"the server no longer has its stream from {state['offset']} on: it was restarted"
-        return (state["replid"], state["offset"]), f"{lost}, or repl-backlog-size is too small"
+            return (None, 0), f"the stream since the last image has grown to {length >> 20} MiB"
+        lost = f"the server no longer has its stream from {state['offset']} on"
+        reason = f"{lost}: it was restarted, or repl-backlog-size is too small"
+        return (state["replid"], state["offset"]), reason
 
     def _put_image(self, sink: Sink, data: Iterator[bytes]) -> int:
         mode, uid, gid = self._owner()
@@ -153,12 +161,12 @@ class RedisSession:
         sink.put(Entry(b"log", Kind.DIRECTORY, mode, uid, gid))
         sink.put(Entry(STREAM, uid=uid, gid=gid))
         now = time.time_ns()
-        # Records of any length, so a change shifts what follows: chunks by content find the rest again.
+        # Records have any length, so a change shifts all bytes after it: chunks by content find them again.
         image = Entry(IMAGE, uid=uid, gid=gid, mtime_ns=now)
         return sink.put(image, _counted(sink, data), Layout.CONTENT)
 
     def _owner(self) -> tuple[int, int, int]:
-        """Mode and owner of the server's directory; our own for a server whose files we cannot see."""
+        """Mode and owner of the server's directory; our own when its files are not on this host."""
         with contextlib.suppress(KeyError, OSError):
             found = os.stat(self._settings["dir"])
             return found.st_mode & 0o7777, found.st_uid, found.st_gid
@@ -167,14 +175,14 @@ class RedisSession:
     # The hold.
 
     def arm(self, watchdog: Watchdog, deadline: float) -> None:
-        return  # the pause ends by itself, and begins at once
+        return  # the pause ends by itself, and needs no preparation
 
     def hold(self, watchdog: Watchdog, deadline: float) -> None:
         assert self._control is not None, "prepared before"
         self._deadline = deadline
         left = deadline - time.monotonic()
         if left <= 0:
-            raise SourceError("the deadline had passed before the pause", doing="hold the writers")
+            raise SourceError("the deadline passed before the pause began", doing="quiesce the writers")
         self._paused = True
         self._control.timeout(left)
         self._control.call("CLIENT", "PAUSE", int(left * 1000) + 1, "WRITE")
@@ -182,12 +190,12 @@ class RedisSession:
     def mark(self, point: str) -> Position:
         assert self._control is not None, "held before"
         self._control.timeout(self._deadline - time.monotonic())
-        if self._forked:
-            self._forked.fork()
+        if self._bgsave:
+            self._bgsave.fork()
             self._generation += 1
         found = info(self._control, "replication")
         if time.monotonic() > self._deadline:
-            raise SourceError("the pause ended before its position was read", doing="mark")
+            raise SourceError("the pause ended before the position was read", doing="mark the point")
         self._replid, self._offset = found["master_replid"], int(found["master_repl_offset"])
         return Position(f"{self._replid}:{self._offset}", (self._generation, self._offset))
 
@@ -195,24 +203,24 @@ class RedisSession:
         if not self._paused or self._control is None:
             return
         self._paused = False
-        # The pause may still be on its way through a busy server; on one connection this comes after it.
+        # A busy server may not have executed the pause yet; on one connection UNPAUSE comes after it.
         with contextlib.suppress(SourceError):
-            self._control.timeout(_RELEASE_PATIENCE)
+            self._control.timeout(_RELEASE_TIMEOUT)
             self._control.call("CLIENT", "UNPAUSE")
 
-    # What follows it.
+    # After the release.
 
     def finish(self, sink: Sink) -> Mapping[str, Any]:
         assert self._control is not None, "marked before"
         self._control.timeout(60.0)
-        if self._forked:
+        if self._bgsave:
             self._image_offset = self._offset
             place = Path(self._settings.get("dir", "."), self._settings.get("dbfilename", "dump.rdb"))
-            self._image_bytes = self._put_image(sink, self._forked.read(place))
+            self._image_bytes = self._put_image(sink, self._bgsave.read(place))
         else:
             self._append(sink)
         return {
-            "method": "forked" if self._forked else "replication",
+            "method": "bgsave" if self._bgsave else "replication",
             "replid": self._replid,
             "offset": self._offset,
             "image_offset": self._image_offset,
@@ -223,18 +231,18 @@ class RedisSession:
         }
 
     def _append(self, sink: Sink) -> None:
-        assert self._replica is not None, "replicated unless forked"
+        assert self._replica is not None, "replicated unless saved"
         if self._replica.replid != self._replid:
             raise SourceError(
-                "the server changed its replication id while it was captured",
-                hint="A failover or a restart came between: protect again.",
+                "the server changed its replication id during the capture",
+                hint="It was restarted, or a failover happened: protect again.",
             )
         self._replica.wait(self._offset)
         first = self._replica.offset
         sink.append(STREAM, first - self._image_offset, self._replica.read(first, self._offset))
 
     def committed(self) -> None:
-        """Nothing is remembered on this source: the server has the stream."""
+        """Nothing is kept on this source: the server has the stream."""
         return
 
     def close(self) -> None:

@@ -103,7 +103,7 @@ class _Waiter:
                 self._late = True
                 raise SourceError(
                     f"{path} stayed locked by another process until the deadline",
-                    hint="An open transaction, or PRAGMA locking_mode=EXCLUSIVE in a program, keeps it locked.",
+                    hint="An open transaction, or a program in PRAGMA locking_mode=EXCLUSIVE, keeps it.",
                 )
 
     def _run(self) -> None:
