@@ -6,6 +6,7 @@ import ctypes.util
 import errno
 import os
 import signal
+import socket
 import stat
 import subprocess
 import time
@@ -187,10 +188,34 @@ def test_damage_is_an_input_output_error_for_that_file_only(original: Path, tmp_
         assert (at / "site" / "empty").read_bytes() == b""
 
 
+def test_a_background_mount_reports_what_it_could_not_read_to_the_system_log(
+    original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history = History()
+    point = history.point(history.tree(original))
+    for name, _size in list(history.store.list("packs/")):
+        history.store.delete(name)
+    at = tmp_path / "mnt"
+    at.mkdir()
+    monkeypatch.setattr("undivided.recovery.mount._SYSTEM_LOG", str(tmp_path / "log"))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as log:
+        log.bind(str(tmp_path / "log"))
+        log.settimeout(20)
+        mount(history.vault, point, at, foreground=False)
+        try:
+            with pytest.raises(OSError):
+                (at / "site" / "twin").read_bytes()
+            record = log.recv(1 << 16).decode()
+        finally:
+            subprocess.run(["umount", str(at)], check=True)
+    assert f"undivided: mount {at}: " in record
+    assert "packs/" in record
+
+
 def test_a_point_is_mounted_on_an_existing_directory_only(tmp_path: Path) -> None:
     history = History()
     point = history.point(history.rows([]))
-    with pytest.raises(UsageError, match="is no directory"):
+    with pytest.raises(UsageError, match="is not a directory"):
         mount(history.vault, point, tmp_path / "nowhere")
 
 
@@ -198,6 +223,10 @@ def test_a_failure_in_the_background_is_raised_in_the_foreground() -> None:
     def fails(ready: Callable[[], None]) -> None:
         raise UndividedError("the cause", doing="what was done", hint="Do this.")
 
-    with pytest.raises(UndividedError) as told:
+    with pytest.raises(UndividedError) as raised:
         detached(fails, doing="x")
-    assert (told.value.cause, told.value.doing, told.value.hint) == ("the cause", "what was done", "Do this.")
+    assert (raised.value.cause, raised.value.doing, raised.value.hint) == (
+        "the cause",
+        "what was done",
+        "Do this.",
+    )

@@ -1,17 +1,16 @@
-"""What a source remembers of its last point, per component: the entries, so that the next scan is a
-comparison.
+"""A source's cache of its last point, per component: the entries, so that the next scan is a comparison.
 
-A source cannot read the vault back (its keys only write), so what it needs to go on lies here, outside the
-vault, as a raw column block that opens by mapping. It is a cache with a stamp: when it does not carry the
-digest of the component's last point it is as good as none, and the component starts a new timeline with a
-full read whose content the vault already has.
+A source cannot read the vault back (its keys only write), so it keeps the entries it must continue from
+outside the vault, as a raw column block that opens by mapping. The cache has a stamp: without the digest of
+the component's last point it is ignored, and the component starts a new timeline with a full read of content
+that the vault already has.
 
     lay_down ──▶ entries.udc.next     before the commit, on disk
     the commit
     settle   ──▶ entries.udc          a rename
 
-Whoever is killed between the commit and the rename leaves both, and the digest says which one the last point
-is: so the next point goes on all the same.
+A process killed between the commit and the rename leaves both files. The digest shows which of them belongs
+to the last point, so the next point continues normally.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from ..model.point import ComponentPoint
 
 FILE = "entries.udc"
 NEXT = "entries.udc.next"
-_HINT = "The next point continues from what is kept there: make room for it, and let us write."
+_HINT = "The next point continues from these files: make room for them and give us write access."
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +39,13 @@ class CachedState:
 
 
 def make_private(directory: Path) -> None:
-    """A directory for us alone, if it is not there. Raises UndividedError when it cannot be."""
+    """Makes a directory for us alone, if it does not exist. Raises UndividedError when it cannot be made."""
     with error_context(f"write {directory}", _HINT):
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 def recall(directory: Path, point: ComponentPoint | None) -> CachedState | None:
-    """The entries of `point`, or None when they are not here."""
+    """The entries of `point`, or None when they are not cached."""
     if point is None:
         return None
     for name in (FILE, NEXT):
@@ -60,8 +59,8 @@ def recall(directory: Path, point: ComponentPoint | None) -> CachedState | None:
 
 
 def lay_down(directory: Path, point: ComponentPoint, entries: Entries) -> None:
-    """Keeps the entries of a point that is about to be, beside those of the last one. On disk when it
-    returns. Raises UndividedError when it cannot."""
+    """Writes the entries of a point that is about to be committed, next to those of the last one. They are on
+    disk when it returns. Raises UndividedError when they cannot be written."""
     stamp = {"timeline": point.timeline, "sequence": point.sequence, "digest": point.digest}
     block = entries.encode(stamp, level=None)
     path = directory / NEXT
@@ -70,14 +69,14 @@ def lay_down(directory: Path, point: ComponentPoint, entries: Entries) -> None:
 
 
 def settle(directory: Path) -> None:
-    """The point that was laid down exists: it is the one to go on from."""
+    """After the commit: the next point continues from the entries of this one."""
     with error_context(f"write {directory / FILE}", _HINT):
         os.replace(directory / NEXT, directory / FILE)
 
 
 def _stamped(path: Path, point: ComponentPoint) -> Entries | None:
-    """What is in the file, if it is of this point. Its digest says so: it is chained over all of the
-    timeline, whatever the number of the commit turned out to be."""
+    """The entries in the file, if they are of this point. Only its digest is compared: it is chained over the
+    whole timeline and does not depend on the number of the commit."""
     try:
         with open(path, "rb") as file:
             block = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))

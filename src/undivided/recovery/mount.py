@@ -1,13 +1,17 @@
 """A point as a read-only filesystem: /<component>/<path>, with all that stat, readlink and getfattr show.
 
-The kernel refuses every write (the mount is read-only), and since a point never changes it may keep what it
-was told as long as it likes. Served in the foreground until it is unmounted or interrupted; one request at
-a time, because decoding is what takes the time and the reader is one.
+The kernel refuses every write (the mount is read-only), and it may cache all replies forever, because a
+point never changes. A mount is served until it is unmounted or interrupted. It answers one request at a time,
+because there is one reader and decoding takes most of the time.
+
+A reader of the mount sees damage only as an input/output error. Its cause goes to the callback of a foreground
+mount, and to the system log from a background mount, which has no terminal.
 """
 
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -22,6 +26,8 @@ from ..vault.vault import Vault
 from .point_tree import PointTree
 from .vault_source import VaultSource
 
+_log = logging.getLogger(__name__)
+_SYSTEM_LOG = "/dev/log"
 _FOREVER = 86400
 _BLOCK = 4096
 
@@ -35,22 +41,33 @@ def mount(
     complain: Callable[[UndividedError], None] | None = None,
 ) -> None:
     """Mounts a point at the directory `at`. foreground: serve it until it is unmounted; else return as soon
-    as it answers, and another process serves it. complain: told what a reader was refused, as an
-    input/output error, and why. Raises UndividedError when it cannot be mounted.
+    as it answers, and another process serves it. complain: called, in the foreground, with the cause of each
+    input/output error that a reader gets. Raises UndividedError when the point cannot be mounted.
     """
     name = f"{point.service}@{point.id}"
     place = at.absolute()
     if not at.is_dir():
-        raise UsageError(f"{at} is no directory", doing=f"mount {name}", hint=f"Make it first: mkdir {at}")
+        raise UsageError(f"{at} is not a directory", doing=f"mount {name}", hint=f"Make it first: mkdir {at}")
     reader = vault.reader()
     sources = {part: VaultSource(reader, component) for part, component in point.components.items()}
     tree = PointTree(sources, reader, point.time_ns)
-    # Reading one tree may ask for the passphrase, which a process in the background could not.
+    # Reading one tree may ask for the passphrase. A process in the background could not ask.
     _ = next(iter(sources.values())).entries
     if foreground:
         serve(tree, place, name, complain=complain)
     else:
-        detached(lambda ready: serve(tree, place, name, ready=ready), doing=f"mount {name} at {at}")
+        detached(lambda ready: _serve_silently(tree, place, name, ready), doing=f"mount {name} at {at}")
+
+
+def _serve_silently(tree: PointTree, at: Path, name: str, ready: Callable[[], None]) -> None:
+    """Serves without a terminal: warnings go to the system log, where this machine has one."""
+    if os.path.exists(_SYSTEM_LOG):
+        from logging.handlers import SysLogHandler
+
+        handler = SysLogHandler(_SYSTEM_LOG, SysLogHandler.LOG_DAEMON)
+        handler.setFormatter(logging.Formatter("undivided: %(message)s"))
+        _log.addHandler(handler)
+    serve(tree, at, name, ready=ready, complain=lambda error: _log.warning("mount %s: %s", at, error))
 
 
 def serve(
@@ -61,8 +78,8 @@ def serve(
     ready: Callable[[], None] | None = None,
     complain: Callable[[UndividedError], None] | None = None,
 ) -> None:
-    """Serves until it is unmounted, or until SIGINT or SIGTERM; then it is unmounted. name: what mount(8)
-    shows as the source. ready: called when the filesystem answers."""
+    """Serves until it is unmounted, or until SIGINT or SIGTERM; then it is unmounted. name: the source that
+    mount(8) shows. ready: called when the filesystem answers."""
     doing = f"mount {name} at {at}"
     fuse = _library(doing)
     served = []
@@ -90,20 +107,20 @@ def serve(
     except RuntimeError as error:
         if not served:
             raise UndividedError(
-                "the mount was refused",
+                "the system refused the mount",
                 doing=doing,
-                hint="Is something mounted there already? What the system says is above.",
+                hint="Read its message above, and check with `findmnt` whether the directory is in use.",
             ) from error
-        # Ended by a signal, libfuse returns it as an error after unmounting.
+        # After a signal, libfuse unmounts and then returns the signal as an error.
 
 
 def _library(doing: str) -> Any:
-    """The binding, on libfuse 3 where there are several. Raises UndividedError for what is missing."""
+    """The binding, with libfuse 3 where there are several. Raises UndividedError when a part is missing."""
     if not os.path.exists("/dev/fuse"):
         raise UndividedError(
             "this system has no /dev/fuse",
             doing=doing,
-            hint="Load the module fuse, or give the container the device.",
+            hint="Load the kernel module: modprobe fuse. In a container, pass the device to it.",
         )
     if os.geteuid() != 0 and not (shutil.which("fusermount3") or shutil.which("fusermount")):
         raise UndividedError("fusermount3 is missing", doing=doing, hint="Install it: apt-get install fuse3")
@@ -131,7 +148,7 @@ def _operations(
     begun: Callable[[], None],
     complain: Callable[[UndividedError], None] | None,
 ) -> Any:
-    """The kernel's requests, answered from the tree. Paths come as text, what is not UTF-8 escaped."""
+    """Answers the kernel's requests from the tree. Paths come as text, with escapes for non-UTF-8 bytes."""
 
     class Operations(fuse.Operations):  # type: ignore[misc]
         use_ns = True
@@ -157,7 +174,7 @@ def _operations(
             }
 
         def readdir(self, path: str, fh: int) -> Iterator[tuple[str, dict[str, int], int]]:
-            # Whoever lists a directory skips names without an inode.
+            # Programs that list a directory skip names without an inode.
             children = tree.children(_bytes(path))
             for name, a in ((b".", tree.top()), (b"..", tree.top()), *children):
                 yield _text(name), {"st_mode": a.mode, "st_ino": a.inode}, 0
@@ -193,7 +210,7 @@ def _operations(
 
 
 def _bytes(text: str) -> bytes:
-    """As the binding decodes, whatever the locale of this process."""
+    """The reverse of the binding's decoding, which ignores the locale of this process."""
     return text.encode("utf-8", "surrogateescape")
 
 

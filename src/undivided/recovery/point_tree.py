@@ -1,12 +1,12 @@
-"""A point as a directory tree to look into: components at the top, each with its paths beneath.
+"""A point as a directory tree for reading: components at the top, each with its paths beneath.
 
-The tree of a component is read when it is first entered, so that looking into one does not cost the others.
-Names are bytes, as everywhere. Directories that lead to an entry without having a row of their own (include
-patterns leave such) are there too, as plain directories.
+The tree of a component is read when it is first entered, so that one component does not cost the others.
+Names are bytes, as everywhere. A directory above an entry may have no row of its own (include patterns cause
+this); it appears as a plain directory.
 
-Contents are given in any part: of each file the lengths of its chunks are known from the vault's index, so
-only the chunks that hold what is asked for are read; the last few stay in memory, because what is read next
-is mostly the rest of the same one.
+Any part of a file can be read: the vault's index has the lengths of its chunks, so only the chunks with the
+requested bytes are read. The last few chunks stay in memory, because the next read mostly continues in the
+same one.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _FORMAT = {
 
 
 class Contents(Protocol):
-    """What browsing needs of the vault's reader."""
+    """The part of the vault's reader that is needed here."""
 
     def read(self, chunk_ids: Sequence[bytes]) -> Iterator[bytes]: ...
 
@@ -51,7 +51,7 @@ class Contents(Protocol):
 
 
 class ComponentFolder(Protocol):
-    """What browsing needs of a component: its tree, read when asked for."""
+    """The part of a component that is needed here: its tree, read on first use."""
 
     @property
     def entries(self) -> Entries: ...
@@ -59,7 +59,7 @@ class ComponentFolder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Attributes:
-    """As stat(2) has them. mode includes the type; inode is unique in the tree, and shared by hard links."""
+    """As in stat(2). mode includes the type; inode is unique in the tree, and shared by hard links."""
 
     mode: int
     inode: int
@@ -100,8 +100,8 @@ class ChunkCache:
 
 
 class ComponentTree:
-    """One component at one point. first_inode: its inodes count up from there. FileNotFoundError from any
-    method means that there is no such path."""
+    """One component at one point. first_inode: its inodes count up from there. Any method raises
+    FileNotFoundError for a path that does not exist."""
 
     def __init__(self, component: ComponentFolder, chunks: ChunkCache, first_inode: int) -> None:
         self._component = component
@@ -134,7 +134,7 @@ class ComponentTree:
         return self._children.get(path, [])
 
     def target(self, path: bytes) -> bytes:
-        """What a symlink points to."""
+        """The target of a symlink."""
         row = self._row(path)
         return self._entries.target[row] if row >= 0 else b""
 
@@ -209,15 +209,15 @@ class ComponentTree:
 
 @dataclass(frozen=True, slots=True)
 class _Map:
-    """Where a file's bytes are: chunk ids, the content offset at which each ends, and extents (offset in the
-    file, length) whose data, joined, is the content."""
+    """Where a file's bytes are: chunk ids, the content offset at which each chunk ends, and extents (offset
+    in the file, length). The content is the data of all extents, joined."""
 
     chunks: Sequence[bytes]
     ends: Sequence[int]
     extents: Sequence[tuple[int, int]]
 
     def read(self, cache: ChunkCache, offset: int, size: int) -> bytes:
-        """Bytes of the file, which is at least so long."""
+        """Bytes of the file, which has at least `offset + size` bytes."""
         found, start = bytearray(size), 0
         for place, length in self.extents:
             first, last = max(place, offset), min(place + length, offset + size)
@@ -240,7 +240,7 @@ class _Map:
 
 
 class PointTree:
-    """All components of a point, by name. time_ns: of the point, shown as the time of the top directory."""
+    """All components of a point, by name. time_ns: of the point; the top directory shows it as its time."""
 
     INODES = 1 << 40
 

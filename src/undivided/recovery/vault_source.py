@@ -1,11 +1,11 @@
 """One component at one point, read from the vault: the `Source` that drivers restore from.
 
-Its entries are the fold of the component's timeline up to the point's commit. The point carries the digest
-of that very timeline, so what is restored is what was captured or nothing: a vault that answers with
-another history, or with a part of one, is found out before a byte is written.
+Its entries are the fold of the component's timeline up to the point's commit. The point carries the digest of
+that timeline, so either the captured state is restored or nothing: a vault that answers with another history,
+or with part of one, is detected before a byte is written.
 
-Content goes from the vault to the tree in bulk: every frame is decoded once, whatever the number of files
-that share it, and files are written in the order in which their content lies in the vault.
+Content goes from the vault to the tree in bulk: every frame is decoded once, for any number of files that
+share it, and files are written in the order in which their content lies in the vault.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class SourceAbandoned(UndividedError):
 class VaultSource:
     """Implements drivers.base.Source. Used by one thread at a time; `extract` uses all cores by itself.
 
-    abandoned: set by another thread to end what is going on with SourceAbandoned. given: called from several
-    threads with the bytes written or read since the last call.
+    abandoned: another thread sets it, and the running call raises SourceAbandoned. given: called from several
+    threads with the number of bytes written or read since the last call.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class VaultSource:
         self._abandoned = abandoned or threading.Event()
         self._given = given
         self.notes: list[str] = []
-        """What `extract` could not set, as sentences."""
+        """Sentences about attributes that `extract` could not set."""
 
     @property
     def point(self) -> ComponentPoint:
@@ -73,8 +73,8 @@ class VaultSource:
     def extract(
         self, into: Path, prefix: bytes = b"", *, select: Callable[[bytes], bool] | None = None
     ) -> None:
-        """See drivers.base.Source. Raises DamageError for an image that no capture makes, before anything is
-        written, and for content that is not what was stored; UndividedError when the target refuses."""
+        """See drivers.base.Source. Raises DamageError for an image that no capture makes, before a byte is
+        written, and for content that differs from the stored one; UndividedError when the target refuses."""
         entries = self.entries
         with TreeWriter(into, entries, prefix=prefix, select=select) as tree:
             tree.begin()
@@ -84,8 +84,8 @@ class VaultSource:
             self.notes += tree.notes
 
     def read(self, path: bytes) -> Iterator[bytes]:
-        """Of a sparse file: its data without the holes, as its entry's extents say. Raises UsageError when
-        the point has no such file."""
+        """The content of a file; of a sparse file, the data of its entry's extents without the holes. Raises
+        UsageError when the point has no such file."""
         row = self._rows.get(path)
         if row is None:
             raise UsageError(f"{self._part.name} has no {shown(path)} at this point")
