@@ -55,7 +55,7 @@ def build(home: Path, chunks: int, references: int) -> None:
         data = segment.seal(sealer, session)
         names.append(digest_of(data))
         vault.store.create(name_of(names[-1]), [data])
-    vault._log.append("point", lambda _: ({}, {"index": names}))
+    vault._log.append("point", {}, {"index": names})
     alive = ids[: int(chunks * _ALIVE)]
     for start in range(0, references, _PER_COMMIT):
         chosen = alive[random.integers(len(alive), size=min(_PER_COMMIT, references - start))]

@@ -33,7 +33,7 @@ def entry_by_a_clock_that_is(shop: Program, wrong_by: int) -> None:
     keys = WriterKeys.decode((shop.config / "keys" / "near.key").read_bytes())
     store = DirectoryStore(shop.config / "vault")
     log = Log(store, keys, None, now=lambda: time.time_ns() + wrong_by)
-    log.append("recovery", lambda _: ({"service": "shop", "point": "", "ok": False}, {}))
+    log.append("recovery", {"service": "shop", "point": "", "ok": False})
 
 
 def suspended(shop: Program) -> set[str]:

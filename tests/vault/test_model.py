@@ -36,12 +36,13 @@ from undivided.vault.index import load as known
 from undivided.vault.index.load import index_links, load_index
 from undivided.vault.log import log as logs
 from undivided.vault.log.errors import ConflictError, FencedError
-from undivided.vault.log.log import PRUNE, Log
+from undivided.vault.log.log import Log
+from undivided.vault.log.slot import PRUNE
 from undivided.vault.prune.execute import Pruning, execute
 from undivided.vault.prune.plan import plan_prune
 from undivided.vault.stores.base import Store, StoreError
 from undivided.vault.stores.memory import MemoryStore
-from undivided.vault.vault import TimelineSegment, Vault, Writer
+from undivided.vault.vault import CommitPlace, TimelineSegment, Vault, Writer
 
 RUNS = int(os.environ.get("UNDIVIDED_MODEL_RUNS", "2000"))
 FIRST = int(os.environ.get("UNDIVIDED_MODEL_SEED", "0"))
@@ -181,12 +182,16 @@ class Source:
         self.points += 1
         point = f"{self.name}-{self.points}"
 
-        def body(digests: dict[str, str]) -> dict[str, object]:
+        def body(place: CommitPlace) -> dict[str, object]:
             manifest = {path.decode(): number for path, number in files.items()}
             components = {"site": {"timeline": self.timeline}}
-            return {"point": {"id": point, "components": components}, "files": manifest, "digests": digests}
+            return {
+                "point": {"id": point, "components": components},
+                "files": manifest,
+                "digests": dict(place.digests),
+            }
 
-        entry = writer.commit("point", {self.timeline: segment}, body, {self.timeline: self.digest})  # type: ignore[arg-type]
+        entry = writer.commit("point", {self.timeline: segment}, body, {self.timeline: self.digest})
         self.files, self.digest = files, entry.body["digests"][self.timeline]
         self.world.acknowledged.setdefault(point, False)
         self.world.commits += 1

@@ -18,7 +18,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from ..drivers.base import Driver, Session, TreeDriver
 from ..drivers.registry import driver_for
@@ -27,16 +27,17 @@ from ..host.lockfile import alone
 from ..host.machine_id import MACHINE, this_machine
 from ..model.entries import Entries, merge
 from ..model.errors import DamageError, SourceError, UndividedError
-from ..model.point import ComponentPoint, RecoveryPoint
+from ..model.point import RecoveryPoint
 from ..model.service import Component, Service
 from ..snapshotters.registry import snapshotter_for
 from ..vault.log.errors import ConflictError, FencedError
 from ..vault.stores.base import StoreError
 from ..vault.vault import TimelineSegment, Vault, Writer
-from .cut import Cut, cut
+from .cut import cut
 from .damage import NEW_HISTORY, SEEN, damaged_files, lost_history, reread_note, without_state
+from .draft import CapturedComponent, PointDraft
 from .sink import ComponentSink, Progress, SinkAbandoned
-from .source_cache import CachedState, lay_down, make_private, recall, settle
+from .source_cache import CachedState, make_private, recall, settle
 
 T = TypeVar("T")
 OF_THE_VAULT = (StoreError, DamageError, FencedError)
@@ -109,47 +110,33 @@ def _take(
         except UndividedError as error:
             raise _no_point(error, doing) from error
         added = {name: part.sink.segment() for name, part in parts.items()}
-        tables = {name: merge(part.previous, *added[name]) for name, part in parts.items()}
-        laid: dict[str, str] = {}
         here = {MACHINE: this_machine(), SEEN: seen}
-
-        def record(digests: Mapping[str, str]) -> dict[str, Any]:
-            number = vault.head.number + 1
-            components = {
-                name: _component_point(part, number, digests, instant, {**states[name], **here}, tables[name])
-                for name, part in parts.items()
-            }
-            _lay_down(parts, components, tables, laid)
-            point = RecoveryPoint(
-                id=point_id,
-                service=service.name,
-                time_ns=instant.time_ns,
-                consistency=instant.overall,
-                pause_ms=round(instant.pause_ms, 3),
-                skew_ms=round(instant.skew_ms, 3),
-                components=components,
-                definition=service.definition,
-                bytes_seen=sum(part.bytes_seen for part in components.values()),
-                bytes_read=sum(part.bytes_read for part in components.values()),
-                bytes_stored=writer.bytes_stored,
-                seconds=round(time.monotonic() - begun, 3),
-                notes=instant.notes,
+        captured = {
+            name: CapturedComponent(
+                part.component,
+                part.directory,
+                part.timeline,
+                part.remembered,
+                part.sink,
+                merge(part.previous, *added[name]),
+                {**states[name], **here},
             )
-            return {"point": point.as_record()}
-
+            for name, part in parts.items()
+        }
+        draft = PointDraft(point_id, service, instant, captured, begun)
         # Unchanged components are named too: their empty segments add nothing, but link the commit to them.
         segments = {parts[name].timeline: TimelineSegment(*segment) for name, segment in added.items()}
-        befores = [(part.timeline, part.remembered) for part in parts.values()]
-        goes_on = {timeline: before.point.digest if before else "" for timeline, before in befores}
         try:
-            entry = writer.commit("point", segments, record, goes_on)
+            entry = writer.commit(
+                "point", segments, lambda place: draft.record(place, writer), draft.continues()
+            )
         except StoreError as error:
             raise StoreError(_story(error), doing=doing, hint=error.hint) from error
         except (FencedError, ConflictError) as error:
             error.doing = doing
             raise
         point = RecoveryPoint.from_record(entry.body["point"])
-        _remember(parts, laid, point, doing)
+        _remember(parts, draft.kept, point, doing)
         return point
 
 
@@ -248,58 +235,11 @@ def _story(error: UndividedError) -> str:
     return f"{error.doing}: {error.cause}" if error.doing else error.cause
 
 
-def _component_point(
-    part: Part,
-    number: int,
-    digests: Mapping[str, str],
-    instant: Cut,
-    state: Mapping[str, Any],
-    table: Entries,
-) -> ComponentPoint:
-    name = part.component.name
-    before = part.remembered.point if part.remembered else None
-    digest = digests[part.timeline]
-    changed = digest != (before.digest if before else "")
-    return ComponentPoint(
-        name=name,
-        kind=part.component.kind,
-        timeline=part.timeline,
-        sequence=number if changed else before.sequence if before else 0,
-        digest=digest,
-        consistency=instant.consistency[name],
-        position=instant.positions[name],
-        state=state,
-        took_ms=instant.took_ms[name],
-        files=len(table),
-        bytes_seen=int(table.size.sum()),
-        bytes_read=part.sink.bytes_read,
-        image="new" if part.sink.imaged else "continued",
-        notes=tuple(part.sink.notes),
-    )
-
-
-def _lay_down(
-    parts: Mapping[str, Part],
-    components: Mapping[str, ComponentPoint],
-    tables: Mapping[str, Entries],
-    laid: dict[str, str],
-) -> None:
-    """What the next point goes on from, for the components that this one changes. laid: component → digest
-    of what was laid down; the commit asks again when another was quicker."""
-    for name, part in parts.items():
-        digest = components[name].digest
-        before = part.remembered.point.digest if part.remembered else None
-        if digest not in (before, laid.get(name)):
-            lay_down(part.directory, components[name], tables[name])
-            laid[name] = digest
-    crashpoint("protect.laid-down")
-
-
-def _remember(parts: Mapping[str, Part], laid: Mapping[str, str], point: RecoveryPoint, doing: str) -> None:
+def _remember(parts: Mapping[str, Part], kept: Mapping[str, str], point: RecoveryPoint, doing: str) -> None:
     """Lets the next point go on from this one. Raises UndividedError: the point is there all the same."""
     try:
         for name, part in parts.items():
-            if name in laid:
+            if name in kept:
                 settle(part.directory)
             part.session.committed()
     except (OSError, UndividedError) as error:

@@ -47,7 +47,7 @@ class History:
             content = writer.store(pieces, len(puts), Layout.CONTENT)
             segment = TimelineSegment(replace(puts, content=content), Ragged.of(list(gone)))
             entry = writer.commit(
-                "point", {self.timeline: segment}, lambda digests: {"digests": dict(digests)}
+                "point", {self.timeline: segment}, lambda place: {"digests": dict(place.digests)}
             )
         digest = entry.body["digests"][self.timeline]
         return ComponentPoint(

@@ -13,7 +13,7 @@ from ..vault.crypto.aead import TAG_BYTES
 from ..vault.format.index_segment import StoredPack
 from ..vault.format.pack_header import PackHeader
 from ..vault.log.heads import latest_head
-from ..vault.vault import LogEntry, TimelineSegment, Vault, Writer
+from ..vault.vault import CommitPlace, LogEntry, TimelineSegment, Vault, Writer
 
 Files = Mapping[bytes, bytes]
 TIMELINE = "0123456789abcdef"
@@ -51,11 +51,11 @@ def protect(
     with vault.writer() as writer:
         added = {timeline: segment(writer, files, drop, layout)}
 
-        def body(digests: Mapping[str, str]) -> dict[str, Any]:
+        def body(place: CommitPlace) -> dict[str, Any]:
             before = latest_head(vault._log, timeline)
             unchanged = before.sequence if before else 0
-            sequence = unchanged if added[timeline].empty else vault.head.number + 1
-            part = {"timeline": timeline, "sequence": sequence, "digest": digests[timeline]}
+            sequence = unchanged if added[timeline].empty else place.number
+            part = {"timeline": timeline, "sequence": sequence, "digest": place.digests[timeline]}
             return {"point": {"id": point, "components": {"site": part}}}
 
         return writer.commit("point", added, body)

@@ -35,7 +35,7 @@ from .log.keyring import Ask, Keyring
 from .log.log import Clock, Log
 from .read.histories import ContentKeys
 from .stores.base import ExistsError, Store, uncached
-from .write.writer import Writer
+from .write.writer import CommitPlace, Writer
 
 if TYPE_CHECKING:
     # Who protects neither reads nor verifies: a command's start is no time to load what only those need.
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from .verify.report import Report, Scope, VerificationAge
     from .verify.run import Progress
 
-__all__ = ["Head", "LogEntry", "TimelineSegment", "Vault", "Writer"]
+__all__ = ["CommitPlace", "Head", "LogEntry", "TimelineSegment", "Vault", "Writer"]
 
 
 class Vault:
@@ -151,7 +151,7 @@ class Vault:
     def append(self, kind: str, body: Mapping[str, Any]) -> LogEntry:
         """A record without data. Kinds that the vault's signing key must sign need the passphrase."""
         signing_key = self.signing_key() if must_be_signed(kind, body) else None
-        return self._log.append(kind, lambda _: (dict(body), {}), signing_key=signing_key)
+        return self._log.append(kind, body, signing_key=signing_key)
 
     def contents(self) -> ContentKeys:
         """What opens content. The passphrase is asked for, as `reader` does."""
@@ -213,7 +213,9 @@ class Vault:
         kind "missing" where the recipient itself is gone."""
         stored = {r.id: (r.kind, r.label) for r in self._ring.listed()}
         self._log.refresh()
-        holders = {id: stored.get(id, ("missing", "")) for id in self._ring.roster(self._log, self._log.last)}
+        holders = {
+            id: stored.get(id, ("missing", "")) for id in self._ring.allowed(self._log, self._log.last)
+        }
         return [{"id": id, "kind": kind, "label": label} for id, (kind, label) in holders.items()]
 
     def rotate(self) -> WriterKeys:

@@ -28,7 +28,7 @@ def _packs(vault: Vault, count: int) -> list[str]:
 
 
 def _say(vault: Vault, **links: list[str]) -> LogEntry:
-    return vault._log.append("note", lambda _: ({}, links))
+    return vault._log.append("note", {}, links)
 
 
 def _found(vault: Vault, store: MemoryStore | None = None) -> list[str]:

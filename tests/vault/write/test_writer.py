@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import pytest
 
@@ -15,7 +15,7 @@ from undivided.testing.vaults import contents, pieces, protect, segment
 from undivided.vault.format.log_entry import name_of
 from undivided.vault.stores.base import Buffer, Store, StoreError
 from undivided.vault.stores.memory import MemoryStore
-from undivided.vault.vault import TimelineSegment, Vault
+from undivided.vault.vault import CommitPlace, TimelineSegment, Vault
 
 NOTHING = TimelineSegment(Entries.none(), Ragged.of([]))
 
@@ -135,7 +135,9 @@ def test_leaving_without_a_commit_leaves_no_point(store: MemoryStore, vault: Vau
 def test_a_body_may_be_made_of_the_digests(vault: Vault) -> None:
     with vault.writer() as writer:
         new = segment(writer, {b"a": b"1"})
-        entry = writer.commit("point", {"t": new, "u": NOTHING}, lambda digests: {"digests": dict(digests)})
+        entry = writer.commit(
+            "point", {"t": new, "u": NOTHING}, lambda place: {"digests": dict(place.digests)}
+        )
         assert writer.digest("t") == entry.body["digests"]["t"] != ""
         assert entry.body["digests"]["u"] == writer.digest("never") == ""
 
@@ -149,9 +151,9 @@ def test_after_a_conflict_the_body_is_made_anew(store: MemoryStore, vault: Vault
     )
     tried: list[int] = []
 
-    def body(digests: Mapping[str, str]) -> Mapping[str, object]:
-        tried.append(slow.head.number + 1)
-        return {"digests": dict(digests)}
+    def body(place: CommitPlace) -> dict[str, object]:
+        tried.append(place.number)
+        return {"digests": dict(place.digests)}
 
     with slow.writer() as writer:
         entry = writer.commit(

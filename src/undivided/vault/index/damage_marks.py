@@ -24,14 +24,17 @@ def mark_damaged(log: Log, packs: Sequence[str], timelines: Sequence[str] = ()) 
     """Marks those that are not marked yet. Returns the entry, or None when there is nothing to mark. packs:
     hex digests; timelines: ids. Marks of timelines from before the newest prune do not count: it could read
     them."""
-    pruned = int(log.last.links["pruned"]) if log.last else 0
-    damaged, lost = index_links(log).damaged, broken_timelines(log, pruned)
-    packs = [name for name in packs if name not in damaged]
-    timelines = [timeline for timeline in timelines if timeline not in lost]
-    if not packs and not timelines:
-        return None
-    body = {"packs": packs, "timelines": timelines}
-    return log.append(DAMAGE, lambda _: (body, {"damaged": packs}))
+    turns = log.turns()
+    while True:
+        with next(turns) as slot:
+            known, broken = index_links(log).damaged, broken_timelines(log, slot.newest("pruned"))
+            new = [name for name in packs if name not in known]
+            body = {"packs": new, "timelines": [name for name in timelines if name not in broken]}
+            if not any(body.values()):
+                return None
+            entry = log.try_append(slot.seal(DAMAGE, body, {"damaged": new}))
+        if entry:
+            return entry
 
 
 def damaged_since(log: Log, since: int) -> bool:

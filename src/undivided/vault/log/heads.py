@@ -15,7 +15,8 @@ from ...model.errors import DamageError
 from ..format.log_entry import LogEntry
 from ..format.timeline_segment import chained_digest
 from .errors import ExpiredError
-from .log import PRUNE, Log
+from .log import Log
+from .slot import PRUNE
 
 
 @dataclass(frozen=True)

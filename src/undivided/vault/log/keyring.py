@@ -10,16 +10,15 @@ Every change is one signed log entry. A change that is killed half-way has happe
     remove   log entry ▸ what was sealed to it goes: now it does not open ▸ keys/<id> goes
     rotate   the new private key, sealed to each recipient ▸ epochs/<begun>.<name> ▸ log entry: now it counts
 
-Who gets the new keys is what the log says (`roster`), never what the store lists: a recipient that was
+Who gets the new keys is what the log says (`allowed`), never what the store lists: a recipient that was
 removed and put back by somebody gets nothing.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
@@ -36,7 +35,8 @@ from ..format.log_entry import LogEntry, decode_entry
 from ..format.log_entry import name_of as log_name
 from ..format.vault_json import VaultConfig
 from ..stores.base import MissingError, Store
-from .log import KEY, Log
+from .log import Log
+from .slot import KEY
 
 Ask = Callable[[], Secret]
 
@@ -143,8 +143,8 @@ class Keyring:
         """Those in the store that can be read. What they say of themselves is not proven."""
         return [r for r in recipients.stored_recipients(self._store) if not isinstance(r, DamageError)]
 
-    def roster(self, log: Log, last: LogEntry | None) -> dict[str, str]:
-        """id → public key (hex) of everyone who shall open the vault, as the log says at `last`."""
+    def allowed(self, log: Log, last: LogEntry | None) -> dict[str, str]:
+        """id → public key (hex) of every recipient that may open the vault, as the log lists them at `last`."""
         record = self._open().record
         if last is None or last.links["keys"] <= record.begun:
             return dict(record.recipients)
@@ -158,12 +158,15 @@ class Keyring:
         opened, id, own = self._open(), recipients.new_id(), recipients.own_key(secret)
         record = opened.record
         added = recipients.wrap(id, own, secret, kind, label, record.name, record.binding(self._vault))
-
-        def make(last: LogEntry | None) -> tuple[Any, Mapping[str, Any]]:
-            roster = {**self.roster(log, last), id: added.public}
-            return {"added": id, "kind": kind, "label": label, "recipients": roster}, {}
-
-        log.append(KEY, make, signing_key=self.signing_key())
+        signing_key = self.signing_key()
+        turns = log.turns()
+        while True:
+            with next(turns) as slot:
+                allowed = {**self.allowed(log, slot.last), id: added.public}
+                body = {"added": id, "kind": kind, "label": label, "recipients": allowed}
+                entry = log.try_append(slot.seal(KEY, body, {}, signing_key))
+            if entry:
+                break
         crashpoint("key.recorded")
         epochs.store_sealed(self._store, id, added.public, opened.private[-1], self._vault)
         crashpoint("key.sealed")
@@ -175,7 +178,7 @@ class Keyring:
         """Raises UsageError for an unknown one, and for the last. Finishes what was begun and killed."""
         log.refresh()
         names = [name.removeprefix(recipients.FOLDER) for name, _ in self._store.list(recipients.FOLDER)]
-        there = {name.partition(".")[0] for name in names} | self.roster(log, log.last).keys()
+        there = {name.partition(".")[0] for name in names} | self.allowed(log, log.last).keys()
         if id not in there:
             hint = f"There are: {', '.join(sorted(there))}."
             raise UsageError(f"no recipient {id!r}", doing="remove a key", hint=hint)
@@ -187,12 +190,17 @@ class Keyring:
                 hint="Add another first.",
             )
 
-        def make(last: LogEntry | None) -> tuple[Any, Mapping[str, Any]]:
-            roster = self.roster(log, last)
-            roster.pop(id, None)
-            return {"removed": id, "recipients": roster}, {}
-
-        log.append(KEY, make, signing_key=self.signing_key())
+        signing_key = self.signing_key()
+        turns = log.turns()
+        while True:
+            with next(turns) as slot:
+                allowed = self.allowed(log, slot.last)
+                allowed.pop(id, None)
+                entry = log.try_append(
+                    slot.seal(KEY, {"removed": id, "recipients": allowed}, {}, signing_key)
+                )
+            if entry:
+                break
         crashpoint("key.struck")
         for name in names:
             if name.startswith(f"{id}."):
@@ -210,27 +218,26 @@ class Keyring:
         opened = self._open()
         log.refresh()
         last = log.last
-        roster, seen = self.roster(log, last), last.links["keys"] if last else 0
+        allowed, seen = self.allowed(log, last), int(last.links["keys"]) if last else 0
         epoch, private = new_epoch(0)
-        made: dict[int, EpochRecord] = {}
-        keys = opened.keys
-        for id, public in roster.items():
+        for id, public in allowed.items():
             epochs.store_sealed(self._store, id, public, private, self._vault)
         crashpoint("rotate.sealed")
 
-        def make(last: LogEntry | None) -> tuple[Any, Mapping[str, Any]]:
-            nonlocal keys
-            if last and last.links["keys"] != seen:
-                raise UndividedError("somebody else changed the keys meanwhile", hint="Rotate again.")
-            begun = last.number + 1 if last else 1
-            keys = opened.keys.followed_by(replace(epoch, begun=begun))
-            if begun not in made:
-                record = made[begun] = EpochRecord.seal(keys, opened.private, roster)
+        signing_key = self.signing_key()
+        turns = log.turns()
+        while True:
+            with next(turns) as slot:
+                if slot.newest("keys") != seen:
+                    raise UndividedError("the list of recipients changed meanwhile", hint="Rotate again.")
+                keys = opened.keys.followed_by(replace(epoch, begun=slot.number))
+                record = EpochRecord.seal(keys, opened.private, allowed)
                 epochs.store_record(self._store, record)
-            crashpoint("rotate.recorded")
-            return {"name": made[begun].name, "binding": made[begun].binding(self._vault).hex()}, {}
-
-        log.append(epochs.KIND, make, signing_key=self.signing_key())
+                crashpoint("rotate.recorded")
+                body = {"name": record.name, "binding": record.binding(self._vault).hex()}
+                entry = log.try_append(slot.seal(epochs.KIND, body, {}, signing_key))
+            if entry:
+                break
         crashpoint("rotate.committed")
         return keys
 

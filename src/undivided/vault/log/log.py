@@ -1,25 +1,9 @@
 """The commit log: the one order in which things happened, and the only place where anything is committed.
 
-Entry n+1 is created with a create-only write by someone who has read all n before it. If another was quicker,
-what it wrote is read and the entry is made anew, with a fresh counter. After "exists", or an error whose
-effect is unknown, the entry is read back and compared: equal bytes are ours, for no two are ever sealed
-alike.
-
-Entries are linked so that nobody has to read the whole log:
-
-    data              the newest entry, up to and including this one, that changed which chunks are known
-    previous_data     (on those) the one of them before it
-    index             (on those) the index segments it added
-    damaged           (on those) packs found damaged, out of use from here on
-    repaired          (on those) packs that are whole again, whatever earlier entries say
-    pending_deletion  (on those) packs that a prune took out of use, to be deleted
-    covers            (on those) the index added here holds everything up to this entry: no need to look further
-    verified          the newest entry, up to and including this one, that records a verification
-    pruned            the newest entry, up to and including this one, that pruned
-    keys              the newest entry, up to and including this one, that lists who can open the vault
-    heads             timeline id → {sequence, digest, segment, previous, base}: as of this commit. sequence is
-                      the entry that last changed it, previous the one that changed it before that, base the
-                      newest that compacted it
+Entry n+1 is created with a create-only write by a client that has read all n entries before it. If another
+client was faster, its entry is read and ours is sealed again for the next number, with a fresh counter
+(slot.py). After "exists", or an error whose effect is unknown, the entry is read back and compared: equal
+bytes are ours, because no two entries are ever sealed alike.
 
 A client remembers the head that it saw. A log that no longer contains it was rolled back or forked.
 """
@@ -31,33 +15,20 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 from ...host.parallel import in_order
 from ...model.errors import DamageError, WrongKeyError
-from ..crypto.aead import Sealer
 from ..crypto.key_epochs import KIND as EPOCH
 from ..crypto.keys import WriterKeys
-from ..crypto.signing import Signed, SigningKey, with_signature
-from ..format.log_entry import PURPOSE, Head, LogEntry, decode_entry, encode_entry, name_of
+from ..crypto.signing import SigningKey
+from ..format.log_entry import Head, LogEntry, decode_entry, name_of
 from ..stores.base import ExistsError, MissingError, Store, StoreError, requests
+from .slot import EntrySealer, SealedEntry, Slot
 
-Make = Callable[[LogEntry | None], tuple[Any, Mapping[str, Any]]]
-"""From the last entry to the body and the links (other than data) of the one after it."""
-VERIFIED = "verification"
-"""The kind of entry that says what was looked at: vault/verify/record.py."""
-SESSION = "session"
-"""The kind of entry that announces uploads: session.py."""
-PRUNE = "prune"
-"""The kind of entry that forgets, compacts and dooms: prune.py."""
 Clock = Callable[[], int]
 """UTC nanoseconds. It decides when something happens, never whether it is safe."""
-KEY = "key"
-"""The kind of entry that says who can open the vault: keyring.py."""
-_CHANGES = {"index", "damaged", "repaired", "pending_deletion"}
-"""Links that change what chunks are known."""
-_NEWEST = {VERIFIED: "verified", PRUNE: "pruned", KEY: "keys"}
-"""Kinds, and the link by which every entry leads to the newest of that kind."""
 _ATTEMPTS = 1000
 
 
@@ -162,57 +133,68 @@ class Log:
             previous = entry.digest
             yield entry
 
-    def append(
-        self,
-        kind: str,
-        make: Make,
-        session: bytes | None = None,
-        sealer: Sealer | None = None,
-        signing_key: SigningKey | None = None,
-    ) -> LogEntry:
-        """Commits one entry. `make` is asked again after every conflict. Returns the entry once it is
-        durable. signing key: signs it, where its kind calls for that.
+    # ── appending ───────────────────────────────────────────────────────────────────────────────────────────
+
+    def turns(self, sealer: EntrySealer | None = None) -> Iterator[AbstractContextManager[Slot]]:
+        """Turns to append one entry, each a context that gives the next slot: the loop is in slot.py. sealer:
+        of the session that commits; without it the entry is of a session of its own.
+
+        Inside a turn no other thread of this process appends. Raises StoreError when other processes were
+        faster too many times.
         """
-        session = session or self._keys.new_session()
-        sealer = sealer or Sealer(self._keys.structure, self._keys.vault_bytes, session, PURPOSE)
-        with self._lock:
-            for _ in range(_ATTEMPTS):
-                self.refresh()
-                body, links = make(self.last)
-                number = self.head.number + 1
-                changes = not _CHANGES.isdisjoint(links)
-                before = self.last.links["data"] if self.last else 0
-                linked = {**links, "data": number if changes else before}
-                for newest, link in _NEWEST.items():
-                    linked[link] = number if kind == newest else self.last.links[link] if self.last else 0
-                if changes and "previous_data" not in links:
-                    linked["previous_data"] = before
-                now, head = self.now(), self.head
-                entry = Signed(kind, self._keys.vault, number, head.digest, now, body, linked)
-                body = with_signature(signing_key, entry)
-                data = encode_entry(sealer, session, head, kind, now, body, linked)
-                if self._create(number, data):
-                    self._advance(decode_entry(self._keys, number, data))
-                    assert self.last is not None
-                    return self.last
+        sealer = sealer or EntrySealer(self._keys, self._keys.new_session())
+        for _ in range(_ATTEMPTS):
+            yield self._turn(sealer)
         raise StoreError(
-            f"{_ATTEMPTS} others were quicker",
+            f"{_ATTEMPTS} other entries were appended first",
             doing=f"append to the log of {self._store.url}",
             hint="Try again.",
         )
 
-    def _create(self, number: int, data: bytes) -> bool:
-        """False: another entry has this number. Raises when ours is not there."""
+    @contextlib.contextmanager
+    def _turn(self, sealer: EntrySealer) -> Iterator[Slot]:
+        with self._lock:
+            self.refresh()
+            yield Slot(self.last, self.now(), sealer)
+
+    def try_append(self, sealed: SealedEntry) -> LogEntry | None:
+        """The entry, once it is durable. None when another entry has its number; that one has been read then.
+        Raises StoreError when it could not be stored."""
+        with self._lock:
+            if sealed.number != self.head.number + 1:
+                return None
+            stored = self._created(sealed)
+            self._advance(decode_entry(self._keys, sealed.number, stored))
+            return self.last if stored == sealed.data else None
+
+    def append(
+        self,
+        kind: str,
+        body: Mapping[str, Any],
+        links: Mapping[str, Any] | None = None,
+        signing_key: SigningKey | None = None,
+    ) -> LogEntry:
+        """Commits an entry that does not depend on the entries before it."""
+        turns = self.turns()
+        while True:
+            with next(turns) as slot:
+                entry = self.try_append(slot.seal(kind, body, links or {}, signing_key))
+            if entry:
+                return entry
+
+    def _created(self, sealed: SealedEntry) -> bytes:
+        """The bytes that have this number in the store now: ours, or another entry. Raises StoreError."""
+        name = name_of(sealed.number)
         try:
-            self._store.create(name_of(number), [data])
+            self._store.create(name, [sealed.data])
         except ExistsError:
-            return self._store.read(name_of(number)) == data
+            return self._store.read(name)
         except StoreError as error:
             try:
-                return self._store.read(name_of(number)) == data
+                return self._store.read(name)
             except StoreError:
                 raise error from None
-        return True
+        return sealed.data
 
     def _advance(self, entry: LogEntry) -> None:
         if entry.previous != self.head.digest:

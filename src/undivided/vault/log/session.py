@@ -1,14 +1,14 @@
-"""A session: whoever adds objects to a vault, under a name and a key of its own.
+"""A session: one client that adds objects to a vault, under a name and a key of its own.
 
-Before its first object goes out, an entry "session" says who is about to upload, and while uploading goes on,
-the same is said again every hour. So whoever cleans up later knows of every object whose orphans it is:
+Before its first upload a session registers: an entry "session" in the log. It registers again every hour while
+it uploads. So a later prune knows the session of every object, and what its orphans are:
 
-    open      the newest announcement is newer than the newest commit: hands off
-    done      it has committed since: what no entry names was left behind
-    fenced    a prune took it for dead. It will never commit again: its next try finds the fence
+    open      the newest registration is newer than the newest commit: its objects are left alone
+    done      it has committed since: objects that no entry names are orphans
+    fenced    a prune took it for dead. It never commits again: its next attempt finds the fence
 
-Being taken for dead is a matter of clocks, so a fence may well hit the living; that costs them their work,
-and nobody anything else.
+Whether a session is dead is a matter of clocks, so a fence may hit a living one. That costs the session its
+work, and costs nobody else anything.
 """
 
 from __future__ import annotations
@@ -26,32 +26,31 @@ from ..format import pack as packs
 from ..format import timeline_segment as timelines
 from ..format.frames import PURPOSE as FRAME
 from ..format.index_segment import IndexSegment
-from ..format.log_entry import PURPOSE as LOG
-from ..format.log_entry import LogEntry
 from ..stores.base import ExistsError, Store, StoreError
 from .errors import FencedError
 from .heads import prune_entries
-from .log import SESSION, Log
+from .log import Log
+from .slot import SESSION, EntrySealer
 
 RENEWAL_NS = 3600 * 10**9
-"""After so long it is announced again."""
+"""A session that is still uploading registers again after this time."""
 
 
 class WriteSession:
-    """Thread-safe. name: hex. bytes_stored: all bytes sent to the store. seen: the newest prune entry that
-    was looked at; what came since is news."""
+    """Thread-safe. name: hex. entries: seals its log entries. bytes_stored: all bytes sent to the store. seen:
+    the newest prune entry that this session has looked at."""
 
     def __init__(self, store: Store, keys: WriterKeys, log: Log) -> None:
         self.id = keys.new_session()
         self.name = self.id.hex()
         self.log = log
-        self.log_sealer = Sealer(keys.structure, keys.vault_bytes, self.id, LOG)
+        self.entries = EntrySealer(keys, self.id)
         self.bytes_stored = 0
         self.seen = int(log.last.links["pruned"]) if log.last else 0
         self._store, self._keys = store, keys
         self._lock = threading.RLock()
         self._content: Content | None = None
-        self._announced_ns: int | None = None
+        self._registered_ns: int | None = None
         self._created: list[str] = []
 
     @property
@@ -62,31 +61,32 @@ class WriteSession:
                 self._content = Content(self._keys, self.id)
             return self._content
 
-    def announce(self) -> None:
-        """Before an upload: says in the log that this session is at work, unless that is fresh. Raises
-        FencedError."""
+    def register(self) -> None:
+        """Before an upload: records in the log that this session is at work, unless it did so recently.
+        Raises FencedError."""
         with self._lock:
-            known = self._announced_ns
+            known = self._registered_ns
             if known is not None and abs(self.log.now() - known) < RENEWAL_NS:
                 return
-            record = {"sealed_key": self.content.sealed.hex()}
-
-            def make(_: LogEntry | None) -> tuple[dict[str, str], dict[str, object]]:
-                self.refuse_fenced()
-                return record, {}
-
-            entry = self.log.append(SESSION, make, self.id, self.log_sealer)
-            self._announced_ns = entry.time_ns
+            body = {"sealed_key": self.content.sealed.hex()}
+            turns = self.log.turns(self.entries)
+            while True:
+                with next(turns) as slot:
+                    self.refuse_fenced()
+                    entry = self.log.try_append(slot.seal(SESSION, body, {}))
+                if entry:
+                    break
+            self._registered_ns = entry.time_ns
             if known is None:
                 crashpoint("vault.session-logged")
 
     def committed(self) -> None:
-        """Whatever is uploaded after a commit must be announced anew."""
+        """After a commit the session must register again before it uploads."""
         with self._lock:
-            self._announced_ns = None
+            self._registered_ns = None
 
     def refuse_fenced(self) -> None:
-        """Raises FencedError when a prune that came since has shut this session out."""
+        """Raises FencedError when a prune since `seen` has fenced this session."""
         if any(self.name in entry.body["fenced_sessions"] for entry in prune_entries(self.log, self.seen)):
             raise FencedError
 
@@ -103,7 +103,7 @@ class WriteSession:
 
     def create(self, name: str, *parts: Buffer) -> None:
         """Stores an object that is named by its bytes. After an error of unknown effect it is read back."""
-        self.announce()
+        self.register()
         try:
             self._store.create(name, parts)
         except StoreError as error:
@@ -124,8 +124,8 @@ class WriteSession:
             self.bytes_stored += sum(len(part) for part in parts)
 
     def abandon(self) -> None:
-        """Deletes what was uploaded. Only for who has not tried to commit: an entry whose fate is unknown may
-        still land, and lead to it."""
+        """Deletes what was uploaded. Only before the first attempt to commit: an entry whose fate is unknown may
+        still arrive, and refer to it."""
         for name in self._created:
             self._store.delete(name)
 

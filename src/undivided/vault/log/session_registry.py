@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..format.log_entry import LogEntry
-from .log import PRUNE, SESSION, Log
+from .log import Log
+from .slot import PRUNE, SESSION
 
 
 @dataclass

@@ -17,7 +17,7 @@ more than the one entry that says what is pending_deletion.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
@@ -35,8 +35,9 @@ from ..format.timeline_segment import TimelineSegment
 from ..index.load import index_links, read_index_segments
 from ..log.errors import ConflictError
 from ..log.heads import TimelineHead, prune_entries
-from ..log.log import PRUNE, Clock, Log
+from ..log.log import Clock, Log
 from ..log.session import WriteSession
+from ..log.slot import PRUNE, Slot
 from ..read.histories import Histories
 from ..stores.base import FullError, Store, uncached
 from .compaction import CompactionStep, composed, prove, segments_of
@@ -150,16 +151,17 @@ class Pruning:
             self._session.abandon()
             raise
         signing_key = self._vault.signing_key()
+        turns = self._log.turns(self._session.entries)
         while True:
+            with next(turns) as slot:
+                entry = None
+                if slot.number == self._at + 1:
+                    body, links = self._entry(slot)
+                    entry = self._log.try_append(slot.seal(PRUNE, body, links, signing_key))
+            if entry:
+                crashpoint("prune.committed")
+                return entry
             self._catch_up()
-            try:
-                entry = self._log.append(
-                    PRUNE, self._entry, self._session.id, self._session.log_sealer, signing_key
-                )
-            except _NewsError:
-                continue
-            crashpoint("prune.committed")
-            return entry
 
     # ── what is stored before ───────────────────────────────────────────────────────────────────────────────
 
@@ -213,8 +215,8 @@ class Pruning:
     # ── what came meanwhile ─────────────────────────────────────────────────────────────────────────────────
 
     def _catch_up(self) -> None:
-        """Looks at every entry since the plan that was not looked at yet."""
-        for entry in self._log.entries(self._at):
+        """Looks at the entries since the plan that this prune has not looked at yet."""
+        for entry in self._log.entries(self._at, refresh=False):
             before = {t: chain.digest for t, chain in self._roots.chains.items()}
             self._roots.learn(entry)
             self._roster.learn(entry)
@@ -254,10 +256,9 @@ class Pruning:
 
     # ── the one entry ───────────────────────────────────────────────────────────────────────────────────────
 
-    def _entry(self, last: LogEntry | None) -> tuple[Any, Mapping[str, Any]]:
-        if last is None or last.number != self._at:
-            raise _NewsError
-        number, roots = last.number + 1, self._roots
+    def _entry(self, slot: Slot) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Body and links of the prune's entry."""
+        number, roots = slot.number, self._roots
         steps = {timeline: self._steps.get(timeline, []) for timeline in roots.chains}
         chains = {
             timeline: replace(chain, base=number, segment=steps[timeline][-1][1] if steps[timeline] else "")
@@ -265,7 +266,7 @@ class Pruning:
         }
         gone = {*self._fenced, self._session.name}
         body = {
-            "previous_prune": int(last.links["pruned"]),
+            "previous_prune": slot.newest("pruned"),
             "expired_points": roots.expired,
             "points": roots.points,
             "timelines": steps,
@@ -280,13 +281,9 @@ class Pruning:
             "pending_deletion": sorted(self._pending_deletion["packs"]),
         }
         if not self._lean:
-            since, newest = self._plan.head.number, int(last.links["data"])
+            since, newest = self._plan.head.number, slot.newest("data")
             links["index"] = self._index
             links["covers"] = since
             links["previous_data"] = newest if newest > since else 0
             links["damaged"] = sorted(index_links(self._log).damaged - self._pending_deletion["packs"])
         return body, links
-
-
-class _NewsError(Exception):
-    """Somebody committed what was not looked at yet."""

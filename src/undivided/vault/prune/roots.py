@@ -14,7 +14,7 @@ from ..format.log_entry import LogEntry
 from ..index.damage_marks import learn_broken
 from ..log.errors import ConflictError
 from ..log.heads import TimelineHead
-from ..log.log import PRUNE
+from ..log.slot import PRUNE
 
 
 class Roots:

@@ -172,4 +172,4 @@ class Mending:
             "timelines": sorted(timelines),
         }
         links = {"repaired": sorted(healed)} if healed else {}
-        log.append(REPAIR, lambda _: (body, links), signing_key=self._signing_key)
+        log.append(REPAIR, body, links, self._signing_key)

@@ -11,6 +11,7 @@ somebody may make use of them, and a prune finds out that nobody does.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from ...model.errors import DamageError
@@ -18,7 +19,6 @@ from ..crypto.keys import WriterKeys
 from ..crypto.signing import SigningKey
 from ..format import index_segment as indexes
 from ..format.index_segment import StoredPack, segments_of
-from ..format.log_entry import LogEntry
 from ..format.pack import read_footer
 from ..index.damage_marks import REPAIR
 from ..index.load import index_links, read_index_segment
@@ -30,21 +30,42 @@ from ..stores.base import Store, StoreError
 _ATTEMPTS = 5
 
 
-class _Overtaken(Exception):
-    """Somebody changed the index while it was made anew."""
-
-
 def rebuild_index(store: Store, keys: WriterKeys, log: Log, signing_key: SigningKey) -> list[str]:
-    """Returns notes: packs that could not be taken in. Raises StoreError when others are always quicker."""
+    """Returns notes about packs that could not be added. Raises StoreError when other clients change the index
+    each time."""
+    session = WriteSession(store, keys, log)
+    turns = log.turns(session.entries)
     for _ in range(_ATTEMPTS):
-        try:
-            return _rebuild(store, keys, log, signing_key)
-        except _Overtaken:
-            log.refresh()
-    raise StoreError("others change the index all the time", doing="rebuild the index", hint="Try again.")
+        rebuilt = _rebuilt(store, keys, log, session)
+        current = True
+        while current:
+            with next(turns) as slot:
+                current = slot.newest("data") == rebuilt.seen
+                entry = None
+                if current:
+                    session.refuse_fenced()
+                    entry = log.try_append(slot.seal(REPAIR, rebuilt.body, rebuilt.links, signing_key))
+            if entry:
+                return rebuilt.notes
+    raise StoreError(
+        f"other clients changed the index {_ATTEMPTS} times meanwhile",
+        doing="rebuild the index",
+        hint="Try again.",
+    )
 
 
-def _rebuild(store: Store, keys: WriterKeys, log: Log, signing_key: SigningKey) -> list[str]:
+@dataclass(frozen=True)
+class _Rebuilt:
+    """A stored index and the entry that makes it the one in force. seen: the newest entry that had changed the
+    index when it was rebuilt."""
+
+    seen: int
+    body: Mapping[str, Any]
+    links: Mapping[str, Any]
+    notes: list[str]
+
+
+def _rebuilt(store: Store, keys: WriterKeys, log: Log, session: WriteSession) -> _Rebuilt:
     linked = index_links(log)
     seen = int(log.last.links["data"]) if log.last else 0
     whole: list[str] = []
@@ -56,20 +77,19 @@ def _rebuild(store: Store, keys: WriterKeys, log: Log, signing_key: SigningKey) 
         except (DamageError, StoreError):
             continue
     notes: list[str] = []
-    session = WriteSession(store, keys, log)
-    made = [session.store_index(segment) for segment in segments_of(_unnamed(store, keys, named, notes))]
-
-    def make(last: LogEntry | None) -> tuple[Any, Mapping[str, Any]]:
-        if (int(last.links["data"]) if last else 0) != seen:
-            raise _Overtaken
-        session.refuse_fenced()
-        links = {"index": [*whole, *made], "covers": seen}
-        links |= {"damaged": sorted(linked.damaged), "pending_deletion": sorted(linked.pending_deletion)}
-        lost = [indexes.name_of(name) for name in linked.segments if name not in whole]
-        return {"repaired": [], "quarantined": [], "timelines": [], "rebuilt": lost}, links
-
-    log.append(REPAIR, make, session.id, session.log_sealer, signing_key)
-    return notes
+    stored = [session.store_index(segment) for segment in segments_of(_unnamed(store, keys, named, notes))]
+    lost = [indexes.name_of(name) for name in linked.segments if name not in whole]
+    return _Rebuilt(
+        seen,
+        body={"repaired": [], "quarantined": [], "timelines": [], "rebuilt": lost},
+        links={
+            "index": [*whole, *stored],
+            "covers": seen,
+            "damaged": sorted(linked.damaged),
+            "pending_deletion": sorted(linked.pending_deletion),
+        },
+        notes=notes,
+    )
 
 
 def _unnamed(store: Store, keys: WriterKeys, named: set[str], notes: list[str]) -> Iterator[StoredPack]:

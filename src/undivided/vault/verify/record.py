@@ -22,7 +22,8 @@ import numpy as np
 from ...model.columns import Array
 from ...model.errors import DamageError
 from ..format.log_entry import LogEntry
-from ..log.log import VERIFIED, Log
+from ..log.log import Log
+from ..log.slot import VERIFIED
 from .report import VerificationAge
 
 PREFIX_BYTES = 8
@@ -75,7 +76,7 @@ def record(
         "damaged": list(damaged),
         "verification_age": asdict(proven),
     }
-    return log.append(VERIFIED, lambda _: (body, {}))
+    return log.append(VERIFIED, body)
 
 
 def last_proven(log: Log) -> tuple[int, VerificationAge] | None:

@@ -18,6 +18,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
@@ -40,13 +41,25 @@ from ..log.errors import ConflictError
 from ..log.heads import TimelineHead, latest_head, prune_entries
 from ..log.log import Log
 from ..log.session import WriteSession
+from ..log.slot import Slot
 from ..stores.base import Store, parallel
 from .chunker import Chunker
 from .in_flight import InFlightChunks
 from .pipeline import Pipeline
 
 _StoredIndex = tuple[list[str], Merged]
-Body = Mapping[str, Any] | Callable[[Mapping[str, str]], Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class CommitPlace:
+    """Where a commit is about to be written. number: of its log entry; digests: timeline → its digest after
+    this commit."""
+
+    number: int
+    digests: Mapping[str, str]
+
+
+Body = Mapping[str, Any] | Callable[[CommitPlace], Mapping[str, Any]]
 
 
 class Writer:
@@ -101,26 +114,26 @@ class Writer:
         return lost_rows
 
     def digest(self, timeline: str) -> str:
-        """The chain digest of a timeline as of now; "" when it is new."""
+        """The digest of a timeline as of now; "" when it is new."""
         self._log.refresh()
-        chain = latest_head(self._log, timeline)
-        return chain.digest if chain else ""
+        head = latest_head(self._log, timeline)
+        return head.digest if head else ""
 
     def commit(
         self,
         kind: str,
         segments: Mapping[str, TimelineSegment],
         body: Body,
-        goes_on: Mapping[str, str] | None = None,
+        continues: Mapping[str, str] | None = None,
     ) -> LogEntry:
-        """Makes it exist: everything stored so far, and a segment for each timeline.
+        """Commits everything stored so far, and a segment for each timeline, as one log entry.
 
-        body may be a function of {timeline: chain digest after this commit}. It is asked again when another
-        writer was quicker; the entry being made is then always the log's head + 1. Empty segments add
-        nothing. goes_on: the digest of each timeline that its segment was made for, "" for a new one.
+        body: the entry's body, or a function that makes it from the place where the entry is about to be
+        written. It is called again after each conflict, because that changes the place. Empty segments add
+        nothing. continues: the digest of each timeline for which its segment was made, "" for a new timeline.
 
-        Raises ConflictError when a chunk that the segments refer to, or a timeline as it is gone on from, is
-        there no more; FencedError when a prune took this session for dead. Then nothing was committed.
+        Raises ConflictError when a chunk that the segments refer to is gone, or a timeline has another digest
+        than `continues` says; FencedError when a prune took this session for dead. Then nothing was committed.
         """
         if self._pipeline:
             self._pipeline.drain()
@@ -129,35 +142,26 @@ class Writer:
         with self._lock:
             uploaded = list(self._uploaded)
         names, index = self._store_segments(blocks, uploaded)
+        crashpoint("vault.segments-stored")
+        turns = self._log.turns(self._session.entries)
         while True:
-            crashpoint("vault.segments-stored")
-            seen = self._session.seen
-
-            def make(
-                last: LogEntry | None, index: _StoredIndex | None = index, seen: int = seen
-            ) -> tuple[Any, Mapping[str, Any]]:
-                if last and int(last.links["pruned"]) > seen:
-                    raise _NewsError
-                number = last.number + 1 if last else 1
-                chains = {t: latest_head(self._log, t) or TimelineHead() for t in segments}
-                _refuse_moved(chains, goes_on or {})
-                for timeline, name in names.items():
-                    chains[timeline] = chains[timeline].next(timeline, number, name, blocks[timeline])
-                made = body({t: c.digest for t, c in chains.items()}) if callable(body) else body
-                links: dict[str, Any] = {"heads": {t: c.record() for t, c in chains.items()}}
-                if index:
-                    stored, whole = index
-                    links["index"] = stored
-                    links["previous_data"] = whole.link(int(last.links["data"]) if last else 0)
-                return {**made, "timelines": names}, links
-
-            try:
-                entry = self._log.append(kind, make, self._session.id, self._session.log_sealer)
-            except _NewsError:
+            with next(turns) as slot:
+                pruned = slot.newest("pruned") > self._session.seen
+                entry = None
+                if not pruned:
+                    before = {t: latest_head(self._log, t) or TimelineHead() for t in segments}
+                    _refuse_moved(before, continues or {})
+                    heads = _heads_after(before, slot.number, names, blocks)
+                    place = CommitPlace(slot.number, {t: head.digest for t, head in heads.items()})
+                    made = body(place) if callable(body) else body
+                    links = _links(slot, heads, index)
+                    entry = self._log.try_append(slot.seal(kind, {**made, "timelines": names}, links))
+            if entry:
+                break
+            if pruned:
                 self._catch_up(segments.values(), names.values(), uploaded)
                 index = self._store_index(uploaded)
-                continue
-            break
+                crashpoint("vault.segments-stored")
         with self._lock:
             stored = {pack.name for pack in uploaded}
             self._uploaded = [pack for pack in self._uploaded if pack.name not in stored]
@@ -266,11 +270,24 @@ class Writer:
             return self._known
 
 
-class _NewsError(Exception):
-    """A prune came that this writer has not looked at yet."""
+def _heads_after(
+    before: Mapping[str, TimelineHead], number: int, names: Mapping[str, str], blocks: Mapping[str, bytes]
+) -> dict[str, TimelineHead]:
+    """Each timeline as it will be after entry `number`. names, blocks: of the segments that it adds."""
+    added = {t: before[t].next(t, number, name, blocks[t]) for t, name in names.items()}
+    return {**before, **added}
 
 
-def _refuse_moved(chains: Mapping[str, TimelineHead], goes_on: Mapping[str, str]) -> None:
-    moved = [timeline for timeline, digest in goes_on.items() if chains[timeline].digest != digest]
+def _links(slot: Slot, heads: Mapping[str, TimelineHead], index: _StoredIndex | None) -> dict[str, Any]:
+    links: dict[str, Any] = {"heads": {timeline: head.record() for timeline, head in heads.items()}}
+    if index:
+        stored, whole = index
+        links["index"] = stored
+        links["previous_data"] = whole.link(slot.newest("data"))
+    return links
+
+
+def _refuse_moved(heads: Mapping[str, TimelineHead], continues: Mapping[str, str]) -> None:
+    moved = [timeline for timeline, digest in continues.items() if heads[timeline].digest != digest]
     if moved:
-        raise ConflictError("another writer went on with the same history, or it was expired", moved)
+        raise ConflictError("another writer continued the same timeline, or the timeline was expired", moved)
