@@ -1,7 +1,7 @@
-"""The story: a live portal is protected, wrecked, recovered in place, examined, and every number measured.
+"""The demo: a live portal is protected, wrecked, recovered in place and examined, and every number measured.
 
-Ends with code 0 only when the recovered portal is whole and every order that was acknowledged before the
-point is there. KEEP=1 keeps the scratch directory.
+Ends with code 0 only when the recovered portal is whole and has every order that was acknowledged before the
+point. KEEP=1 keeps the scratch directory.
 """
 
 from __future__ import annotations
@@ -15,58 +15,58 @@ from typing import Any
 
 from . import witness
 from .command import CommandFailed, Undivided
+from .narration import Narration, seconds, size
 from .scene import Scene, Vandal
-from .telling import Telling, seconds, size
 
 POINTS = 8
 EVERY = 2.5
 """Seconds between points."""
 
 
-def story(scene: Scene, tell: Telling) -> bool:
-    tell.chapter("A portal opens")
+def run(scene: Scene, out: Narration) -> bool:
+    out.chapter("A portal opens")
     scene.build()
     undivided = Undivided(scene.root / "undivided")
     versions = " · ".join(f"{name} {version}" for name, version in scene.versions().items())
-    tell.says(f"{versions} · an upload tree · a web application")
-    tell.says(
+    out.text(f"{versions} · an upload tree · a web application")
+    out.text(
         "An order is a row, an uploaded file, an audit entry and a cache entry that refer to each other."
     )
-    tell.says("Four customers order without a pause, and write down what they were promised.")
-    tell.says(f"Look at it at {scene.site.url}, or at its check at {scene.site.url}/check")
+    out.text("Four customers order without a pause, and keep a journal of every acknowledged order.")
+    out.text(f"The portal is at {scene.site.url}, its check of all references at {scene.site.url}/check")
     scene.open_doors()
 
-    tell.chapter("Undivided protects it while they order")
-    tell.command("undivided init")
+    out.chapter("Undivided protects it while they order")
+    out.command("undivided init")
     undivided("init", "--vault", undivided.vault)
-    tell.command("undivided service apply portal.yaml")
+    out.command("undivided service apply portal.yaml")
     undivided("service", "apply", scene.service_file())
-    tell.command(f"undivided protect portal      # every {EVERY:g} s")
-    taken = protect_for_a_while(scene, undivided, tell)
+    out.command(f"undivided protect portal      # every {EVERY:g} s")
+    taken = protect_for_a_while(scene, undivided, out)
 
-    tell.chapter("Then something goes wrong")
+    out.chapter("Then something goes wrong")
     damaged_at = time.time_ns()
     deleted, before = Vandal(scene.site).strike()
-    tell.damage(f"DROP TABLE orders; and {deleted} of {before} uploads deleted")
+    out.damage(f"DROP TABLE orders; and {deleted} of {before} uploads deleted")
     report = witness.examine(scene.site.url)
-    tell.says(f"The portal examines itself: {len(report['broken'])} broken references, first of all:")
+    out.text(f"The portal examines itself and finds {len(report['broken'])} broken references, for example:")
     for finding in report["broken"][:3]:
-        tell.says(f"  {finding}")
+        out.text(f"  {finding}")
     wreck = undivided("protect", "portal")
-    tell.says(f"The schedule does not know, and protects the wreck too: point {wreck['point']}.")
+    out.text(f"The schedule does not notice and protects the wreck, too: point {wreck['point']}.")
 
-    tell.chapter("The whole service comes back")
+    out.chapter("The whole service comes back")
     good = last_before(undivided("points", "portal")["points"], damaged_at)
-    tell.says(f"The last point before the damage is {good['id']}.")
-    tell.command(f"undivided recover portal --at {good['id']} --in-place --dry-run")
+    out.text(f"The last point before the damage is {good['id']}.")
+    out.command(f"undivided recover portal --at {good['id']} --in-place --dry-run")
     plan = undivided("recover", "portal", "--at", good["id"], "--in-place", "--dry-run")
-    tell.plan([step["text"].replace(str(scene.site.root), "…") for step in plan["steps"]])
-    tell.command(f"undivided recover portal --at {good['id']} --in-place")
-    asked = time.monotonic()
+    out.plan([step["text"].replace(str(scene.site.root), "…") for step in plan["steps"]])
+    out.command(f"undivided recover portal --at {good['id']} --in-place")
+    started = time.monotonic()
     recovered = undivided("recover", "portal", "--at", good["id"], "--in-place")
-    recovery = time.monotonic() - asked
+    recovery = time.monotonic() - started
 
-    tell.chapter("Is it whole?")
+    out.chapter("Is it whole?")
     instant = nanoseconds(good["time"])
     promised = witness.promises(scene.journal)
     kept = [p for p in promised if p.acknowledged < instant]
@@ -74,44 +74,46 @@ def story(scene: Scene, tell: Telling) -> bool:
     report = witness.examine(scene.site.url)
     broken = witness.missing(scene.site.url, kept)
     again = witness.served_again(scene.journal, time.time_ns())
-    whole = tell.verdict(
+    whole = out.verdict(
         not report["broken"],
-        f"every one of {report.get('orders', 0)} orders has its row, its file with the right hash, its audit "
-        "entry and its cache entry, and none of these is without its order",
+        f"each of {report.get('orders', 0)} orders has its row, its file with the right hash, its audit "
+        "entry and its cache entry, and none of these exists without its order",
         report["broken"],
     )
-    whole &= tell.verdict(
+    whole &= out.verdict(
         not broken, f"all {len(kept)} orders acknowledged before the point are there, byte for byte", broken
     )
-    whole &= tell.verdict(again, "customers are served again", ["no order was acknowledged since"])
+    whole &= out.verdict(
+        again, "customers are served again", ["no order was acknowledged since the recovery"]
+    )
 
-    tell.chapter("In numbers")
+    out.chapter("In numbers")
     protected = sum(p["bytes_seen"] for p in taken)
     moved = sum(p["bytes_stored"] for p in taken)
-    tell.numbers(
+    out.numbers(
         {
             "consistency": ", ".join(sorted({p["consistency"] for p in taken})),
-            "pause": middle_and_most([p["pause_ms"] for p in taken]),
-            "skew": middle_and_most([p["skew_ms"] for p in taken]),
+            "pause": median_and_maximum([p["pause_ms"] for p in taken]),
+            "skew": median_and_maximum([p["skew_ms"] for p in taken]),
             "protected": f"{size(protected)} in {len(taken)} points of {len(good['components'])} components",
-            "moved": f"{size(moved)}, {moved / protected:.0%} of it; uploads are random, so none compresses",
-            "data loss": f"{seconds((damaged_at - instant) / 1e9)}: the {len(lost)} orders acknowledged "
-            "between the point and the damage",
-            "recovery": f"{seconds(recovery)} from the command to a checked service, of which it was down "
-            f"{seconds(recovered['down_seconds'])}",
+            "moved": f"{size(moved)}, {moved / protected:.0%} of it; the uploads are random and do not compress",
+            "data loss": f"{seconds((damaged_at - instant) / 1e9)}: {len(lost)} orders, acknowledged between "
+            "the point and the damage",
+            "recovery": f"{seconds(recovery)} from the command to a checked service; the service was down for "
+            f"{seconds(recovered['down_seconds'])} of them",
         }
     )
     return whole
 
 
-def protect_for_a_while(scene: Scene, undivided: Undivided, tell: Telling) -> list[dict[str, Any]]:
-    tell.heading()
+def protect_for_a_while(scene: Scene, undivided: Undivided, out: Narration) -> list[dict[str, Any]]:
+    out.heading()
     taken = []
     for _ in range(POINTS):
         due = time.monotonic() + EVERY
         point = undivided("protect", "portal")
         taken.append(point)
-        tell.point(point, orders=len(witness.promises(scene.journal)))
+        out.point(point, orders=len(witness.promises(scene.journal)))
         time.sleep(max(0.0, due - time.monotonic()))
     return taken
 
@@ -126,29 +128,29 @@ def nanoseconds(time_: str) -> int:
     return round(datetime.fromisoformat(time_).timestamp() * 1e9)
 
 
-def middle_and_most(milliseconds: list[float]) -> str:
-    return f"{statistics.median(milliseconds):.1f} ms in the middle, {max(milliseconds):.1f} ms at most"
+def median_and_maximum(milliseconds: list[float]) -> str:
+    return f"{statistics.median(milliseconds):.1f} ms median, {max(milliseconds):.1f} ms at most"
 
 
 def main() -> int:
-    tell = Telling()
+    out = Narration()
     begun = time.monotonic()
     try:
         with Scene(keep=os.environ.get("KEEP", "") not in ("", "0")) as scene:
-            tell.title(scene.root)
+            out.title(scene.root)
             try:
-                whole = story(scene, tell)
+                whole = run(scene, out)
             finally:
                 scene.close_doors()
                 if scene.keep:
-                    tell.says(f"Everything is kept in {scene.root}, and nothing runs any more.")
+                    out.text(f"All files are kept in {scene.root}. No process is left running.")
     except KeyboardInterrupt:
-        tell.says("Interrupted; everything that ran has ended.")
+        out.text("Interrupted. No process is left running.")
         return 130
     except (CommandFailed, RuntimeError, OSError) as error:
-        tell.verdict(False, "", [str(error)])
+        out.verdict(False, "", [str(error)])
         return 1
-    tell.end(whole, time.monotonic() - begun)
+    out.end(whole, time.monotonic() - begun)
     return 0 if whole else 1
 
 

@@ -1,14 +1,13 @@
-"""Where the portal keeps its orders: four stores that refer to one another, and the check of every reference.
+"""The portal's orders: four stores that refer to one another, and the check of every reference.
 
 One order is written in this order, each step durable before the next begins:
 
-    row (begun) ──▶ file ──▶ audit entry ──▶ row (complete) ──▶ cache entry ──▶ the customer is told
+    row (begun) ──▶ file ──▶ audit entry ──▶ row (complete) ──▶ cache entry ──▶ reply to the customer
 
-So at any one instant, whatever exists has its cause: a cached order is complete, a complete order is audited,
-an audited order has its file, a file has its row. An order cut off in the middle was never acknowledged; it
-is `in flight`, and harmless. A backup whose parts are of different instants breaks these rules, which is what
-`examine` looks for. It needs no pause: it reads effects before their causes, so orders that arrive meanwhile
-are not taken for damage.
+So at any one instant every effect has its cause: a cached order is complete, a complete order is audited, an
+audited order has its file, a file has its row. An order cut off in the middle was never acknowledged; it is
+`in flight`, and harmless. A backup with parts of different instants breaks these rules, and `examine` finds
+that. It needs no pause: it reads effects before their causes, so new orders never look like damage.
 """
 
 from __future__ import annotations
@@ -49,7 +48,7 @@ CREATE TABLE IF NOT EXISTS entries (
 
 @dataclass(frozen=True)
 class Site:
-    """Where the portal's parts live: a directory and three ports, kept in etc/site.json."""
+    """The places of the portal's parts: a directory and three ports, kept in etc/site.json."""
 
     root: Path
     web: int
@@ -160,7 +159,7 @@ class Books:
             if file not in files:
                 broken.append(f"audited order {order} has lost its file {file}")
             elif hashlib.sha256((self.uploads / file).read_bytes()).hexdigest() != sha:
-                broken.append(f"the file of order {order} has another content")
+                broken.append(f"the file of order {order} has the wrong content")
         known = {file for file, _ in rows.values()}
         broken += [f"upload {file} belongs to no order" for file in sorted(files - known)]
         return {
@@ -184,7 +183,7 @@ class Books:
 
 
 def write_durably(path: Path, data: bytes) -> None:
-    """A whole file or none: written beside, synced, renamed, and the directory synced."""
+    """A whole file or none: written under another name, synced, renamed, and the directory synced."""
     path.parent.mkdir(exist_ok=True)
     part = path.with_suffix(".part")
     with part.open("wb") as file:

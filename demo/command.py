@@ -12,7 +12,7 @@ from typing import Any
 
 
 class CommandFailed(Exception):
-    """A command ended with another code than 0. The text is what it said."""
+    """A command ended with another code than 0. The text is its output."""
 
 
 class Undivided:
@@ -41,10 +41,8 @@ class Undivided:
             stderr=subprocess.PIPE,
             text=True,
         ) as process:
-            said, complained = process.communicate()
+            output, errors = process.communicate()
         if process.returncode:
             words = " ".join(str(a) for a in arguments)
-            raise CommandFailed(
-                f"undivided {words} ended with code {process.returncode}\n{complained or said}"
-            )
-        return json.loads(said) if said.strip() else None
+            raise CommandFailed(f"undivided {words} ended with code {process.returncode}\n{errors or output}")
+        return json.loads(output) if output.strip() else None

@@ -1,8 +1,8 @@
-"""Customers, their own process: they place orders without a pause and write down what they were promised.
+"""Customers, a process of their own: they place orders without a pause and record each acknowledgement.
 
 The journal has one JSON line per order that the portal acknowledged: its number, its hash, when it was sent
-and when the acknowledgement came (nanoseconds since the epoch). It lies outside the service and is what the
-recovered portal is held to. While the portal is down they try again, as customers do.
+and when the acknowledgement came (nanoseconds since the epoch). It lies outside the service, and the
+recovered portal is compared with it. While the portal is down the customers try again.
 
 `python -m demo.customers URL JOURNAL`, ended by SIGTERM.
 """

@@ -1,11 +1,11 @@
-"""The portal's building: a scratch directory, four real servers' worth of processes, and a clean end.
+"""The scene: a scratch directory, the processes of four real servers, and a clean end.
 
-Everything runs from wheels. PostgreSQL refuses to run as root, so as root it runs as `nobody` and owns its
-own data directory, as it would in a packaged installation.
+Everything runs from wheels. PostgreSQL refuses to run as root, so a demo run as root starts it as an
+unprivileged user, which owns the data directory, as in a packaged installation.
 
-Recovery starts servers anew, so their processes are not our children by birth. As a child subreaper we
-inherit each one whose parent exits; hence at the end exactly those processes are stopped that came out of
-this story, whoever started them, also after a failure or Ctrl-C.
+Recovery starts the servers again, so their processes are not started by us. As a child subreaper we inherit
+each process whose parent exits. So at the end exactly the processes of this demo are stopped, including those
+that recovery started, and also after a failure or Ctrl-C.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ SERVICE_FILE = Path(__file__).with_name("portal.yaml")
 
 
 class Scene:
-    """A context manager. `site` is where the portal lives, `journal` what its customers were promised."""
+    """A context manager. site: the places of the portal. journal: the acknowledgements of its customers."""
 
     def __init__(self, *, keep: bool = False) -> None:
         self.keep = keep
@@ -48,7 +48,7 @@ class Scene:
         self.site = Site(self.root / "portal", web=web, db=db, cache=cache)
         self.journal = self.root / "acknowledged.jsonl"
         self.simulator: subprocess.Popen[bytes] | None = None
-        self.account = "nobody" if os.geteuid() == 0 else None
+        self.account = "nobody" if os.geteuid() == 0 else None  # words: ok
 
     def __enter__(self) -> Scene:
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
@@ -95,8 +95,8 @@ class Scene:
 
     def versions(self) -> dict[str, str]:
         def of(program: Path) -> str:
-            said = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
-            return next(w.removeprefix("v=") for w in said.split() if w.removeprefix("v=")[0].isdigit())
+            text = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
+            return next(w.removeprefix("v=") for w in text.split() if w.removeprefix("v=")[0].isdigit())
 
         return {
             "PostgreSQL": of(self.site.root / "postgresql/bin/postgres"),
@@ -139,7 +139,7 @@ class Scene:
         (root / "etc/cache.conf").write_text(
             f"port {self.site.cache}\nbind 127.0.0.1\ndir {root}/cache\npidfile {root}/run/cache.pid\n"
             f"logfile {root}/run/cache.log\ndaemonize yes\nappendonly yes\nappendfsync always\n"
-            # It would wait five seconds for more replicas before it sends the first of them its data.
+            # By default it waits five seconds for more replicas before it sends data to the first one.
             "repl-diskless-sync-delay 0\n"
         )
         subprocess.run([root / "valkey/redis-server", root / "etc/cache.conf"], check=True)
@@ -163,24 +163,24 @@ class Scene:
             entry = pwd.getpwnam(self.account)
             who = {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
         # pg_ctl leaves the server behind with our output open, so it gets a file and not a pipe.
-        with tempfile.TemporaryFile() as said:
+        with tempfile.TemporaryFile() as output:
             done = subprocess.run(
                 [str(word) for word in command],
                 cwd=self.site.root,
                 stdin=subprocess.DEVNULL,
-                stdout=said,
-                stderr=said,
+                stdout=output,
+                stderr=output,
                 check=False,
                 env={"PATH": "/usr/bin:/bin", "LC_ALL": "C"},
                 **who,
             )
             if done.returncode:
-                said.seek(0)
-                raise RuntimeError(f"{command[0]} failed:\n{said.read().decode()}")
+                output.seek(0)
+                raise RuntimeError(f"{command[0]} failed:\n{output.read().decode()}")
 
 
 class Vandal:
-    """What goes wrong in this story: a wrong statement, and a wrong command in the wrong directory."""
+    """The damage in this demo: a wrong statement, and a wrong command in the wrong directory."""
 
     def __init__(self, site: Site) -> None:
         self.site = site
@@ -192,7 +192,7 @@ class Vandal:
             with connection.cursor() as sql:
                 sql.execute("DROP TABLE orders")
         except psycopg2.Error as error:
-            raise RuntimeError(f"even the vandal failed: {error}") from error
+            raise RuntimeError(f"the damage could not be done: {error}") from error
         finally:
             connection.close()
         uploads = sorted((self.site.root / "uploads").glob("*/*.bin"))
@@ -202,21 +202,21 @@ class Vandal:
 
 
 def end_descendants() -> None:
-    """Asks every process that descends from us to end, then makes it; stopped ones are woken to hear it."""
+    """Terminates every process that descends from us, then kills the rest. Stopped ones are resumed."""
     family = psutil.Process().children(recursive=True)
-    for patience, act in ((10.0, psutil.Process.terminate), (5.0, psutil.Process.kill)):
+    for timeout, act in ((10.0, psutil.Process.terminate), (5.0, psutil.Process.kill)):
         for process in family:
             try:
                 act(process)
                 process.resume()
             except psutil.NoSuchProcess:
                 continue
-        _, family = psutil.wait_procs(family, timeout=patience)
+        _, family = psutil.wait_procs(family, timeout=timeout)
         family += [p for p in psutil.Process().children(recursive=True) if p not in family]
 
 
 def package(name: str) -> Path:
-    """The directory of an installed package, found without importing it: only its programs are wanted."""
+    """The directory of an installed package, found without importing it: only its programs are needed."""
     spec = importlib.util.find_spec(name)
     if spec is None or spec.origin is None:
         raise RuntimeError(f"the package {name} is not installed; run: pip install 'undivided[demo]'")
@@ -224,8 +224,8 @@ def package(name: str) -> Path:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports nobody listens on now, taken together so that they differ. Not of the range that the kernel gives
-    to outgoing connections: one of those could take a port before its server starts."""
+    """Free ports, taken together so that they differ. They are outside the range for outgoing connections:
+    one of those could take a port before its server starts."""
     sockets: list[socket.socket] = []
     while len(sockets) < count:
         with contextlib.suppress(OSError):
@@ -236,8 +236,8 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-def wait_for_port(port: int, patience: float = 10.0) -> None:
-    deadline = time.monotonic() + patience
+def wait_for_port(port: int, timeout: float = 10.0) -> None:
+    deadline = time.monotonic() + timeout
     while True:
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()

@@ -3,7 +3,7 @@
     POST /orders        an order; its body is the upload. 201 once every store has it durably
     GET  /orders/N      the order's file, with its hash as each of the other stores has it
     GET  /              number of orders and the latest of them
-    GET  /check         every reference of every order: 200 when whole, 500 with what is broken
+    GET  /check         every reference of every order: 200 when whole, else 500 and the broken references
 
 `python -m demo.web ROOT start|stop|serve`: start returns once it answers.
 """
@@ -29,7 +29,7 @@ import valkey
 
 from .books import Books, Site
 
-PATIENCE = 20.0
+TIMEOUT = 20.0
 """Seconds to wait for a start or a stop."""
 
 
@@ -44,7 +44,7 @@ class Portal(ThreadingHTTPServer):
 
 
 class Request(BaseHTTPRequestHandler):
-    """One customer's connection; it keeps its own connections to the stores as long as it lasts."""
+    """One customer's connection. It keeps its own connections to the stores until it ends."""
 
     server: Portal
     protocol_version = "HTTP/1.1"
@@ -56,7 +56,7 @@ class Request(BaseHTTPRequestHandler):
             self.reply(404, {"error": "no such page"})
             return
         with self.failing_softly():
-            order, sha256 = self.open_books().place(self.headers.get("X-Customer", "somebody"), upload)
+            order, sha256 = self.open_books().place(self.headers.get("X-Customer", "unknown"), upload)
             self.reply(201, {"order": order, "sha256": sha256})
 
     def do_GET(self) -> None:
@@ -93,7 +93,7 @@ class Request(BaseHTTPRequestHandler):
 
     @contextlib.contextmanager
     def failing_softly(self) -> Any:
-        """An error of a store is the customer's 503, and the connections are made anew for the next order."""
+        """An error of a store is the customer's 503, and the next order makes new connections."""
         try:
             yield
         except (psycopg2.Error, sqlite3.Error, valkey.ValkeyError, OSError) as error:
@@ -143,7 +143,7 @@ def start(site: Site) -> None:
         stderr=log,
         start_new_session=True,
     )
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT
     while time.monotonic() < deadline and process.poll() is None:
         with contextlib.suppress(OSError), urllib.request.urlopen(site.url, timeout=5):
             return
@@ -157,7 +157,7 @@ def stop(site: Site) -> None:
     if pid is None:
         return
     os.kill(pid, signal.SIGTERM)
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT
     while running(site) == pid:
         if time.monotonic() > deadline:
             sys.exit(f"the portal (process {pid}) does not stop")
@@ -165,7 +165,7 @@ def stop(site: Site) -> None:
 
 
 def running(site: Site) -> int | None:
-    """The pid of the portal's process, if that is what still runs under it."""
+    """The pid of the portal's process, if that process still runs."""
     try:
         pid = int((site.root / "run/web.pid").read_text())
         command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")

@@ -1,4 +1,4 @@
-"""Who looks at the portal from outside, as its customers and auditors do: over HTTP and in the journal."""
+"""Examines the portal from outside, like its customers and auditors: over HTTP and in the journal."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def promises(journal: Path) -> list[Promise]:
     if not journal.exists():
         return []
     lines = journal.read_text().split("\n")[:-1]
-    told = (json.loads(line) for line in lines)
-    return [Promise(t["order"], t["sha256"], t["acknowledged"]) for t in told]
+    parsed = (json.loads(line) for line in lines)
+    return [Promise(t["order"], t["sha256"], t["acknowledged"]) for t in parsed]
 
 
 def examine(url: str) -> dict[str, Any]:
@@ -47,7 +47,7 @@ def examine(url: str) -> dict[str, Any]:
 
 def missing(url: str, promised: list[Promise]) -> list[str]:
     """The promises that the portal does not keep: each order is fetched, its file hashed, and the hash
-    compared with the customer's and with what every store has of it."""
+    compared with the customer's hash and with the one in every store."""
     broken = []
     connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)
     for promise in promised:
@@ -57,7 +57,7 @@ def missing(url: str, promised: list[Promise]) -> list[str]:
         if reply.status != 200:
             broken.append(f"order {promise.order} is missing")
         elif hashlib.sha256(upload).hexdigest() != promise.sha256:
-            broken.append(f"the file of order {promise.order} has another content")
+            broken.append(f"the file of order {promise.order} has the wrong content")
         else:
             broken += [
                 f"order {promise.order} is missing in the {store}"
@@ -68,9 +68,9 @@ def missing(url: str, promised: list[Promise]) -> list[str]:
     return broken
 
 
-def served_again(journal: Path, since: int, patience: float = 20.0) -> bool:
+def served_again(journal: Path, since: int, timeout: float = 20.0) -> bool:
     """Whether customers are acknowledged orders again after `since` (nanoseconds since the epoch)."""
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
         known = promises(journal)
         if known and known[-1].acknowledged > since:

@@ -1,6 +1,6 @@
 """A point as a read-only filesystem: /<component>/<path>, with all that stat, readlink and getfattr show.
 
-The kernel refuses every write (the mount is read-only), and it may cache all replies forever, because a
+The kernel refuses every write (the mount is read-only), and may cache all replies forever, because a
 point never changes. A mount is served until it is unmounted or interrupted. It answers one request at a time,
 because there is one reader and decoding takes most of the time.
 

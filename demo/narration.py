@@ -1,4 +1,4 @@
-"""How the story is told: a few quiet lines per chapter, on a terminal and in a pipe alike."""
+"""The output of the demo: a few quiet lines per chapter, the same on a terminal and in a pipe."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ COLUMNS = (
     ("orders", 7),
 )
 FINDINGS = 10
-"""How many broken things are told one by one."""
+"""How many findings are printed one by one."""
 
 
-class Telling:
+class Narration:
     def __init__(self) -> None:
         self.console = Console(highlight=False)
 
     def title(self, root: Path) -> None:
         self.console.print()
-        self._line("Undivided: a live portal, wrecked and whole again", "bold")
+        self._line("Undivided: a live portal, wrecked and recovered", "bold")
         self._line(f"Everything happens in {root}", "dim")
 
     def chapter(self, name: str) -> None:
         self.console.print()
         self._line(name, "bold cyan")
 
-    def says(self, text: str) -> None:
+    def text(self, text: str) -> None:
         self._line(text)
 
     def command(self, line: str) -> None:
@@ -65,7 +65,7 @@ class Telling:
             self._line(f"{number:>3}. {step}", "dim", hang=5)
 
     def verdict(self, fine: bool, text: str, findings: Sequence[str]) -> bool:
-        """One line for a promise kept, or what broke it. Returns `fine`."""
+        """One line for a promise that is kept, or the findings against it. Returns `fine`."""
         if fine:
             self._line(f"✓ {text}", "green", hang=2)
         else:
@@ -83,13 +83,13 @@ class Telling:
     def end(self, whole: bool, took: float) -> None:
         self.console.print()
         if whole:
-            self._line(f"Whole. The story took {seconds(took)}.", "bold green")
+            self._line(f"Whole. The demo took {seconds(took)}.", "bold green")
         else:
-            self._line(f"Not whole. The story took {seconds(took)}.", "bold red")
+            self._line(f"Not whole. The demo took {seconds(took)}.", "bold red")
         self.console.print()
 
     def _line(self, text: str, style: str = "", *, hang: int = 0) -> None:
-        """Text at the story's indent, wrapped; what goes on is indented by `hang` more."""
+        """Prints text with the common indent, wrapped; further lines are indented by `hang` more."""
         for line in text.split("\n"):
             wrapped = textwrap.wrap(
                 line,
