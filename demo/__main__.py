@@ -96,10 +96,10 @@ def run(scene: Scene, out: Narration) -> bool:
             "pause": median_and_maximum([p["pause_ms"] for p in taken]),
             "skew": median_and_maximum([p["skew_ms"] for p in taken]),
             "protected": f"{size(protected)} in {len(taken)} points of {len(good['components'])} components",
-            "moved": f"{size(moved)}, {moved / protected:.0%} of it; the uploads are random and do not compress",
+            "moved": f"{size(moved)}, {moved / protected:.0%} of it; uploads are random and do not compress",
             "data loss": f"{seconds((damaged_at - instant) / 1e9)}: {len(lost)} orders, acknowledged between "
             "the point and the damage",
-            "recovery": f"{seconds(recovery)} from the command to a checked service; the service was down for "
+            "recovery": f"{seconds(recovery)} from the command to a checked service; it was down for "
             f"{seconds(recovered['down_seconds'])} of them",
         }
     )
