@@ -9,7 +9,7 @@ def test_init_makes_configuration_keys_and_vault_for_nobody_else(program):
     answer = program("init")
     assert answer["config"] == str(program.config)
     assert (program.config / "vault" / "vault.json").exists()
-    for path in (program.config / "config.yaml", program.config / "keys" / "primary.key"):
+    for path in (program.config / "config.yaml", program.config / "keys" / "near.key"):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
     for path in (program.config, program.config / "keys", program.config / "state"):
         assert stat.S_IMODE(path.stat().st_mode) == 0o700
@@ -45,10 +45,10 @@ def test_a_vault_that_exists_is_joined_by_its_passphrase(program):
 
 def test_an_interrupted_init_is_finished_by_the_next_one(program):
     whole = program("init")
-    keys = (program.config / "keys" / "primary.key").read_bytes()
-    (program.config / "keys" / "primary.key").unlink()
+    keys = (program.config / "keys" / "near.key").read_bytes()
+    (program.config / "keys" / "near.key").unlink()
     assert program("init")["id"] == whole["id"]
-    assert (program.config / "keys" / "primary.key").read_bytes() == keys
+    assert (program.config / "keys" / "near.key").read_bytes() == keys
     (program.config / "config.yaml").unlink()
     assert program("init")["id"] == whole["id"]
     shutil.rmtree(program.config / "state")
@@ -84,7 +84,7 @@ def test_without_a_passphrase_and_a_terminal_it_says_how_to_give_one(program):
 def test_the_passphrase_can_come_from_a_file_or_a_command(program):
     (program.home / "secret").write_text(PASSPHRASE + "\n")
     first = program("init", UNDIVIDED_PASSPHRASE="", UNDIVIDED_PASSPHRASE_FILE=str(program.home / "secret"))
-    (program.config / "keys" / "primary.key").unlink()
+    (program.config / "keys" / "near.key").unlink()
     again = program(
         "init", UNDIVIDED_PASSPHRASE="", UNDIVIDED_PASSPHRASE_COMMAND=f"cat '{program.home}/secret'"
     )

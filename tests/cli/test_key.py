@@ -83,7 +83,7 @@ def test_a_mistyped_key_file_says_which_line_is_wrong(shop: Program) -> None:
 
 
 def test_rotation_is_planned_first_and_then_this_machine_goes_on_without_a_passphrase(shop: Program) -> None:
-    file = shop.config / "keys" / "primary.key"
+    file = shop.config / "keys" / "near.key"
     before = file.read_bytes()
     planned = shop("vault", "key", "rotate", "--dry-run")
     assert planned["result"] == "planned"
@@ -119,7 +119,7 @@ def test_a_machine_that_shall_know_no_passphrase_gets_a_copy_of_the_writer_keys(
     other.home.mkdir()
     other("init", "--vault", shop.config / "vault")
     shop("vault", "key", "rotate")
-    shutil.copy(shop.config / "keys" / "primary.key", other.config / "keys" / "primary.key")
+    shutil.copy(shop.config / "keys" / "near.key", other.config / "keys" / "near.key")
     assert len(other("points", UNDIVIDED_PASSPHRASE="")["points"]) == 1
 
 

@@ -30,7 +30,7 @@ def ids(shop: Program) -> list[str]:
 
 def entry_by_a_clock_that_is(shop: Program, wrong_by: int) -> None:
     """Any entry of the log, by somebody whose clock is wrong."""
-    keys = WriterKeys.decode((shop.config / "keys" / "primary.key").read_bytes())
+    keys = WriterKeys.decode((shop.config / "keys" / "near.key").read_bytes())
     store = DirectoryStore(shop.config / "vault")
     log = Log(store, keys, None, now=lambda: time.time_ns() + wrong_by)
     log.append("recovery", {"service": "shop", "point": "", "ok": False})

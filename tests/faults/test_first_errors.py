@@ -71,7 +71,7 @@ def test_no_passphrase_and_nobody_to_ask_is_told(kiosk: Kiosk) -> None:
 
 
 def test_keys_that_are_lost_or_broken_are_named(kiosk: Kiosk) -> None:
-    keys = kiosk.config / "keys" / "primary.key"
+    keys = kiosk.config / "keys" / "near.key"
     with changed(keys, None):
         assert str(keys) in told(kiosk, "protect", "kiosk", code=10)
     with changed(keys, b"garbage"):

@@ -45,7 +45,7 @@ def ids(shop: Program) -> list[str]:
 
 def thief(shop: Program) -> Vault:
     """All that is on the source, used from elsewhere."""
-    keys = WriterKeys.decode((shop.config / "keys" / "primary.key").read_bytes())
+    keys = WriterKeys.decode((shop.config / "keys" / "near.key").read_bytes())
     return Vault.open(DirectoryStore(shop.config / "vault"), keys=keys)
 
 

@@ -92,7 +92,7 @@ def test_what_a_killed_addition_left_can_be_removed(shop: Program) -> None:
 def test_killed_while_keys_are_rotated_the_vault_opens_as_old_or_new(name: str, shop: Program) -> None:
     count = len(shop("points", "shop")["points"])
     epoch = shop("vault", "key", "rotate", "--dry-run")["epoch"]
-    file: Path = shop.config / "keys" / "primary.key"
+    file: Path = shop.config / "keys" / "near.key"
     before = file.read_bytes()
     shop.run("vault", "key", "rotate", code=SIGKILLED, UNDIVIDED_CRASH_AT=name)
     if name == "rotate.committed":
@@ -128,7 +128,7 @@ def test_killed_while_the_configuration_is_written_it_is_old_or_new(name: str, t
     said = program.run("service", "show", "shop").stdout
     assert ("2h" in said) == (name == SAVE[-1])
     assert ("1h" in said) == (name == SAVE[0])
-    before = (program.config / "keys" / "primary.key").read_bytes()
+    before = (program.config / "keys" / "near.key").read_bytes()
     program.run("vault", "key", "renew", code=SIGKILLED, **crash)
-    assert (program.config / "keys" / "primary.key").read_bytes() == before
+    assert (program.config / "keys" / "near.key").read_bytes() == before
     program("protect", "shop", UNDIVIDED_PASSPHRASE="")

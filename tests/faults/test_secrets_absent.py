@@ -72,7 +72,7 @@ def kiosk(tmp_path: Path) -> Iterator[Kiosk]:
 
 
 def keys_of(kiosk: Kiosk) -> WriterKeys:
-    return WriterKeys.decode((kiosk.config / "keys" / "primary.key").read_bytes())
+    return WriterKeys.decode((kiosk.config / "keys" / "near.key").read_bytes())
 
 
 def secrets_of(kiosk: Kiosk) -> dict[str, bytes]:
@@ -122,7 +122,7 @@ def test_no_secret_is_left_behind_or_printed(kiosk: Kiosk) -> None:
     absent(secrets, b"\n".join(said), "what was said")
     assert shoulder.looks > 100
     absent(secrets, shoulder.seen, "arguments or environments")
-    keys = kiosk.config / "keys" / "primary.key"
+    keys = kiosk.config / "keys" / "near.key"
     assert keys.stat().st_mode & 0o077 == 0
     for file in (p for p in kiosk.home.rglob("*") if p.is_file() and p != keys):
         absent(secrets, file.read_bytes(), file)
@@ -146,7 +146,7 @@ def test_no_secret_is_in_any_failure_even_with_a_traceback(kiosk: Kiosk, tmp_pat
     shutil.rmtree(kiosk.vault / "index")
     shutil.rmtree(kiosk.vault / "packs")
     said += [said_by(kiosk, *words, **debug) for words in (recover, ["verify"], ["protect", kiosk.service])]
-    keys = kiosk.config / "keys" / "primary.key"
+    keys = kiosk.config / "keys" / "near.key"
     keys.write_bytes(keys.read_bytes()[:-9])
     said.append(said_by(kiosk, "points", **debug))
     assert sum(b"undivided: " in each for each in said) >= 4, said

@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..config.main_file import PRIMARY, write_config
+from ..config.main_file import NEAR, write_config
 from ..host.paths import make_directory, save_new
 from ..model.errors import UndividedError, UsageError
 from ..operations.passphrase import new_passphrase
@@ -48,9 +48,9 @@ def init(*, vault: str | None = None, common: Common = COMMON) -> int:
     for directory in (context.directory, context.services_directory, context.key_file().parent):
         if make_directory(directory):
             did.append(f"made {directory}")
-    where = _primary(context, vault)
+    where = _near(context, vault)
     _keys(context, where, did)
-    if save_new(context.config_file, write_config({PRIMARY: where}).encode()):
+    if save_new(context.config_file, write_config({NEAR: where}).encode()):
         did.append(f"wrote {context.config_file}")
     context.keep_config()
     opened = context.vault
@@ -71,11 +71,11 @@ def _summary(context: Workspace, vault: str) -> list[str]:
     ]
 
 
-def _primary(context: Workspace, vault: str | None) -> str:
+def _near(context: Workspace, vault: str | None) -> str:
     """Where the primary vault is or shall be. Raises UsageError when it is configured elsewhere already."""
     if not context.config_file.exists():
         return _address(vault) if vault else str(context.usual_vault)
-    configured = context.config.vaults[PRIMARY]
+    configured = context.config.vaults[NEAR]
     if vault and _address(vault) != configured:
         raise UsageError(
             f"the primary vault is {configured} already",

@@ -110,7 +110,7 @@ def rotate(*, dry_run: bool = False, common: Common = COMMON) -> int:
     Every passphrase, key file and command that is listed opens the new keys,
     too. What is stored stays readable with them. Every other machine that
     protects into this vault needs the new writer keys: `undivided vault key
-    renew` there, or a copy of this machine's keys/primary.key.
+    renew` there, or a copy of this machine's keys/near.key.
 
     Example: undivided vault key rotate --dry-run
 
@@ -138,9 +138,9 @@ def rotate(*, dry_run: bool = False, common: Common = COMMON) -> int:
 def renew(*, common: Common = COMMON) -> int:
     """Fetch this machine's writer keys anew.
 
-    After the vault's keys were rotated elsewhere, or when keys/primary.key was
+    After the vault's keys were rotated elsewhere, or when keys/near.key was
     lost or damaged. Needs a passphrase, key file or command. A machine that
-    shall know none gets a copy of another machine's keys/primary.key.
+    shall know none gets a copy of another machine's keys/near.key.
 
     Example: undivided vault key renew
     """

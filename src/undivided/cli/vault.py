@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..config.main_file import PRIMARY
+from ..config.main_file import NEAR
 from ..model.times import iso_utc, local
 from ..operations.verification_age import NEVER, proven_line, vault_record
 from .options import COMMON, Common
@@ -20,8 +20,8 @@ def info(*, common: Common = COMMON) -> int:
     context = common.open()
     said = context.vault.info()
     record = {
-        "name": PRIMARY,
-        "url": context.config.vaults[PRIMARY],
+        "name": NEAR,
+        "url": context.config.vaults[NEAR],
         "vault": said["vault"],
         "format": said["format"],
         "created": iso_utc(said["created_ns"]),
@@ -65,6 +65,6 @@ def kit(*, label: str = "recovery kit", common: Common = COMMON) -> int:
     from ..operations.recovery_kit import make_kit
 
     context = common.open()
-    text, id = make_kit(context.vault, context.config.vaults[PRIMARY], label)
+    text, id = make_kit(context.vault, context.config.vaults[NEAR], label)
     emit(common.json, {"id": id, "label": label, "text": text}, text.splitlines())
     return 0

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-PRIMARY = "primary"
+NEAR = "near"
 """The vault that points go to first."""
 
 
@@ -43,8 +43,8 @@ def read_config(text: str, source: str) -> Config:
     listed = given["vaults"][1] if "vaults" in given else Node({})
     for name, (_, value) in members(listed, "vaults", notes).items():
         vaults[name] = typed(value, Key(Type.TEXT, "where the vault is"), f"vaults: {name}", notes)
-    if PRIMARY not in vaults:
-        notes.add(root, f"no vault named {PRIMARY!r}", "Write vaults: {primary: /path/of/the/vault}.")
+    if NEAR not in vaults:
+        notes.add(root, f"no vault named {NEAR!r}", "Write vaults: {near: /path/of/the/vault}.")
     state = None
     if "state" in given:
         said = typed(given["state"][1], Key(Type.PATH, "where state is kept"), "state", notes)

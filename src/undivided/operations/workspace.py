@@ -4,8 +4,8 @@ Opened lazily: a command that only reads a service file never touches the vault.
 the writer keys kept beside the configuration, so neither protecting nor listing needs the passphrase; only
 reading content back asks for it.
 
-    DIR/config.yaml            vaults: {primary: URL}, and where state is kept when not in the usual place
-    DIR/keys/primary.key          writer keys of the primary vault, 0600
+    DIR/config.yaml            vaults: {near: URL}, and where state is kept when not in the usual place
+    DIR/keys/near.key          writer keys of the primary vault, 0600
     DIR/services/NAME.yaml     services as they were applied
     DIR/parsed/NAME.json       what the files above say, see config/parse_cache.py
     STATE/catalog.db           the catalog; STATE also holds what capture remembers of the last scan
@@ -22,7 +22,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..config.main_file import PRIMARY, Config, read_config
+from ..config.main_file import NEAR, Config, read_config
 from ..config.parse_cache import keep, kept, service_from
 from ..host.paths import places, refused
 from ..model.errors import DamageError, NoVaultError, UndividedError, UsageError, WrongKeyError
@@ -79,7 +79,7 @@ class Workspace:
     def config_file(self) -> Path:
         return self.directory / "config.yaml"
 
-    def key_file(self, vault: str = PRIMARY) -> Path:
+    def key_file(self, vault: str = NEAR) -> Path:
         return self.directory / "keys" / f"{vault}.key"
 
     @cached_property
@@ -98,7 +98,7 @@ class Workspace:
         from ..vault.stores.registry import open_store
         from ..vault.vault import Head, Vault
 
-        store = open_store(self.config.vaults[PRIMARY], self.state / "cache")
+        store = open_store(self.config.vaults[NEAR], self.state / "cache")
         return Vault.open(store, keys=self._keys, passphrase=self.ask, head=Head(*head))
 
     @cached_property
@@ -136,7 +136,7 @@ class Workspace:
 
         number, digest = self._catalog.head
         head = Head(number, digest) if number else None
-        opened = Vault.open(open_store(self.config.vaults[PRIMARY]), passphrase=lambda: self._secret, head=head)
+        opened = Vault.open(open_store(self.config.vaults[NEAR]), passphrase=lambda: self._secret, head=head)
         if self._catalog.vault not in ("", opened.id):
             raise UsageError(
                 f"another vault is there than before: {opened.id}",
@@ -202,7 +202,7 @@ class Workspace:
         """Where the primary vault lies, past every cache."""
         from ..vault.stores.registry import open_store
 
-        return open_store(self.config.vaults[PRIMARY])
+        return open_store(self.config.vaults[NEAR])
 
     @property
     def seen(self) -> Head:

@@ -76,8 +76,8 @@ class Log:
             raise WrongKeyError(
                 f"the vault's keys were rotated at log entry {last.number}, and these are the old ones",
                 doing=f"use {self._store.url}",
-                hint="`undivided vault key renew` fetches the new ones, or copy keys/primary.key from a "
-                "machine that has them.",
+                hint="`undivided vault key renew` fetches the new ones, or copy keys/near.key from a machine "
+                "that has them.",
             )
 
     def entry(self, number: int) -> LogEntry:
