@@ -94,7 +94,7 @@ def test_no_vault_is_made_on_a_server_that_lets_writers_overwrite_each_other(tmp
         program = Program(tmp_path)
         program.environment |= server.environment
         said = program.fails("init", "--vault", server.url("portal"), code=2)
-        assert "no vault can be kept here" in said
+        assert "the store is not fit for a vault" in said
         assert "If-None-Match" in said
         assert not (program.config / "config.yaml").exists()
         assert [path for path in (server.directory / "data").rglob("*") if path.is_file()] == []

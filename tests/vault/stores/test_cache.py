@@ -1,7 +1,8 @@
-"""A copy saves a request and can do no harm."""
+"""A local copy saves a request and does no harm."""
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 
@@ -35,19 +36,19 @@ def copies(place: Path) -> list[Path]:
     return sorted(path for path in place.rglob("*") if path.is_file())
 
 
-def test_an_index_segment_is_fetched_once_and_again_by_nobody(distant: Counting, tmp_path: Path) -> None:
+def test_an_index_segment_is_fetched_only_once(distant: Counting, tmp_path: Path) -> None:
     for _ in range(3):
         assert Cached(distant, tmp_path).read("index/a") == b"index/a" * 100
     assert distant.reads == ["index/a"]
 
 
-def test_what_was_created_here_need_not_be_fetched_at_all(distant: Counting, tmp_path: Path) -> None:
+def test_an_object_that_was_created_here_is_not_fetched_at_all(distant: Counting, tmp_path: Path) -> None:
     Cached(distant, tmp_path).create("timeline/new", [b"made ", b"here"])
     assert Cached(distant, tmp_path).read("timeline/new") == b"made here"
     assert distant.reads == []
 
 
-def test_the_log_is_always_asked_and_packs_are_not_kept(distant: Counting, tmp_path: Path) -> None:
+def test_log_entries_and_packs_are_never_cached(distant: Counting, tmp_path: Path) -> None:
     store = Cached(distant, tmp_path)
     for _ in range(2):
         store.read("log/1")
@@ -58,7 +59,10 @@ def test_the_log_is_always_asked_and_packs_are_not_kept(distant: Counting, tmp_p
 
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "empty", "exchange"])
-def test_a_damaged_copy_is_fetched_anew(distant: Counting, tmp_path: Path, damage: str) -> None:
+def test_a_damaged_copy_is_fetched_again_and_logged(
+    distant: Counting, tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "undivided.vault.stores.cache")
     store = Cached(distant, tmp_path)
     store.read("index/a")
     store.read("timeline/b")
@@ -73,9 +77,10 @@ def test_a_damaged_copy_is_fetched_anew(distant: Counting, tmp_path: Path, damag
     file.write_bytes(changed[damage])
     assert store.read("index/a") == b"index/a" * 100
     assert file.read_bytes() == data
+    assert caplog.messages == ["the cached copy of index/a is damaged; reading the object again from memory:"]
 
 
-def test_who_checks_what_is_stored_goes_past_the_cache(distant: Counting, tmp_path: Path) -> None:
+def test_a_check_of_stored_objects_bypasses_the_cache(distant: Counting, tmp_path: Path) -> None:
     store = Cached(distant, tmp_path)
     store.read("index/a")
     distant.delete("index/a")
@@ -92,7 +97,7 @@ def test_a_deleted_object_has_no_copy(distant: Counting, tmp_path: Path) -> None
         store.read("index/a")
 
 
-def test_the_cache_stays_within_its_room_and_keeps_what_was_used_last(tmp_path: Path) -> None:
+def test_the_cache_stays_within_its_room_and_keeps_the_copies_used_last(tmp_path: Path) -> None:
     distant = Counting()
     store = Cached(distant, tmp_path, room=10_000)
     for i in range(30):
@@ -105,9 +110,13 @@ def test_the_cache_stays_within_its_room_and_keeps_what_was_used_last(tmp_path: 
     assert "00" in names and "29" in names and "05" not in names
 
 
-def test_a_cache_that_cannot_be_written_only_costs_time(distant: Counting, tmp_path: Path) -> None:
+def test_a_cache_that_cannot_be_written_costs_time_only_and_is_logged(
+    distant: Counting, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "undivided.vault.stores.cache")
     (tmp_path / "file").write_text("where the directory should be")
     store = Cached(distant, tmp_path / "file")
     for _ in range(2):
         assert store.read("index/a") == b"index/a" * 100
     assert distant.reads == ["index/a"] * 2
+    assert caplog.messages[0].startswith("no copy of index/a is kept in ")

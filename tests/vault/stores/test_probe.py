@@ -1,4 +1,4 @@
-"""No vault where the one promise it stands on is broken."""
+"""A store that breaks the contract is refused before a vault is made in it."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def test_a_server_that_ignores_conditional_writes_is_refused_with_the_reason(nan
     store = open_store(nanio.url("portal"))
     with pytest.raises(UsageError) as refused:
         probe(store)
-    assert "no vault can be kept here" in refused.value.cause
+    assert "the store is not fit for a vault" in refused.value.cause
     assert "If-None-Match" in refused.value.hint
     assert list(store.list()) == []
 
 
 class Overwriting(Wrapper):
-    """Lets the first race be won by one, and every later creator through."""
+    """One creator wins the first race, and every later creator overwrites."""
 
     def create(self, name: str, parts: Sequence[Buffer]) -> None:
         if b"".join(parts) == b"too late":
@@ -43,7 +43,7 @@ class Overwriting(Wrapper):
 
 
 class LookingFirst(Wrapper):
-    """Looks whether the name is free, and then takes it: another may have come in between."""
+    """Checks whether the name is free, and then takes it: another creator may come in between."""
 
     def create(self, name: str, parts: Sequence[Buffer]) -> None:
         try:
@@ -55,21 +55,21 @@ class LookingFirst(Wrapper):
 
 
 class Mixing(Wrapper):
-    """The winner's bytes are not what is there."""
+    """Returns other bytes than the winner's."""
 
     def read(self, name: str, start: int = 0, length: int | None = None) -> bytes:
         return super().read(name, start, length)[::-1]
 
 
 class Forgetful(Wrapper):
-    """Lists the day before yesterday."""
+    """Its listings are out of date."""
 
     def list(self, prefix: str = "") -> Iterator[tuple[str, int]]:
         return iter(list(super().list(prefix))[1:])
 
 
 class Clinging(Wrapper):
-    """Keeps what was deleted."""
+    """Keeps deleted objects."""
 
     def delete(self, name: str) -> None:
         pass
@@ -78,9 +78,9 @@ class Clinging(Wrapper):
 @pytest.mark.parametrize(
     ("broken", "reason"),
     [
-        (Overwriting, "overwritten"),
-        (LookingFirst, "were told that they won"),
-        (Mixing, "not what the winner"),
+        (Overwriting, "overwrote an existing object"),
+        (LookingFirst, "concurrent writers create the same object"),
+        (Mixing, "other bytes than the winner"),
         (Forgetful, "listing"),
         (Clinging, "deleted"),
     ],
@@ -91,7 +91,7 @@ def test_each_broken_promise_is_named(broken: type[Wrapper], reason: str) -> Non
     assert reason in refused.value.cause
 
 
-def test_what_cannot_be_tried_is_an_error_of_its_own() -> None:
+def test_a_probe_that_cannot_run_raises_the_store_s_error() -> None:
     class Forbidden(Wrapper):
         def create(self, name: str, parts: Sequence[Buffer]) -> None:
             raise StoreError("access denied", doing=f"create {name}", hint="Check the keys.")

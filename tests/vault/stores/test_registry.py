@@ -1,4 +1,4 @@
-"""One line says where a vault is, and holds no secret."""
+"""One line is the whole address of a vault, and it holds no secret."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_a_path_is_a_directory_whatever_it_looks_like(tmp_path: Path) -> None:
     assert open_store("file:///a%20b").url == "/a b"
 
 
-def test_a_distant_store_is_asked_with_patience_and_copied(tmp_path: Path) -> None:
+def test_a_distant_store_gets_retries_and_a_cache(tmp_path: Path) -> None:
     store = open_store("s3://bucket/prefix?region=eu-west-1", tmp_path)
     assert isinstance(store, Cached)
     assert isinstance(uncached(store), Retrying)
@@ -35,17 +35,17 @@ def test_a_distant_store_is_asked_with_patience_and_copied(tmp_path: Path) -> No
     assert list(tmp_path.iterdir()) == []
 
 
-def test_two_vaults_do_not_share_their_copies(tmp_path: Path) -> None:
+def test_two_vaults_have_separate_caches(tmp_path: Path) -> None:
     for text in ("s3://bucket/one", "s3://bucket/two", "s3://other/one"):
         open_store(text, tmp_path)._keep("index/a", b"x")  # type: ignore[attr-defined]
     assert len(list(tmp_path.iterdir())) == 3
 
 
-def test_limits_are_for_every_kind_of_store() -> None:
+def test_every_kind_of_store_can_be_limited() -> None:
     assert isinstance(open_store("file:///mnt/nfs?upload=20M&requests=100"), Limited)
 
 
-def test_sizes_are_read_as_people_write_them() -> None:
+def test_sizes_may_have_units() -> None:
     address = Address.of("s3://b/p?upload=20M&download=1.5K&requests=7")
     assert [address.size(name) for name in ("upload", "download", "requests", "cache")] == [
         20 << 20,
@@ -63,12 +63,12 @@ def test_sizes_are_read_as_people_write_them() -> None:
         ("s3://bucket/p?upload=fast", "upload=fast"),
         ("s3://bucket/p?region=a&region=b", "twice"),
         ("s3:///prefix", "no bucket"),
-        ("sftp://host", "no place"),
+        ("sftp://host", "names no path"),
         ("file:///a?endpoint=x", "endpoint"),
-        ("s3://bucket/p?region", "cannot be read"),
+        ("s3://bucket/p?region", "not a valid URL"),
     ],
 )
-def test_an_address_that_means_nothing_is_refused_with_what_is_wrong(text: str, cause: str) -> None:
+def test_an_invalid_address_is_refused_with_the_reason(text: str, cause: str) -> None:
     with pytest.raises(UsageError) as refused:
         open_store(text)
     assert cause in str(refused.value)
@@ -79,7 +79,7 @@ def test_an_address_that_means_nothing_is_refused_with_what_is_wrong(text: str, 
     ("address", "client", "extra"),
     [("s3://bucket/p", "obstore", "undivided[s3]"), ("sftp://host/p", "asyncssh", "undivided[sftp]")],
 )
-def test_a_client_that_is_not_installed_is_told_with_how_to_get_it(
+def test_a_missing_client_is_named_with_the_way_to_install_it(
     address: str, client: str, extra: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, client, None)

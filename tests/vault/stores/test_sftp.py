@@ -1,8 +1,9 @@
-"""A store behind a login: who may log in, whom one trusts, and what happens when the line breaks."""
+"""A store behind a login: trusted hosts, accepted keys, and broken connections."""
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import subprocess
 import time
@@ -23,41 +24,45 @@ pytestmark = pytest.mark.real
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[SshServer]:
-    """One that a test may kill."""
+    """A server that a test may kill."""
     if not os.access(PROGRAM, os.X_OK):
         pytest.skip(f"needs {PROGRAM} (Debian: openssh-server)")
     with SshServer() as started:
         yield started
 
 
-def told(url: str) -> StoreError:
+def failure(url: str) -> StoreError:
     with contextlib.closing(SftpStore(Address.of(url))) as store, pytest.raises(StoreError) as error:
         store.create("a", [b"x"])
     return error.value
 
 
 def test_a_host_that_is_not_known_is_not_trusted(sshd: SshServer, tmp_path: Path) -> None:
-    (tmp_path / "nobody").write_text("")
-    url = sshd.url(tmp_path / "v").replace(str(sshd.known_hosts), str(tmp_path / "nobody"))
-    assert "not known" in told(url).cause
+    (tmp_path / "empty").write_text("")
+    url = sshd.url(tmp_path / "v").replace(str(sshd.known_hosts), str(tmp_path / "empty"))
+    assert "not known" in failure(url).cause
     assert not (tmp_path / "v").exists()
 
 
-def test_a_key_that_is_not_welcome_is_told(sshd: SshServer, tmp_path: Path) -> None:
+def test_a_refused_key_is_an_error_that_does_not_pass(sshd: SshServer, tmp_path: Path) -> None:
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "other"], check=True)
     url = sshd.url(tmp_path / "v").replace(str(sshd.key), str(tmp_path / "other"))
-    error = told(url)
+    error = failure(url)
     assert "login was refused" in error.cause
     assert not isinstance(error, TransientError)
 
 
-def test_a_line_that_breaks_is_taken_up_again(server: SshServer, tmp_path: Path) -> None:
+def test_a_broken_connection_is_made_again_and_logged(
+    server: SshServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "undivided.vault.stores.sftp")
     store = open_store(server.url(tmp_path / "v"))
     store.create("log/1", [b"one"])
     server.kill()
     server.start()
     store.create("log/2", [b"two"])
     assert store.read("log/1") + store.read("log/2") == b"onetwo"
+    assert f"{store.url}: the connection was lost; connecting again" in caplog.messages
 
 
 def test_an_interrupted_upload_leaves_nothing_under_the_name(server: SshServer, tmp_path: Path) -> None:
@@ -79,27 +84,27 @@ def test_an_interrupted_upload_leaves_nothing_under_the_name(server: SshServer, 
         assert store.read("packs/aa/a") == b"whole"
 
 
-def test_a_server_that_is_gone_may_come_back(server: SshServer, tmp_path: Path) -> None:
+def test_an_unreachable_server_is_an_error_that_may_pass(server: SshServer, tmp_path: Path) -> None:
     server.kill()
-    assert isinstance(told(server.url(tmp_path / "v")), TransientError)
+    assert isinstance(failure(server.url(tmp_path / "v")), TransientError)
 
 
-def test_what_a_dead_writer_left_is_removed_and_what_a_living_one_writes_is_not(
+def test_files_of_a_crashed_writer_are_removed_and_those_of_a_running_one_are_kept(
     sshd: SshServer, tmp_path: Path
 ) -> None:
     temporary = tmp_path / "v" / ".tmp"
     temporary.mkdir(parents=True)
-    for name, age in (("dead", 30 * 86400), ("living", 3600)):
+    for name, age in (("crashed", 30 * 86400), ("running", 3600)):
         (temporary / name).write_bytes(b"half")
         os.utime(temporary / name, (time.time() - age,) * 2)
     with contextlib.closing(SftpStore(Address.of(sshd.url(tmp_path / "v")))) as store:
         store.create("a", [b"x"])
-    assert os.listdir(temporary) == ["living"]
+    assert os.listdir(temporary) == ["running"]
 
 
 def test_a_directory_and_a_login_see_the_same_vault(sshd: SshServer, tmp_path: Path) -> None:
-    near = open_store(tmp_path / "v")
-    near.create("packs/aa/a", [b"from here"])
+    local = open_store(tmp_path / "v")
+    local.create("packs/aa/a", [b"from here"])
     with contextlib.closing(SftpStore(Address.of(sshd.url(tmp_path / "v")))) as store:
         store.create("packs/aa/b", [b"from there"])
-        assert list(store.list()) == list(near.list()) == [("packs/aa/a", 9), ("packs/aa/b", 10)]
+        assert list(store.list()) == list(local.list()) == [("packs/aa/a", 9), ("packs/aa/b", 10)]

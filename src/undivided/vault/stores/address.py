@@ -1,5 +1,5 @@
 """The address of a store: a path or a URL, with options after the question mark, so that one line of a
-configuration says all there is to say. It never holds a secret.
+configuration is enough. It never holds a secret.
 
     /mnt/backup/undivided
     file:///mnt/backup/undivided?upload=20M
@@ -31,7 +31,7 @@ class Address(NamedTuple):
 
     @staticmethod
     def of(text: str) -> Address:
-        """Raises UsageError when it cannot be read, or holds a password."""
+        """Raises UsageError when the text is no address, or holds a password."""
         scheme, colon, _ = text.partition(":")
         if not colon or "/" in scheme:
             return Address("", "", text, {}, text)
@@ -40,14 +40,14 @@ class Address(NamedTuple):
             options = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
             port = parts.port
         except ValueError:
-            raise UsageError(f"the address of the {scheme} store cannot be read", hint=_FORM) from None
+            raise UsageError(f"the address of the {scheme} store is not a valid URL", hint=_FORM) from None
         if parts.password is not None or (parts.username and scheme == "s3"):
             raise UsageError(
                 f"the address of the {scheme} store holds a password",
-                hint="Take it out: addresses are shown and kept. docs/operations.md says where keys belong.",
+                hint="Remove it: addresses are shown and stored. docs/operations.md says where keys belong.",
             )
         if len({name for name, _ in options}) < len(options):
-            raise UsageError("an option is given twice", doing=f"open {text}", hint=_FORM)
+            raise UsageError("the address gives an option twice", doing=f"open {text}", hint=_FORM)
         path = unquote(parts.path)
         return Address(scheme, parts.hostname or "", path, dict(options), text, parts.username or "", port)
 
@@ -56,25 +56,25 @@ class Address(NamedTuple):
         for name in self.options:
             if name not in known:
                 raise UsageError(
-                    f"{name!r} is no option of this address",
+                    f"{name!r} is not an option of this address",
                     doing=f"open {self.text}",
-                    hint=f"There are: {', '.join(sorted(known))}.",
+                    hint=f"Its options are: {', '.join(sorted(known))}.",
                 )
 
     def size(self, option: str) -> float | None:
-        """A number such as 500K, 20M or 4G (of 1024) from an option; None when it is not given. Raises
-        UsageError for anything else."""
-        said = self.options.get(option)
-        if said is None:
+        """A number such as 500K, 20M or 4G (of 1024) from an option; None without the option.
+        Raises UsageError for anything else."""
+        text = self.options.get(option)
+        if text is None:
             return None
-        match = _SIZE.fullmatch(said)
+        match = _SIZE.fullmatch(text)
         if not match:
             raise UsageError(
-                f"{option}={said} is not a number",
+                f"{option}={text} is not a number",
                 doing=f"open {self.text}",
                 hint="Write it as 500K, 20M or 4G.",
             )
         return float(float(match[1]) * 1024 ** " KMGT".index(match[2] or " "))
 
 
-_FORM = "It looks like s3://bucket/prefix?endpoint=URL&region=NAME, or is a path."
+_FORM = "Write a path, or a URL such as s3://bucket/prefix?endpoint=URL&region=NAME."

@@ -1,9 +1,9 @@
 """The contract of a store: a place for immutable named objects.
 
-A store knows nothing of what the objects mean. Names are relative, '/'-separated, of [A-Za-z0-9._-], no part
-beginning with a dot. An object appears whole or not at all; once `create` has returned it survives power
-loss; it never changes. There is no overwrite, no rename and no lock: create-only is the one primitive the
-commit log needs.
+A store does not know what the objects mean. Names are relative, '/'-separated, of [A-Za-z0-9._-]; no part
+begins with a dot. An object appears whole or not at all. Once `create` has returned, the object survives
+power loss. It never changes. There is no overwrite, no rename and no lock: create-only is the one primitive
+that the commit log needs.
 
 Retry, caching, bandwidth limits and fault injection are wrappers around this interface, never part of one.
 Every implementation passes tests/contract/test_stores.py.
@@ -20,39 +20,41 @@ Buffer = bytes | bytearray | memoryview
 
 
 class StoreError(UndividedError):
-    """The store could not do it. Whether a failed `create` took effect is unknown: read back to learn."""
+    """The request failed. A failed `create` may still have taken effect: only reading the object back shows
+    it."""
 
 
 class MissingError(StoreError):
-    """No object of that name."""
+    """There is no object of that name."""
 
 
 class ExistsError(StoreError):
-    """An object of that name is there already. It is left as it was."""
+    """An object of that name exists already. It is unchanged."""
 
 
 class FullError(StoreError):
-    """There is no room for it."""
+    """The store has no room left."""
 
 
 class TransientError(StoreError):
-    """It may pass by itself: the network, a timeout, an overloaded server. Asking again is worth it."""
+    """The cause may pass by itself: the network, a timeout, an overloaded server. The same request may work
+    later."""
 
 
 class Store(Protocol):
     """Thread-safe. Any call may raise StoreError."""
 
     url: str
-    """How messages and configuration name it."""
+    """Its name in messages and in the configuration."""
 
     def create(self, name: str, parts: Sequence[Buffer]) -> None:
-        """Stores the parts, joined, durably. Of several creators of one name exactly one returns; the others
-        raise ExistsError, also when the bytes are equal."""
+        """Stores the joined parts durably. Of several creators of one name exactly one returns; the others
+        raise ExistsError, even when the bytes are equal."""
         ...
 
     def read(self, name: str, start: int = 0, length: int | None = None) -> bytes:
-        """Bytes from `start`, `length` of them or to the end. Raises MissingError; StoreError when the range
-        is not wholly there."""
+        """`length` bytes from `start`, or all to the end. Raises MissingError; StoreError when the object has
+        only a part of the range."""
         ...
 
     def size(self, name: str) -> int:
@@ -60,32 +62,31 @@ class Store(Protocol):
         ...
 
     def list(self, prefix: str = "") -> Iterator[tuple[str, int]]:
-        """(name, size) of the objects whose name starts with prefix, in order of name. Complete: a listing
-        that fails half-way raises, it never just ends."""
+        """(name, size) of the objects whose name starts with prefix, in order of name. The listing is
+        complete: when it fails half-way it raises; it never ends early."""
         ...
 
     def delete(self, name: str) -> None:
-        """Removes it. A missing object is no error."""
+        """Deletes the object. A missing object is no error."""
         ...
 
 
-# What a store may say of itself beyond the contract, each with an answer that is right for all that do not.
+# Optional properties of a store, each with a default that is right for every store without them.
 
 
 def parallel(store: Store) -> int:
-    """How many large requests at once keep it busy (`parallel`): two for a disk, more where each of them
-    waits for a network."""
+    """How many large requests at a time keep the store busy (`parallel`): two for a disk, more for a network
+    with latency."""
     return int(getattr(store, "parallel", 2))
 
 
 def requests(store: Store) -> int:
-    """How many small requests at once hide the way to it: one where there is none."""
+    """How many small requests at a time hide the network's latency: one for a local store."""
     at_once = parallel(store)
     return 4 * at_once if at_once > 2 else 1
 
 
 def uncached(store: Store) -> Store:
-    """The store that answers from the place itself (`uncached`): who checks what is stored must ask it, not a
-    copy kept here."""
+    """The store without its cache (`uncached`): a check of stored objects must not read local copies."""
     beneath: Store = getattr(store, "uncached", store)
     return beneath

@@ -1,23 +1,25 @@
-"""A store in a directory: our own, because "stored" must mean that it survives power loss.
+"""A store in a directory. A stored object survives power loss.
 
 An object is written to a temporary file, fsynced, and given its name by link(2), which fails if the name is
-taken: that is the create-only primitive, on every local filesystem and NFS. Then the directory is fsynced.
-Names appear whole or not at all.
+taken: this is the create-only primitive, on every local filesystem and NFS. Then the directory is fsynced.
+Objects appear whole or not at all.
 
     .tmp/<random>  ── write, fsync ──▶  link  ──▶  packs/ab/abcd…   ── fsync of packs/ab ──▶  stored
 
-A failed fsync says that the kernel dropped what it could not write, and says it only once: retrying it on the
-same file would succeed and prove nothing. So the bytes are written again to a new file, once; then it fails.
+When fsync fails, the kernel has dropped the bytes that it could not write, and it reports that only once: a
+second fsync of the same file would succeed and prove nothing. So the bytes are written once more, to a new
+file.
 
-Temporary files of a crashed writer are recognised by their lock: a living writer holds flock on its own.
-Whoever finds one unlocked removes it; a writer whose file vanishes between creation and lock merely begins
-anew.
+Temporary files of a crashed writer are recognised by their lock: a running writer holds flock on its own
+file. The next writer removes every unlocked one. If that hits a file between its creation and its lock, its
+writer makes another one.
 """
 
 from __future__ import annotations
 
 import errno
 import fcntl
+import logging
 import os
 import threading
 from collections.abc import Iterator, Sequence
@@ -31,6 +33,7 @@ _TEMPORARY = ".tmp"
 _PAGE = 4096
 _WORTH_DIRECT = 1 << 20
 _AT_ONCE = 512  # parts per writev; the kernel takes 1024
+_log = logging.getLogger(__name__)
 
 
 class DirectoryStore:
@@ -52,9 +55,9 @@ class DirectoryStore:
                     break
             self._settle(target)
         except FileExistsError:
-            raise ExistsError("it is there already", doing=f"create {name} in {self.url}") from None
+            raise ExistsError("the object exists already", doing=f"create {name} in {self.url}") from None
         except OSError as error:
-            raise _translated(error, f"create {name} in {self.url}") from error
+            raise _store_error(error, f"create {name} in {self.url}") from error
 
     def read(self, name: str, start: int = 0, length: int | None = None) -> bytes:
         doing = f"read {name} in {self.url}"
@@ -66,16 +69,16 @@ class DirectoryStore:
             finally:
                 os.close(handle)
         except OSError as error:
-            raise _translated(error, doing) from error
+            raise _store_error(error, doing) from error
         if data is None:
-            raise StoreError("the object ends before the bytes that were asked for", doing=doing)
+            raise StoreError("the object is shorter than the requested range", doing=doing)
         return data
 
     def size(self, name: str) -> int:
         try:
             return os.stat(self._file(name)).st_size
         except OSError as error:
-            raise _translated(error, f"look at {name} in {self.url}") from error
+            raise _store_error(error, f"look at {name} in {self.url}") from error
 
     def list(self, prefix: str = "") -> Iterator[tuple[str, int]]:
         checked_prefix(prefix)
@@ -83,7 +86,7 @@ class DirectoryStore:
         try:
             yield from sorted(self._walk(folder, prefix))
         except OSError as error:
-            raise _translated(error, f"list {prefix or 'all objects'} in {self.url}") from error
+            raise _store_error(error, f"list {prefix or 'all objects'} in {self.url}") from error
 
     def delete(self, name: str) -> None:
         target = self._file(name)
@@ -93,7 +96,7 @@ class DirectoryStore:
         except FileNotFoundError:
             return
         except OSError as error:
-            raise _translated(error, f"delete {name} in {self.url}") from error
+            raise _store_error(error, f"delete {name} in {self.url}") from error
 
     def _file(self, name: str) -> str:
         return f"{self.path}/{checked(name)}"
@@ -109,7 +112,8 @@ class DirectoryStore:
                 self._made.add(folder)
 
     def _write(self, target: str, parts: Sequence[Buffer], *, last: bool) -> bool:
-        """One attempt under a temporary name of its own. False: its fsync failed, or it was swept away."""
+        """One attempt under a temporary name of its own. False: its fsync failed, or another writer removed
+        the file."""
         temporary = f"{self.path}/{_TEMPORARY}/{os.urandom(12).hex()}"
         handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
@@ -117,9 +121,10 @@ class DirectoryStore:
             _write_all(handle, _written_directly(handle, parts))
             try:
                 os.fsync(handle)
-            except OSError:
+            except OSError as error:
                 if last:
                     raise
+                _log.warning("fsync of %s failed: %s; writing the object again", target, error.strerror)
                 return False
             os.link(temporary, target)
         except (FileNotFoundError, BlockingIOError):
@@ -132,7 +137,8 @@ class DirectoryStore:
         return True
 
     def _settle(self, target: str) -> None:
-        """Makes the new name durable. When that fails the name goes: a failed create leaves nothing."""
+        """Makes the new name durable. If that fails, the name is removed: a failed create leaves no
+        object."""
         try:
             sync_directory(os.path.dirname(target))
         except OSError:
@@ -140,7 +146,7 @@ class DirectoryStore:
             raise
 
     def _sweep(self) -> None:
-        """Removes what crashed writers left behind."""
+        """Removes the temporary files of crashed writers."""
         for entry in os.listdir(f"{self.path}/{_TEMPORARY}"):
             leftover = f"{self.path}/{_TEMPORARY}/{entry}"
             try:
@@ -150,6 +156,7 @@ class DirectoryStore:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 _unlink(leftover)
+                _log.debug("removed %s, which a crashed writer left", leftover)
             except BlockingIOError:
                 continue
             finally:
@@ -174,10 +181,11 @@ class DirectoryStore:
 
 
 def _written_directly(handle: int, parts: Sequence[Buffer]) -> list[memoryview]:
-    """Writes the head of a large first part past the page cache, and returns what is left to write.
+    """Writes the head of a large first part past the page cache, and returns the parts that are left to
+    write.
 
-    Copying a pack into the cache costs as much time as encrypting it, and nobody reads it soon. Where the
-    filesystem or the memory's alignment does not allow it, nothing is written and everything is left.
+    Copying a pack into the cache costs as much time as encrypting it, and the pack is not read soon. If the
+    filesystem or the memory's alignment does not allow direct writes, all parts are left.
     """
     views = [memoryview(p).cast("B") for p in parts]
     whole = len(views[0]) // _PAGE * _PAGE if views else 0
@@ -208,7 +216,7 @@ def _write_all(handle: int, parts: Sequence[memoryview]) -> None:
 
 
 def _read_exactly(handle: int, start: int, length: int) -> bytes | None:
-    """The bytes, or None when the file ends before them."""
+    """The bytes, or None when the file is shorter."""
     data = os.pread(handle, length, start)
     if len(data) == length:
         return data
@@ -228,19 +236,19 @@ def _unlink(path: str) -> None:
 
 
 _HINTS = {
-    errno.ENOTDIR: "A file is where a directory should be: choose another place.",
-    errno.ENOSPC: "Free some space there. What is stored already is intact; then run it again.",
-    errno.EDQUOT: "The quota is used up. What is stored already is intact; raise it, then run it again.",
+    errno.ENOTDIR: "There is a file in place of a directory: choose another path.",
+    errno.ENOSPC: "Free some space there, then run the command again. Stored objects are intact.",
+    errno.EDQUOT: "The quota is used up: raise it, then run the command again. Stored objects are intact.",
     errno.EROFS: "The filesystem is mounted read-only.",
-    errno.EACCES: "Check who owns the directory and who runs this.",
-    errno.EPERM: "Check the owner of the directory, and that its filesystem has hard links.",
-    errno.EIO: "The disk reports errors: look at the kernel log. What was acknowledged is there.",
+    errno.EACCES: "Check the owner of the directory and the user that runs this command.",
+    errno.EPERM: "Check the owner of the directory, and that its filesystem supports hard links.",
+    errno.EIO: "The disk reports errors: read the kernel log. Objects stored before are still there.",
 }
 
 
-def _translated(error: OSError, doing: str) -> StoreError:
+def _store_error(error: OSError, doing: str) -> StoreError:
     if isinstance(error, FileNotFoundError):
-        return MissingError("there is no such object", doing=doing)
+        return MissingError("the object does not exist", doing=doing)
     cause = (error.strerror or str(error)).lower()
     kind = FullError if error.errno in (errno.ENOSPC, errno.EDQUOT) else StoreError
     return kind(cause, doing=doing, hint=_HINTS.get(error.errno or 0, ""))

@@ -1,7 +1,7 @@
-"""A store in which some objects are not seen: what lies behind junk is reached as if the junk were not there.
+"""A store that hides some objects, so that a vault with an unreadable log entry can be opened without it.
 
-Verification and repair open a vault whose log ends in an entry that nobody can read. Everybody else is right
-to refuse such a log; they look at it without that entry, and everything they use works as it always does.
+Other commands rightly refuse such a log. Verification and repair hide the entry, and all other code works as
+always.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from .base import Buffer, MissingError, Store
 
 
 class Hiding:
-    """What the store beneath does, but `hidden` names are missing. Creating one of them is left to the store
-    beneath, which refuses: nothing is overwritten behind anybody's back."""
+    """The store `beneath` without the objects of the `hidden` names. Creating one of them still fails,
+    because the store beneath has it: no object is overwritten."""
 
     def __init__(self, beneath: Store, hidden: frozenset[str]) -> None:
         self.url = beneath.url
@@ -23,11 +23,11 @@ class Hiding:
         self._beneath.create(name, parts)
 
     def read(self, name: str, start: int = 0, length: int | None = None) -> bytes:
-        self._look(name)
+        self._check(name)
         return self._beneath.read(name, start, length)
 
     def size(self, name: str) -> int:
-        self._look(name)
+        self._check(name)
         return self._beneath.size(name)
 
     def list(self, prefix: str = "") -> Iterator[tuple[str, int]]:
@@ -36,6 +36,6 @@ class Hiding:
     def delete(self, name: str) -> None:
         self._beneath.delete(name)
 
-    def _look(self, name: str) -> None:
+    def _check(self, name: str) -> None:
         if name in self._hidden:
-            raise MissingError("it is set aside as junk", doing=f"read {name}")
+            raise MissingError("the object is hidden: it cannot be read", doing=f"read {name}")

@@ -1,12 +1,13 @@
-"""A store that leaves room for others: so many bytes a second up and down, so many requests a second.
+"""A store with limits: bytes per second up and down, and requests per second.
 
-A bucket of tokens for each: it fills at the rate, holds a second's worth, and whoever takes more than is in
-it owes the rest and waits until the debt is paid. So a pack of 32 MiB passes at once and the next one waits
-its turn; on average no limit is exceeded, and no request is cut into pieces.
+Each limit is a token bucket. It fills at the rate and holds one second's worth. A request that takes more
+than the bucket holds waits until the debt is paid. So a pack of 32 MiB passes at once and the next one waits;
+on average no limit is exceeded, and no request is split.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +15,8 @@ from collections.abc import Callable, Iterator, Sequence
 from .base import Buffer, Store, parallel
 
 _PAGE = 1000
-"""Names that a server gives per request when it lists."""
+"""Names per request when a server lists."""
+_log = logging.getLogger(__name__)
 
 
 class TokenBucket:
@@ -31,18 +33,19 @@ class TokenBucket:
         self._left, self._at = rate, now()
 
     def take(self, amount: float) -> None:
-        """Returns when the amount is paid for."""
+        """Returns when the amount is paid."""
         with self._lock:
             now = self._now()
             self._left = min(self._rate, self._left + (now - self._at) * self._rate) - amount
             self._at = now
             debt = -self._left / self._rate
         if debt > 0:
+            _log.debug("waiting %.2f s for the limit of %.0f per second", debt, self._rate)
             self._sleep(debt)
 
 
 class Limited:
-    """What the store beneath does, at the pace of its tokens; None for no limit. upload, download: bytes."""
+    """The store `beneath` at the rate of its buckets; None for no limit. upload, download: bytes."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""A store in memory: for tests, and the shortest reading of the contract."""
+"""A store in memory: for tests, and the shortest implementation of the contract."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .names import checked, checked_prefix
 
 
 class MemoryStore:
-    """Objects in a dictionary. `objects` is open to tests that want to damage it."""
+    """Objects in a dictionary. Tests may damage `objects`."""
 
     def __init__(self) -> None:
         self.url = "memory:"
@@ -21,14 +21,16 @@ class MemoryStore:
         data = b"".join(parts)
         with self._lock:
             if checked(name) in self.objects:
-                raise ExistsError("it is there already", doing=f"create {name}")
+                raise ExistsError("the object exists already", doing=f"create {name}")
             self.objects[name] = data
 
     def read(self, name: str, start: int = 0, length: int | None = None) -> bytes:
         data = self._get(name)
         end = len(data) if length is None else start + length
         if start > len(data) or end > len(data):
-            raise StoreError(f"has {len(data)} bytes, wanted {start} to {end}", doing=f"read {name}")
+            raise StoreError(
+                f"the object has {len(data)} bytes, requested were {start} to {end}", doing=f"read {name}"
+            )
         return data[start:end]
 
     def size(self, name: str) -> int:
@@ -49,4 +51,4 @@ class MemoryStore:
             try:
                 return self.objects[checked(name)]
             except KeyError:
-                raise MissingError("there is no such object", doing=f"read {name}") from None
+                raise MissingError("the object does not exist", doing=f"read {name}") from None

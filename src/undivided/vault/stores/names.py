@@ -1,7 +1,7 @@
-"""Names of objects: what a store accepts, so that no name can leave it.
+"""The object names that a store accepts, so that no name leads out of it.
 
-A name is relative, its parts are joined by '/', and a part never begins with a dot: so there is no '..', no
-absolute path, and whatever a store keeps for itself (`.tmp`) cannot be named.
+A name is relative, its parts are separated by '/', and a part never begins with a dot. So there is no '..'
+and no absolute path, and no name reaches a store's own files (`.tmp`).
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ LONGEST = 200
 
 
 def checked(name: str) -> str:
-    """The name itself. Raises StoreError when a store must not take it."""
+    """The name itself. Raises StoreError for a name that a store must refuse."""
     if len(name) > LONGEST or not _NAME.fullmatch(name):
         raise StoreError(
-            f"{name!r} is not a name for an object", hint="Names have no '..' and no leading '/'."
+            f"{name!r} is not a valid object name", hint="Names have no '..' and no leading '/'."
         )
     return name
 
@@ -26,5 +26,7 @@ def checked(name: str) -> str:
 def checked_prefix(prefix: str) -> str:
     """A prefix to list, which may end anywhere in a name."""
     if prefix and not _NAME.fullmatch(prefix.removesuffix("/")):
-        raise StoreError(f"{prefix!r} cannot begin a name", hint="Names have no '..' and no leading '/'.")
+        raise StoreError(
+            f"{prefix!r} cannot begin an object name", hint="Names have no '..' and no leading '/'."
+        )
     return prefix

@@ -1,13 +1,14 @@
-"""The list of stores: which address means which implementation, and what is put around it.
+"""The list of stores: the implementation for each kind of address, and the wrappers around it.
 
     Cached( Retrying( Limited( store )))
 
-Limits where the address asks for them; patience and a cache for stores that lie behind a network.
+Limits come from the address. Stores behind a network get retries and a cache.
 """
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ from .address import Address
 from .base import Store
 
 LIMITS = frozenset({"upload", "download", "requests"})
+_log = logging.getLogger(__name__)
 
 
 class _Kind(NamedTuple):
@@ -50,7 +52,7 @@ def _sftp(address: Address) -> Store:
     from .sftp import SftpStore
 
     if not address.host or not address.path.strip("/"):
-        raise UsageError(f"{address.text} names no place", hint="Write sftp://USER@HOST/PATH.")
+        raise UsageError(f"{address.text} names no path", hint="Write sftp://USER@HOST/PATH.")
     return SftpStore(address)
 
 
@@ -65,14 +67,14 @@ STORES = {
 
 
 def open_store(where: str | os.PathLike[str], cache: Path | None = None) -> Store:
-    """The store at a path or URL. Nothing is read or made yet. Raises UsageError for an address that means
-    nothing. cache: a directory for copies of what a distant store is asked for often; None for no copies."""
+    """The store at a path or URL. Nothing is read or made yet. cache: a directory for local copies of a
+    distant store's objects; None for no copies. Raises UsageError for an invalid address."""
     address = Address.of(os.fspath(where))
     kind = STORES.get(address.scheme)
     if kind is None:
         known = ", ".join(sorted(scheme for scheme in STORES if scheme))
         raise UsageError(
-            f"no store is known for {address.scheme}:", hint=f"Give a path, or a URL of: {known}."
+            f"there is no kind of store named {address.scheme!r}", hint=f"Pass a path, or a URL of: {known}."
         )
     address.check(kind.options | LIMITS | ({"cache"} if kind.distant else set()))
     store = _limited(kind.open(address), address)
@@ -90,6 +92,8 @@ def _limited(store: Store, address: Address) -> Store:
         return store
     from .limit import Limited, TokenBucket
 
+    for name, rate in sorted(rates.items()):
+        _log.debug("%s: %s limited to %.0f per second", store.url, name, rate)
     return Limited(store, **{name: TokenBucket(rate) for name, rate in rates.items()})
 
 

@@ -1,17 +1,18 @@
-"""A store that asks again when an error may pass: a wrapper, for no store repeats anything by itself.
+"""A store that repeats a request after an error that may pass. It is a wrapper: no store retries by itself.
 
-Only a TransientError is worth it. The waits double from a quarter of a second, each cut by chance to
-something between half and whole, so that many clients do not come back all at once; in all about two
-minutes.
+Only a TransientError is retried. The waits double from a quarter of a second up to half a minute, in all
+about two minutes. Each wait is shortened at random to between half and whole, so that many clients do not
+return at the same moment.
 
 A `create` whose answer was lost may have taken effect. So before it is repeated, and when the repetition
-finds the name taken, the object is read back: equal bytes are ours. (They may be another's who created the
-same bytes at the same time; whoever needs to know, as the commit log does, never creates bytes that another
-could have made.)
+finds the name taken, the object is read back: equal bytes are ours. (Another client may have created the same
+bytes at the same time. The commit log has to tell the difference, so it never creates bytes that another
+client could make.)
 """
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -21,10 +22,12 @@ from .base import Buffer, ExistsError, MissingError, Store, StoreError, Transien
 
 T = TypeVar("T")
 _FIRST, _LONGEST = 0.25, 30.0
+_log = logging.getLogger(__name__)
 
 
 class Retrying:
-    """What the store beneath does, tried up to `attempts` times. sleep: seconds, for tests."""
+    """The store `beneath`, each request tried up to `attempts` times. sleep (seconds), chance (0 to 1): for
+    tests."""
 
     def __init__(
         self,
@@ -54,22 +57,22 @@ class Retrying:
                 unknown = True
                 raise
 
-        self._persist(attempt)
+        self._retried(attempt)
 
     def read(self, name: str, start: int = 0, length: int | None = None) -> bytes:
-        return self._persist(lambda: self._beneath.read(name, start, length))
+        return self._retried(lambda: self._beneath.read(name, start, length))
 
     def size(self, name: str) -> int:
-        return self._persist(lambda: self._beneath.size(name))
+        return self._retried(lambda: self._beneath.size(name))
 
     def list(self, prefix: str = "") -> Iterator[tuple[str, int]]:
-        yield from self._persist(lambda: list(self._beneath.list(prefix)))
+        yield from self._retried(lambda: list(self._beneath.list(prefix)))
 
     def delete(self, name: str) -> None:
-        self._persist(lambda: self._beneath.delete(name))
+        self._retried(lambda: self._beneath.delete(name))
 
     def _ours(self, name: str, parts: Sequence[Buffer]) -> bool:
-        """Whether the object is there with these bytes. Raises StoreError when that cannot be learnt."""
+        """Whether the object exists with these bytes. Raises StoreError when it cannot be read."""
         try:
             if self._beneath.size(name) != sum(len(part) for part in parts):
                 return False
@@ -77,14 +80,17 @@ class Retrying:
         except MissingError:
             return False
 
-    def _persist(self, attempt: Callable[[], T]) -> T:
-        wait = _FIRST
-        for _ in range(self._attempts - 1):
+    def _retried(self, attempt: Callable[[], T]) -> T:
+        longest = _FIRST
+        for number in range(1, self._attempts):
             try:
                 return attempt()
-            except TransientError:
-                self._sleep(wait * (0.5 + self._chance() / 2))
-                wait = min(2 * wait, _LONGEST)
+            except TransientError as error:
+                wait = longest * (0.5 + self._chance() / 2)
+                reason = f"{error.doing}: {error.cause}"
+                _log.info("%s; attempt %d of %d in %.1f s", reason, number + 1, self._attempts, wait)
+                self._sleep(wait)
+                longest = min(2 * longest, _LONGEST)
         try:
             return attempt()
         except TransientError as error:

@@ -1,13 +1,13 @@
-"""Who asks a bucket: keys from where the AWS tools keep them, never from the address, an argument or a log.
+"""Credentials for a bucket, from the usual places of the AWS tools, never from the address or an argument.
 
 In this order: the file and the profile that the address names; AWS_ACCESS_KEY_ID and its companions; the
-shared credentials file (AWS_SHARED_CREDENTIALS_FILE, else ~/.aws/credentials) with AWS_PROFILE; what the
-machine is given by its cloud (web identity, container, instance), which the client asks for by itself.
+shared credentials file (AWS_SHARED_CREDENTIALS_FILE, else ~/.aws/credentials) with AWS_PROFILE; the machine's
+identity in its cloud (web identity, container, instance), which the client requests by itself.
 
     [default]
     aws_access_key_id = …               either the keys
     aws_secret_access_key = …
-    credential_process = program …      or a program that prints them, as JSON
+    credential_process = program …      or a program that prints them as JSON
 """
 
 from __future__ import annotations
@@ -24,42 +24,43 @@ from typing import Any
 from ...model.errors import UsageError
 from .base import StoreError
 
-Keys = dict[str, Any]
+Credentials = dict[str, Any]
 """access_key_id, secret_access_key, token or None, expires_at (aware) or None."""
-_PATIENCE = 30.0
+_TIMEOUT = 30.0
 
 
-def provider(file: str | None, profile: str | None) -> Callable[[], Keys] | None:
-    """What gives the keys when they are needed, and again when they have expired; None when the client shall
-    look in the environment and in the cloud. Raises UsageError when the address names what is not there."""
+def credential_provider(file: str | None, profile: str | None) -> Callable[[], Credentials] | None:
+    """A function that returns the credentials when they are needed, and again when they have expired. None:
+    the client takes them from the environment or the cloud. Raises UsageError when the address names a
+    profile that does not exist."""
     if not (file or profile) and os.environ.get("AWS_ACCESS_KEY_ID"):
         return None
     path = file or os.environ.get("AWS_SHARED_CREDENTIALS_FILE") or os.path.expanduser("~/.aws/credentials")
     section = profile or os.environ.get("AWS_PROFILE") or "default"
-    said = _section(path, section)
-    if said is None:
+    values = _section(path, section)
+    if values is None:
         if file or profile:
             raise UsageError(
                 f"there is no profile {section!r} in {path}",
                 doing="read the keys of the bucket",
-                hint="It is a file as the AWS tools have it: [profile], aws_access_key_id, "
+                hint="The file has the format of the AWS tools: [profile], aws_access_key_id, "
                 "aws_secret_access_key.",
             )
         return None
-    if program := said.get("credential_process"):
+    if program := values.get("credential_process"):
         return lambda: _from_program(program, path)
     try:
-        keys = {
-            "access_key_id": said["aws_access_key_id"],
-            "secret_access_key": said["aws_secret_access_key"],
-            "token": said.get("aws_session_token"),
+        credentials: Credentials = {
+            "access_key_id": values["aws_access_key_id"],
+            "secret_access_key": values["aws_secret_access_key"],
+            "token": values.get("aws_session_token"),
             "expires_at": None,
         }
     except KeyError as missing:
         raise UsageError(
             f"profile {section!r} in {path} lacks {missing.args[0]}", doing="read the keys of the bucket"
         ) from None
-    return lambda: keys
+    return lambda: credentials
 
 
 def _section(path: str, name: str) -> Mapping[str, str] | None:
@@ -70,29 +71,35 @@ def _section(path: str, name: str) -> Mapping[str, str] | None:
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError, configparser.Error) as error:
-        # A parser's message quotes the line, which may hold a key.
-        cause = error.strerror if isinstance(error, OSError) else "it is not a credentials file"
+        # The parser's message quotes the line, which may hold a key.
+        cause = error.strerror if isinstance(error, OSError) else "the file is not a credentials file"
         raise UsageError(f"{cause}", doing=f"read {path}") from None
     return parser[name] if parser.has_section(name) else None
 
 
-def _from_program(command: str, path: str) -> Keys:
-    """The answer of a `credential_process`. No message quotes what it printed."""
+def _from_program(command: str, path: str) -> Credentials:
+    """The answer of a `credential_process`. No message quotes its output."""
     doing = f"run the credential_process of {path}"
     try:
         done = subprocess.run(
             shlex.split(command),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            timeout=_PATIENCE,
+            timeout=_TIMEOUT,
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise StoreError(f"it gave nothing within {_PATIENCE:g} s", doing=doing) from None
+        raise StoreError(f"the program did not answer within {_TIMEOUT:g} s", doing=doing) from None
     except (OSError, ValueError) as error:
-        raise StoreError(getattr(error, "strerror", None) or "it cannot be run", doing=doing) from None
+        raise StoreError(
+            getattr(error, "strerror", None) or "the program cannot be run", doing=doing
+        ) from None
     if done.returncode:
-        raise StoreError(f"it ended with {done.returncode}", doing=doing, hint="Run it by hand to see why.")
+        raise StoreError(
+            f"the program failed with exit code {done.returncode}",
+            doing=doing,
+            hint="Run it by hand to see the cause.",
+        )
     try:
         answer = json.loads(done.stdout)
         until = answer.get("Expiration")
@@ -104,7 +111,7 @@ def _from_program(command: str, path: str) -> Keys:
         }
     except (ValueError, KeyError, TypeError, AttributeError):
         raise StoreError(
-            "what it printed is not an answer",
+            "the output of the program is not valid",
             doing=doing,
-            hint="It prints JSON: Version, AccessKeyId, SecretAccessKey, and where they expire Expiration.",
+            hint="It must print JSON: Version, AccessKeyId, SecretAccessKey, and Expiration if they expire.",
         ) from None
