@@ -55,7 +55,7 @@ def build(home: Path, chunks: int, references: int) -> None:
         data = segment.seal(sealer, session)
         names.append(digest_of(data))
         vault.store.create(name_of(names[-1]), [data])
-    vault._log.append("point", {}, {"index": names})
+    vault.commits.append("point", {}, {"index": names})
     alive = ids[: int(chunks * _ALIVE)]
     for start in range(0, references, _PER_COMMIT):
         chosen = alive[random.integers(len(alive), size=min(_PER_COMMIT, references - start))]
@@ -95,7 +95,7 @@ def first_lookup(home: Path) -> dict[str, float]:
     some = np.frombuffer((home / "ids").read_bytes(), np.uint8)
     before, begun = _resident("VmRSS"), time.perf_counter()
     vault = _opened(home)
-    index = load_index(vault.store, vault.keys, vault._log)
+    index = load_index(vault.store, vault.keys, vault.commits)
     if index.find(some[:32])[0] < 0:
         raise SystemExit("the first chunk was not found")
     seconds = time.perf_counter() - begun
@@ -109,13 +109,13 @@ def collect(home: Path) -> dict[str, float]:
     """What a prune does before it destroys: the index, every reference of the timelines, the join."""
     begun = time.perf_counter()
     vault = _opened(home)
-    index = load_index(vault.store, vault.keys, vault._log)
+    index = load_index(vault.store, vault.keys, vault.commits)
     read = time.perf_counter()
     spent = [0.0]
 
     def references() -> Iterator[Array]:
         at = time.perf_counter()
-        histories = Histories(vault.store, vault._log, ContentKeys(vault.keys, vault._unlock))
+        histories = Histories(vault.store, vault.commits, ContentKeys(vault.keys, vault.private_keys))
         for _, _, segment in histories.each(TIMELINE):
             spent[0] += time.perf_counter() - at
             yield segment.puts.content.blob

@@ -14,6 +14,7 @@ from undivided.testing.flips import HARMLESS, PASSPHRASE, SmallVault
 from undivided.testing.vaults import contents
 from undivided.vault.crypto import recipients
 from undivided.vault.vault import Vault
+from undivided.vault.verify import Scope, verify
 
 FLIPS = 1_000_000
 _STEP = 512
@@ -84,7 +85,7 @@ def test_whole_points_are_right_or_refused_and_verification_names_the_object(sma
                     assert contents(fresh, number) == right
                 except DamageError as error:
                     assert name in str(error)
-            report = fresh.verify(read_data=True)
+            report = verify(fresh, Scope(read_data=True))
             assert name in "".join([*(d.object for d in report.damaged), *report.notes])
         finally:
             small.store.objects = dict(small.objects)

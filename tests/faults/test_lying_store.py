@@ -20,6 +20,7 @@ from undivided.vault.stores.base import Store, StoreError, TransientError
 from undivided.vault.stores.registry import open_store
 from undivided.vault.stores.s3 import S3Store
 from undivided.vault.vault import Vault
+from undivided.vault.verify import verify
 
 PASSPHRASE = "correct horse battery staple"
 LARGE = os.urandom(3 << 20)
@@ -120,7 +121,7 @@ def test_a_small_pack_cut_short_is_found_by_verify_and_stored_anew_by_the_next_p
     proxy, prefix = between(once(Fault.KEPT_HALF, "PUT", "packs/"))
     vault = Vault.create(open_store(proxy.url(prefix)), PASSPHRASE)
     protect(vault, "p1", {b"a": b"small" * 1000})
-    report = vault.verify(read_data=False)
+    report = verify(vault)
     assert [damage.object.startswith("packs/") for damage in report.damaged] == [True]
     protect(vault, "p2", {b"a": b"small" * 1000, b"b": b"new"})
     assert contents(vault, vault.head.number)[b"a"] == b"small" * 1000

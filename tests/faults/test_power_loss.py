@@ -22,6 +22,7 @@ from undivided.vault.prune.execute import execute
 from undivided.vault.prune.plan import plan_prune
 from undivided.vault.stores.directory import DirectoryStore
 from undivided.vault.vault import Vault
+from undivided.vault.verify import Scope, verify
 
 pytestmark = pytest.mark.real
 PASSPHRASE = "correct horse"
@@ -72,10 +73,10 @@ def test_a_vault_opens_after_power_loss_with_every_acknowledged_point_whole(
                 if point in expired:
                     continue
                 assert contents(vault, number) == made[point]
-            assert vault.verify(read_data=True).damaged == []
+            assert verify(vault, Scope(read_data=True)).damaged == []
             protect(vault, "next", {b"next": b"after the loss"})
             execute(vault, plan_prune(vault, ["p1"] if "p1" in points else [], grace=0, session_age=0))
-            assert vault.verify(read_data=True).damaged == []
+            assert verify(vault, Scope(read_data=True)).damaged == []
 
 
 def test_a_store_that_does_not_sync_would_be_caught(

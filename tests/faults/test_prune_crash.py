@@ -16,6 +16,7 @@ from undivided.vault.prune.execute import execute
 from undivided.vault.prune.plan import plan_prune
 from undivided.vault.stores.directory import DirectoryStore
 from undivided.vault.vault import Vault
+from undivided.vault.verify import Scope, verify
 
 PASSPHRASE = "correct horse"
 LARGE = 1_200_000
@@ -70,18 +71,18 @@ def test_a_prune_killed_anywhere_has_lost_nothing_and_the_next_one_ends_it(
     entries = list(vault.log())
     expired = {point for e in entries if e.kind == "prune" for point in e.body["expired_points"]}
     assert expired in ({"p1"}, {"p0", "p1", "p3"})
-    assert vault.verify(read_data=True).damaged == []
+    assert verify(vault, Scope(read_data=True)).damaged == []
     for point in states.keys() - expired:
         number, state = states[point]
         assert contents(vault, number) == state
 
-    later = vault._log.now() + 2 * 86400 * 10**9
+    later = vault.commits.now() + 2 * 86400 * 10**9
     for _ in range(2):
         execute(vault, plan_prune(vault, ["p0", "p3"], now=lambda: later, grace=0, threshold=1.0))
     for point in ("p2", "p4"):
         number, state = states[point]
         assert contents(vault, number) == state
-    assert vault.verify(read_data=True).damaged == []
+    assert verify(vault, Scope(read_data=True)).damaged == []
     plan = plan_prune(vault, now=lambda: later, grace=0, threshold=1.0)
     assert plan.idle
     assert not any(plan.orphans.unknown.values())

@@ -23,6 +23,7 @@ from undivided.vault.prune.execute import execute
 from undivided.vault.prune.plan import plan_prune
 from undivided.vault.stores.directory import DirectoryStore
 from undivided.vault.vault import Vault
+from undivided.vault.verify import Scope, verify
 
 DAYS_NS = 86400 * 10**9
 SLEEPER = """
@@ -74,7 +75,7 @@ def test_a_process_that_was_stopped_and_fenced_is_refused_when_it_goes_on(
         assert os.WIFSTOPPED(status)
         before = {name for name, _ in vault.store.list("packs/")}
         assert before
-        later = vault._log.now() + 2 * DAYS_NS
+        later = vault.commits.now() + 2 * DAYS_NS
         vault.refresh()
         execute(vault, plan_prune(vault, now=lambda: later, grace=0))
         assert not list(vault.store.list("packs/"))
@@ -149,6 +150,6 @@ def test_of_many_prunes_at_once_the_vault_stays_whole(vault: Vault) -> None:
         thread.join()
     assert len(won) == 4 and any(won)
     fresh = opened(vault)
-    assert fresh.verify(read_data=True).damaged == []
+    assert verify(fresh, Scope(read_data=True)).damaged == []
     last = [e for e in fresh.log() if e.kind == "point"][-1]
     assert contents(fresh, last.number, TIMELINE)[b"a"] == files[b"a"]

@@ -289,7 +289,7 @@ def test_old_writer_keys_append_nothing_that_anyone_accepts(
 def test_the_private_key_of_an_old_epoch_opens_and_signs_nothing_new(
     store: MemoryStore, vault: Vault, rotated: Vault
 ) -> None:
-    private = rotated._unlock()[0]
+    private = rotated.private_keys()[0]
     begun, name = next(epochs.stored_records(store))
     with pytest.raises(DamageError):
         epochs.read_record(store, begun, name).open(private, rotated.keys.vault_bytes)

@@ -17,6 +17,7 @@ from undivided.vault.format.pack import TRAILER
 from undivided.vault.log.heads import index_entries
 from undivided.vault.stores.memory import MemoryStore
 from undivided.vault.vault import Vault
+from undivided.vault.verify import Scope, verify
 
 pytestmark = pytest.mark.usefixtures("cheap_passphrases")
 PASSPHRASE = "correct horse"
@@ -67,7 +68,7 @@ def test_any_flipped_bit_is_detected_by_name_or_harmless(
         except DamageError as error:
             assert name in str(error), f"{name} byte {at}: {error}"
             assert error.hint
-    needed = {n for e in index_entries(_reopened(store, vault)._log) for n in e.links["index"]}
+    needed = {n for e in index_entries(_reopened(store, vault).commits) for n in e.links["index"]}
     for name, places in silent.items():
         # Without harm: index segments that later ones took in, and a pack's own footer (the index has it).
         if prefix == "index/":
@@ -83,7 +84,7 @@ def test_verification_finds_any_flipped_bit(store: MemoryStore, vault: Vault, pr
     protect(vault, "p1", {b"noise": random.Random(1).randbytes(200)})
     opened = _reopened(store, vault)
     for name, at in _flips(store, prefix):
-        report = opened.verify(read_data=True)
+        report = verify(opened, Scope(read_data=True))
         assert name in [d.object for d in report.damaged], f"{name} byte {at}"
 
 
@@ -110,7 +111,7 @@ def test_an_upload_cut_short_is_detected(store: MemoryStore, vault: Vault, prefi
             Vault.open(store, keys=vault.keys)
         return
     fresh = _reopened(store, vault)
-    assert short & {d.object for d in fresh.verify(read_data=False).damaged}
+    assert short & {d.object for d in verify(fresh).damaged}
     for read in (contents, contents_one_by_one):
         try:
             assert read(fresh, fresh.head.number) == files  # only the end of a pack, its footer, was lost

@@ -18,6 +18,7 @@ from undivided.testing.vaults import contents, protect
 from undivided.vault.stores.base import ExistsError, StoreError
 from undivided.vault.stores.directory import DirectoryStore
 from undivided.vault.vault import Vault
+from undivided.vault.verify import Scope, verify
 
 pytestmark = pytest.mark.usefixtures("cheap_passphrases")
 PASSPHRASE = "correct horse"
@@ -59,7 +60,7 @@ def test_a_full_disk_leaves_old_points_intact_and_the_next_protection_works(smal
     after = _reopened(small_disk / "v")
     assert _points(after) == ["p1"]
     assert contents(after, first.number) == old
-    assert after.verify(read_data=True).damaged == []
+    assert verify(after, Scope(read_data=True)).damaged == []
     ballast.unlink()
     second = protect(after, "p2", too_large)
     assert contents(_reopened(small_disk / "v"), second.number) == {**too_large, **old}
@@ -84,7 +85,7 @@ def test_at_every_amount_of_free_space_a_point_exists_whole_or_not_at_all(small_
             if entry.kind == "point":
                 contents(state, entry.number)
     assert 0 < failures < 20
-    assert _reopened(small_disk / "v").verify(read_data=True).damaged == []
+    assert verify(_reopened(small_disk / "v"), Scope(read_data=True)).damaged == []
 
 
 def _fill(ballast: Path, leave: int) -> None:
@@ -188,7 +189,7 @@ def test_killed_at_any_step_a_point_exists_whole_or_not_at_all(tmp_path: Path, p
     there = ["p1", "p2"] if place == "vault.committed" else ["p1"]
     assert _points(after) == there
     assert contents(after, first.number) == old
-    assert after.verify(read_data=True).damaged == []
+    assert verify(after, Scope(read_data=True)).damaged == []
     again = protect(after, "p3", new)
     assert contents(_reopened(tmp_path / "v"), again.number) == {**new, **old}
 

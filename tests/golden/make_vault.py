@@ -20,6 +20,7 @@ from undivided.testing.vaults import pieces
 from undivided.vault.crypto import recipients
 from undivided.vault.crypto.aead import derive
 from undivided.vault.crypto.key_file import encode_key
+from undivided.vault.damage import mark_damaged
 from undivided.vault.prune.execute import execute
 from undivided.vault.prune.plan import plan_prune
 from undivided.vault.stores.directory import DirectoryStore
@@ -77,14 +78,14 @@ def main() -> None:
     made.append(add(vault, "expired", late, []))
     made.append(add(vault, "fourth", {b"data/large": FOURTH[b"data/large"]}, [two]))
     execute(vault, plan_prune(vault, ["second", "expired"], grace=0, threshold=1.0))
-    vault.mark_damaged([next((target / "packs").glob("*/*")).name])
+    mark_damaged(vault, [next((target / "packs").glob("*/*")).name])
     shutil.rmtree(target / ".tmp", ignore_errors=True)
     (target / "ballast").unlink()
     session = bytes(range(16))
     vectors = {
         "passphrase": PASSPHRASE,
         "key_file": encode_key(key),
-        "private": [private.private_bytes_raw().hex() for private in vault._unlock()],
+        "private": [private.private_bytes_raw().hex() for private in vault.private_keys()],
         "writer_keys": vault.keys.encode().decode(),
         "timeline": TIMELINE,
         "points": {p.body["point"]["id"]: p.number for p in made},

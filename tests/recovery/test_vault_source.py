@@ -64,7 +64,7 @@ def test_a_history_other_than_the_points_is_refused(history: History, tmp_path: 
     second = history.rows([(Entry(b"b"), b"b")])
     forged = replace(second, digest="00" * 32)
     for part in (forged, replace(second, sequence=1), replace(second, timeline="another")):
-        with pytest.raises(DamageError, match="not the one that the point was taken of"):
+        with pytest.raises(DamageError, match="another history in the vault than in the point"):
             source(history, part).extract(tmp_path / "nothing")
     assert not (tmp_path / "nothing").exists()
 

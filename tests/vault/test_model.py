@@ -289,8 +289,8 @@ def judge_store(world: World, store: MemoryStore) -> None:
     plan = plan_prune(vault, now=world.scheduler.now, grace=0, threshold=1.0)
     assert plan.idle, plan
     assert not any(plan.orphans.unknown.values())
-    index = load_index(store, vault.keys, vault._log)
-    links = index_links(vault._log)
+    index = load_index(store, vault.keys, vault.commits)
+    links = index_links(vault.commits)
     packs = set(index.packs) - links.pending_deletion
     needed = {f"packs/{name[:2]}/{name}" for name in packs} | {f"index/{n}" for n in links.segments}
     needed |= {f"timeline/{s.changes[-1].chain.segment}" for steps in plan.steps.values() for s in steps}

@@ -17,6 +17,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..model.point import ComponentPoint
+from ..vault.damage import broken_timelines, damaged_since
 from ..vault.vault import Vault, Writer
 from .source_cache import CachedState
 
@@ -28,7 +29,7 @@ NEW_HISTORY = "read again in full: part of its history in the vault is lost, so 
 
 def damaged_files(cached: CachedState | None, vault: Vault, writer: Writer) -> int:
     """How many of the component's files have bytes in packs that were marked damaged since its last point."""
-    if cached is None or not vault.damaged_since(since=int(cached.point.state.get(SEEN, 0))):
+    if cached is None or not damaged_since(vault, int(cached.point.state.get(SEEN, 0))):
         return 0
     return int(writer.missing(cached.entries.content).sum())
 
@@ -37,7 +38,7 @@ def lost_history(cached: CachedState | None, vault: Vault) -> bool:
     """Whether the component's timeline was found broken since its last point."""
     if cached is None:
         return False
-    return cached.point.timeline in vault.broken_timelines(since=int(cached.point.state.get(SEEN, 0)))
+    return cached.point.timeline in broken_timelines(vault, int(cached.point.state.get(SEEN, 0)))
 
 
 def without_state(point: ComponentPoint) -> ComponentPoint:

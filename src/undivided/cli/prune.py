@@ -21,7 +21,7 @@ from .options import COMMON, Common
 from .output import emit, plural, size
 
 if TYPE_CHECKING:
-    from ..vault.prune.plan import PrunePlan
+    from ..vault.prune import PrunePlan
 
 _NANO = 1e-9
 
@@ -100,14 +100,14 @@ def _told(error: UndividedError) -> int:
 
 
 def _plan(context: Workspace, forget: Sequence[str], grace: float, budget: int) -> PrunePlan:
-    from ..vault.prune.plan import plan_prune
+    from ..vault.prune import plan_prune
 
     context.ask_passphrase()
     return plan_prune(context.vault, forget, grace=grace, budget=budget)
 
 
 def _carry_out(context: Workspace, plan: PrunePlan) -> None:
-    from ..vault.prune.execute import execute
+    from ..vault.prune import execute
 
     execute(context.vault, plan)
     context.catalog.follow(context.vault)

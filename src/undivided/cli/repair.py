@@ -15,8 +15,7 @@ from .output import emit, plural, text
 from .progress import progress
 
 if TYPE_CHECKING:
-    from ..vault.repair.execute import Repaired
-    from ..vault.repair.plan import RepairPlan
+    from ..vault.repair import Repaired, RepairPlan
     from ..vault.stores.base import Store
 
 _FLAG = Parameter(negative=())
@@ -47,18 +46,18 @@ def repair(
     dry_run:
         Print the plan and stop.
     """
-    from ..vault.repair.run import Overhaul
+    from ..vault.repair import execute, open_damaged, plan_repair
 
     context = common.open()
     began = time.monotonic()
     context.ask_passphrase()
-    overhaul = Overhaul(
-        context.store, context.writer_keys, context.ask, other=_other(context, from_), seen=context.seen
-    )
+    copy = _other(context, from_)
+    vault = open_damaged(context.store, context.writer_keys, context.ask, copy)
     with progress("look") as tell:
         watch = (lambda done, total: tell("bytes", done, total)) if tell else None
-        plan = overhaul.plan(read_data=read_data, progress=watch)
-    done, last = (None, plan) if dry_run or plan.empty else overhaul.run(plan)
+        plan = plan_repair(vault, copy, seen=context.seen, read_data=read_data, progress=watch)
+    done = None if dry_run or plan.empty else execute(vault, plan)
+    last = done.last if done else plan
     record = {**_record(plan, done, last), "dry_run": dry_run, "seconds": round(time.monotonic() - began, 3)}
     emit(common.json, record, _story(plan, record, done))
     return DamageError.exit_code if last.lost else 0

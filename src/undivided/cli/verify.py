@@ -17,14 +17,15 @@ from ..config.amounts import seconds
 from ..model.errors import DamageError, UndividedError, UsageError
 from ..operations.verification_age import proven_line, proven_record
 from ..operations.workspace import Workspace
-from ..vault.verify.report import Scope
+from ..vault.damage import mark_damaged
+from ..vault.verify import Scope, execute, plan_verify
 from .options import COMMON, Common
 from .output import emit, plural, size, text
 from .progress import progress
 
 if TYPE_CHECKING:
     from ..vault.vault import Vault
-    from ..vault.verify.report import Report
+    from ..vault.verify import Report
 
 
 def verify(
@@ -71,7 +72,8 @@ def verify(
     with progress("verify") as tell:
         watch = (lambda done, total: tell("bytes", done, total)) if tell else None
         chosen, sample = _points(context, points)
-        report = vault.verify(scope=Scope(read_data, chosen, sample, fresh, limit), progress=watch)
+        plan = plan_verify(vault, Scope(read_data, chosen, sample, fresh, limit))
+        report = execute(vault, plan, progress=watch)
     record = {
         "damaged": [*found["damaged"], *_damaged(report)],
         "points_affected": sorted({*found["points_affected"], *report.points_affected}),
@@ -82,7 +84,7 @@ def verify(
         "packs_read": report.read,
         "packs_left": report.left,
         "points_decoded": report.decoded,
-        "proven": proven_record(report.proven),
+        "proven": proven_record(report.verification_age),
         "notes": [*report.notes, *_mark_damaged(vault, report), *_advice(found["damaged"] or report.damaged)],
         "seconds": round(time.monotonic() - began, 3),
     }
@@ -140,7 +142,7 @@ def _mark_damaged(vault: Vault, report: Report) -> list[str]:
     if not report.packs and not report.timelines:
         return []
     try:
-        vault.mark_damaged(report.packs, report.timelines)
+        mark_damaged(vault, report.packs, report.timelines)
     except UndividedError as error:
         return [f"What is damaged could not be recorded in the vault: {error.cause}."]
     return ["The next protection stores anew what is damaged and still there."]

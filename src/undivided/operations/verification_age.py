@@ -12,7 +12,7 @@ from ..model.times import iso_utc
 
 if TYPE_CHECKING:
     from ..vault.vault import Vault
-    from ..vault.verify.report import VerificationAge
+    from ..vault.verify import VerificationAge
 
 
 NEVER = "no stored byte was read again yet: `undivided verify --read-data` does"
@@ -32,7 +32,9 @@ def proven_record(proven: VerificationAge) -> dict[str, Any]:
 
 def vault_record(vault: Vault) -> dict[str, Any] | None:
     """As of the newest verification of data; None when there was none."""
-    known = vault.proven()
+    from ..vault.verify import verification_age
+
+    known = verification_age(vault)
     return {"time": iso_utc(known[0]), **proven_record(known[1])} if known else None
 
 

@@ -193,7 +193,7 @@ class Workspace:
     def vault_as_it_is(self) -> Vault:
         """The primary vault as far as it opens, without asking whether its log still holds what this client
         saw."""
-        from ..vault.repair.open_damaged import open_damaged
+        from ..vault.repair import open_damaged
 
         return open_damaged(self.store, self._keys, self.ask)
 

@@ -20,7 +20,6 @@ from ..model.entries import Entries
 from ..model.errors import DamageError, UndividedError, UsageError
 from ..model.point import ComponentPoint
 from ..tree.write import TreeWriter
-from ..vault.format.timeline_segment import fold
 from ..vault.read.reader import Reader
 
 
@@ -58,17 +57,11 @@ class VaultSource:
     def entries(self) -> Entries:
         """Sorted by path. Raises DamageError when the vault's timeline is not the point's."""
         part = self._part
-        if not part.sequence:
-            return Entries.none()
-        history = list(self._reader.history(part.timeline, part.sequence))
-        digest = history[-1][0].links["heads"][part.timeline]["digest"] if history else ""
-        if digest != part.digest:
-            raise DamageError(
-                f"the vault's history of {part.name} is not the one that the point was taken of",
-                doing=f"read {part.name}",
-                hint="Compare the vault with a copy before trusting it.",
-            )
-        return fold([segment for _, segment in history])
+        try:
+            return self._reader.component(part.timeline, part.sequence, part.digest)
+        except DamageError as error:
+            error.doing = error.doing or f"read {part.name}"
+            raise
 
     def extract(
         self, into: Path, prefix: bytes = b"", *, select: Callable[[bytes], bool] | None = None

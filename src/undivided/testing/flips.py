@@ -27,6 +27,7 @@ from ..vault.prune.plan import plan_prune
 from ..vault.read.reader import Reader
 from ..vault.stores.memory import MemoryStore
 from ..vault.vault import Vault
+from ..vault.verify import Scope, verify
 from ..vault.verify.pack_check import PackChecker, stored_pack
 from .vaults import TIMELINE, contents, protect
 
@@ -61,14 +62,14 @@ class SmallVault:
         execute(vault, plan_prune(vault, ["old0", "old2", "p3"], grace=0, threshold=1.0))
         for i in range(3):
             protect(vault, f"q{i}", {b"late": rng.randbytes(2500)})
-        vault.verify(read_data=True)
+        verify(vault, Scope(read_data=True))
         self.objects = dict(self.store.objects)
         self._prepare()
 
     def _prepare(self) -> None:
         """What is read without any flip. Opened anew: nothing is remembered from making it."""
         self.vault = Vault.open(self.store, passphrase=lambda: PASSPHRASE)
-        self.index = load_index(self.store, self.vault.keys, self.vault._log)
+        self.index = load_index(self.store, self.vault.keys, self.vault.commits)
         self.live = {digest for s in self.index.segments for digest in s.names()}
         self.inspector = PackChecker(self.store, self.vault.keys, self.vault.contents(), self.index)
         self.chunks: dict[bytes, bytes] = {}
@@ -76,7 +77,7 @@ class SmallVault:
             ids = _ids(stored_pack(self.index, name))
             self.chunks.update(zip(ids, self.vault.reader().read(ids), strict=True))
         self.right = {number: contents(self.vault, number) for number in self._kept}
-        self.linked = frozenset(index_links(self.vault._log).segments)
+        self.linked = frozenset(index_links(self.vault.commits).segments)
 
     @property
     def _kept(self) -> set[int]:
@@ -123,7 +124,7 @@ class SmallVault:
         digest = name.rpartition("/")[2]
         known = stored_pack(self.index, digest)
         frames = _frames(known)
-        reader = Reader(self.store, self.vault.keys, self.vault._log, self.vault._unlock)
+        reader = Reader(self.store, self.vault.keys, self.vault.commits, self.vault.private_keys)
         (first,) = reader.read(_ids(known)[:1])
         assert first == self.chunks[_ids(known)[0]]
 
@@ -158,7 +159,7 @@ class SmallVault:
         """Verification knows it by its name; reading opens it, or takes its name from a prune."""
         what = name.rpartition("/")[2]
         histories = self.vault.reader()._histories
-        steps = [(chain, before) for chain, before in _steps(self.vault._log) if chain.segment == what]
+        steps = [(chain, before) for chain, before in _steps(self.vault.commits) if chain.segment == what]
 
         def judge(_at: int) -> str:
             if digest_of(self.store.objects[name]) == what:
@@ -188,7 +189,7 @@ class SmallVault:
     def _keys(self, name: str) -> Callable[[int], str]:
         """Opening by each way in: refused, or the very keys."""
         keys = self.vault.keys
-        private = [key.private_bytes_raw() for key in self.vault._unlock()]
+        private = [key.private_bytes_raw() for key in self.vault.private_keys()]
         fields = _fields(self.objects[name])
 
         def judge(at: int) -> str:
@@ -196,7 +197,7 @@ class SmallVault:
                 try:
                     opened = Vault.open(self.store, passphrase=lambda secret=secret: secret)  # type: ignore[misc]
                     same = opened.keys == keys
-                    same &= [key.private_bytes_raw() for key in opened._unlock()] == private
+                    same &= [key.private_bytes_raw() for key in opened.private_keys()] == private
                 except UndividedError:
                     return "noticed"
                 if not same:

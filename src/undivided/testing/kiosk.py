@@ -21,6 +21,7 @@ from ..recovery.execute import execute
 from ..recovery.plan import make_plan
 from ..vault.stores.directory import DirectoryStore
 from ..vault.vault import Vault
+from ..vault.verify import Scope, verify
 from .program import PASSPHRASE, Program
 
 _PATIENCE = 20.0
@@ -139,7 +140,7 @@ class Kiosk(Program):
 
     def damaged(self) -> list[object]:
         """What a verification of every byte finds."""
-        return list(self._opened().verify(read_data=True).damaged)
+        return list(verify(self._opened(), Scope(read_data=True)).damaged)
 
     def _opened(self) -> Vault:
         (url,) = read_config((self.config / "config.yaml").read_text(), "config.yaml").vaults.values()

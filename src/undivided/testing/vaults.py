@@ -52,7 +52,7 @@ def protect(
         added = {timeline: segment(writer, files, drop, layout)}
 
         def body(place: CommitPlace) -> dict[str, Any]:
-            before = latest_head(vault._log, timeline)
+            before = latest_head(vault.commits, timeline)
             unchanged = before.sequence if before else 0
             sequence = unchanged if added[timeline].empty else place.number
             part = {"timeline": timeline, "sequence": sequence, "digest": place.digests[timeline]}

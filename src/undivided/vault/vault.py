@@ -16,32 +16,29 @@ nothing else; docs/vault-format.md has every byte.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..model.errors import UsageError, WrongKeyError
 from .ballast import restore_ballast
 from .crypto import recipients
-from .crypto.keys import WriterKeys, new_keys
+from .crypto.keys import PrivateKeys, WriterKeys, new_keys
 from .crypto.recipients import Secret
 from .crypto.signing import SigningKey, must_be_signed
 from .format.log_entry import Head, LogEntry
 from .format.readme import README
 from .format.timeline_segment import TimelineSegment
 from .format.vault_json import CONFIG, FORMAT, VaultConfig, read_config
-from .index import damage_marks
 from .log import keyring
 from .log.keyring import Ask, Keyring
 from .log.log import Clock, Log
 from .read.histories import ContentKeys
-from .stores.base import ExistsError, Store, uncached
+from .stores.base import ExistsError, Store
 from .write.writer import CommitPlace, Writer
 
 if TYPE_CHECKING:
     # Who protects neither reads nor verifies: a command's start is no time to load what only those need.
     from .read.reader import Reader
-    from .verify.report import Report, Scope, VerificationAge
-    from .verify.run import Progress
 
 __all__ = ["CommitPlace", "Head", "LogEntry", "TimelineSegment", "Vault", "Writer"]
 
@@ -62,7 +59,10 @@ class Vault:
         self.store = store
         self.keys = keys
         self._config, self._log, self._ring = config, log, ring
-        self._unlock = ring.unlock
+
+    def with_log(self, log: Log) -> Vault:
+        """The same vault, as another view of its log shows it."""
+        return Vault(self.store, self.keys, self._config, log, self._ring)
 
     @staticmethod
     def create(store: Store, secret: Secret) -> Vault:
@@ -124,6 +124,11 @@ class Vault:
     def head(self) -> Head:
         return self._log.head
 
+    @property
+    def commits(self) -> Log:
+        """The commit log itself: for the rooms of the vault. Others read it with `log`."""
+        return self._log
+
     def refresh(self) -> None:
         """Reads what others have appended to the log since."""
         self._log.refresh()
@@ -142,11 +147,15 @@ class Vault:
         it is wrong, UsageError when there is none to ask."""
         from .read.reader import Reader
 
-        return Reader(self.store, self.keys, self._log, self._unlock)
+        return Reader(self.store, self.keys, self._log, self.private_keys)
 
     def unlock(self) -> None:
         """Opens the keys now; by a passphrase that takes a moment. Raises what reading would."""
-        self._unlock()
+        self.private_keys()
+
+    def private_keys(self) -> PrivateKeys:
+        """One per epoch, the oldest first. The passphrase is asked for, as `reader` does."""
+        return self._ring.unlock()
 
     def append(self, kind: str, body: Mapping[str, Any]) -> LogEntry:
         """A record without data. Kinds that the vault's signing key must sign need the passphrase."""
@@ -155,43 +164,11 @@ class Vault:
 
     def contents(self) -> ContentKeys:
         """What opens content. The passphrase is asked for, as `reader` does."""
-        return ContentKeys(self.keys, self._unlock)
+        return ContentKeys(self.keys, self.private_keys)
 
     def signing_key(self) -> SigningKey:
         """What signs entries that destroy. The passphrase is asked for, as `reader` does."""
         return self._ring.signing_key()
-
-    def verify(
-        self, *, read_data: bool = False, scope: Scope | None = None, progress: Progress | None = None
-    ) -> Report:
-        """Checks that everything the log commits to is there and opens, and what `scope` says beyond that:
-        see verify.py. read_data: the scope of every stored byte. Without a passphrase names and data stay
-        sealed, and the report says so. progress: (done, total) in stored bytes."""
-        from .verify.report import Scope
-        from .verify.run import Verification
-
-        scope = scope or Scope(read_data=read_data)
-        return Verification(uncached(self.store), self.keys, self._log, self._unlock).run(scope, progress)
-
-    def proven(self) -> tuple[int, VerificationAge] | None:
-        """UTC ns of the newest verification of data, and how much was verified how long ago as of then."""
-        from .verify.record import last_proven
-
-        return last_proven(self._log)
-
-    def mark_damaged(self, packs: Sequence[str], timelines: Sequence[str] = ()) -> LogEntry | None:
-        """Records that these (Report.packs and .timelines) are damaged, so that the next protection stores
-        anew what it still has: see vault/index/damage_marks.py. None when all of it is known."""
-        return damage_marks.mark_damaged(self._log, packs, timelines)
-
-    def damaged_since(self, since: int = 0) -> bool:
-        """Whether packs were condemned after entry `since`: then `Writer.missing` tells which files to read
-        again."""
-        return damage_marks.damaged_since(self._log, since)
-
-    def broken_timelines(self, since: int = 0) -> frozenset[str]:
-        """Timelines that cannot be gone on from, as was found after entry `since`."""
-        return damage_marks.broken_timelines(self._log, since)
 
     def recipients(self) -> list[dict[str, Any]]:
         """Who can open the vault: id, kind, label, created_ns. Nothing secret."""

@@ -23,18 +23,20 @@ def _packs(vault: Vault, count: int) -> list[str]:
         protect(
             vault, f"p{i}", {b"%d" % n: os.urandom(64) for n in range(3 ** (count - i))}, timeline=f"t{i}"
         )
-        found += [name for name in load_index(vault.store, vault.keys, vault._log).packs if name not in found]
+        found += [
+            name for name in load_index(vault.store, vault.keys, vault.commits).packs if name not in found
+        ]
     return found
 
 
 def _say(vault: Vault, **links: list[str]) -> LogEntry:
-    return vault._log.append("note", {}, links)
+    return vault.commits.append("note", {}, links)
 
 
 def _found(vault: Vault, store: MemoryStore | None = None) -> list[str]:
     """The packs in which the index finds something; given a store, as a writer has it."""
     present = dict(store.list("packs/")) if store else None
-    index = load_index(vault.store, vault.keys, vault._log, present)
+    index = load_index(vault.store, vault.keys, vault.commits, present)
     ids = [np.zeros((0, 32), np.uint8), *index.ids()]
     rows = index.find(np.concatenate(ids).ravel())
     return sorted({index.place(frame).pack for frame in index.frame[rows].tolist()} if len(rows) else set())
@@ -45,7 +47,7 @@ def test_a_damaged_pack_counts_for_readers_only_until_it_is_healed(store: Memory
     _say(vault, damaged=[a])
     assert (_found(vault), _found(vault, store)) == (sorted([a, b]), [b])
     _say(vault, repaired=[a])
-    assert index_links(vault._log).damaged == frozenset()
+    assert index_links(vault.commits).damaged == frozenset()
     assert _found(vault, store) == sorted([a, b])
     _say(vault, damaged=[a])
     assert _found(vault, store) == [b]
@@ -75,7 +77,7 @@ def test_segments_come_in_order_and_one_that_is_not_what_was_stored_is_damage(
     store: MemoryStore, vault: Vault
 ) -> None:
     packs = _packs(vault, 4)
-    names = list(index_links(vault._log).segments)
+    names = list(index_links(vault.commits).segments)
     read = list(read_index_segments(store, vault.keys, names))
     assert [segment.names() for segment in read] == [[pack] for pack in packs[::-1]]
     swapped = f"index/{names[1]}"
@@ -90,7 +92,7 @@ def test_segments_come_in_order_and_one_that_is_not_what_was_stored_is_damage(
 def _new_pack(vault: Vault) -> StoredPack:
     """One pack more, in a segment of its own."""
     pack = stored_pack(b"n" * 32, [[os.urandom(32)]], 10, (b"s" * 16, b"k"))
-    session = WriteSession(vault.store, vault.keys, vault._log)
+    session = WriteSession(vault.store, vault.keys, vault.commits)
     name = session.store_index(IndexSegment.of([pack]))
     _say(vault, index=[name])
     return pack
@@ -98,11 +100,11 @@ def _new_pack(vault: Vault) -> StoredPack:
 
 def test_what_was_read_before_is_not_read_again(store: MemoryStore, vault: Vault) -> None:
     _packs(vault, 3)
-    before = load_index(store, vault.keys, vault._log)
+    before = load_index(store, vault.keys, vault.commits)
     for name in before.names:
         del store.objects[f"index/{name}"]
     new = _new_pack(vault).name
-    after = load_index(store, vault.keys, vault._log, before=before)
+    after = load_index(store, vault.keys, vault.commits, before=before)
     assert after.names[1:] == before.names
     assert list(after.packs) == [new, *before.packs]
     assert (after.find(np.concatenate(list(before.ids())).ravel()) >= 0).all()

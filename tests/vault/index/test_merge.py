@@ -10,12 +10,14 @@ from undivided.model.columns import Ragged
 from undivided.model.entries import Entries
 from undivided.testing.stores import Rival
 from undivided.testing.vaults import contents, protect, segment
+from undivided.vault.damage import mark_damaged
 from undivided.vault.format import index_segment as index_segments
 from undivided.vault.index import merge as merging
 from undivided.vault.index.load import index_links, read_index_segments
 from undivided.vault.log.heads import index_entries
 from undivided.vault.stores.memory import MemoryStore
 from undivided.vault.vault import TimelineSegment, Vault
+from undivided.vault.verify import Scope, verify
 
 PASSPHRASE = "correct horse"
 
@@ -28,9 +30,9 @@ def test_a_hundred_small_commits_leave_few_segments_to_read(store: MemoryStore, 
             files.update(new)
             entry = writer.commit("point", {"t": segment(writer, new)}, {})
     fresh = Vault.open(store, keys=vault.keys, passphrase=lambda: PASSPHRASE)
-    assert len(list(index_entries(fresh._log))) <= 8
+    assert len(list(index_entries(fresh.commits))) <= 8
     assert contents(fresh, entry.number, "t") == files
-    assert fresh.verify(read_data=True).damaged == []
+    assert verify(fresh, Scope(read_data=True)).damaged == []
 
 
 def test_a_large_segment_is_not_written_again_for_a_small_one(store: MemoryStore, vault: Vault) -> None:
@@ -49,7 +51,7 @@ def test_what_another_commits_meanwhile_is_not_passed_over(store: MemoryStore, v
     fresh = Vault.open(store, passphrase=lambda: PASSPHRASE)
     assert len(contents(fresh, entry.number, "o")[b"b"]) == 100
     assert contents(fresh, entry.number) == {b"a": b"1" * 100, b"c": b"3" * 100}
-    assert fresh.verify(read_data=True).damaged == []
+    assert verify(fresh, Scope(read_data=True)).damaged == []
 
 
 def test_what_was_condemned_stays_condemned(store: MemoryStore, vault: Vault) -> None:
@@ -57,7 +59,7 @@ def test_what_was_condemned_stays_condemned(store: MemoryStore, vault: Vault) ->
     first = protect(vault, "p1", files)
     (pack,) = [n for n in store.objects if n.startswith("packs/")]
     store.objects[pack] = bytes(len(store.objects[pack]))
-    vault.mark_damaged([pack.rpartition("/")[2]])
+    mark_damaged(vault, [pack.rpartition("/")[2]])
     protect(vault, "p2", {b"b": os.urandom(100)})
     protect(vault, "p3", files)
     assert contents(vault, first.number) == files
@@ -74,11 +76,11 @@ def test_a_commit_without_data_merges_nothing(store: MemoryStore, vault: Vault) 
 @pytest.mark.parametrize("link", ["damaged", "repaired", "pending_deletion"])
 def test_an_entry_that_says_more_of_packs_is_never_passed_over(vault: Vault, link: str) -> None:
     protect(vault, "p1", {b"a": os.urandom(100)})
-    said = vault._log.append("note", {}, {link: ["00" * 32]})
+    said = vault.commits.append("note", {}, {link: ["00" * 32]})
     protect(vault, "p2", {b"b": os.urandom(100)})
     protect(vault, "p3", {b"c": os.urandom(100)})
-    assert said.number in [entry.number for entry in index_entries(vault._log)]
-    assert len(list(index_entries(vault._log))) == 3
+    assert said.number in [entry.number for entry in index_entries(vault.commits)]
+    assert len(list(index_entries(vault.commits))) == 3
 
 
 def _small(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
@@ -96,7 +98,7 @@ def test_segments_are_not_merged_beyond_their_size_and_stay_few(
             new = {b"%d-%d" % (i, n): os.urandom(30) for n in range(5)}
             files.update(new)
             entry = writer.commit("point", {"t": segment(writer, new)}, {})
-    sizes = [len(s) for s in read_index_segments(store, vault.keys, index_links(vault._log).segments)]
+    sizes = [len(s) for s in read_index_segments(store, vault.keys, index_links(vault.commits).segments)]
     assert max(sizes) <= 64
     assert sum(sizes) == 300
     assert len(sizes) <= 2 * 300 / 64 + 7
@@ -114,4 +116,4 @@ def test_one_commit_makes_as_many_segments_as_it_takes(
     assert entry.links["previous_data"] == first.number
     fresh = Vault.open(store, keys=vault.keys, passphrase=lambda: PASSPHRASE)
     assert contents(fresh, entry.number, "large") == files
-    assert fresh.verify(read_data=True).damaged == []
+    assert verify(fresh, Scope(read_data=True)).damaged == []

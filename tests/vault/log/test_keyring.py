@@ -22,6 +22,7 @@ from undivided.vault.prune.execute import execute
 from undivided.vault.prune.plan import plan_prune
 from undivided.vault.stores.memory import MemoryStore
 from undivided.vault.vault import Vault
+from undivided.vault.verify import Scope, verify
 
 PASSPHRASE = "correct horse"
 
@@ -154,7 +155,7 @@ def test_after_a_rotation_everyone_opens_everything_and_deduplication_goes_on(
         assert contents(again, numbers[0]) == {b"f": large}
         assert contents(again, numbers[3]) == {b"f": large, b"again": large, b"new": b"\x03"}
     assert [e.kind for e in again.log() if e.kind == "epoch"] == ["epoch"] * 3
-    assert again.verify(read_data=True).damaged == []
+    assert verify(again, Scope(read_data=True)).damaged == []
 
 
 def test_pruning_and_repacking_reach_over_a_rotation(store: MemoryStore, vault: Vault) -> None:
@@ -169,7 +170,7 @@ def test_pruning_and_repacking_reach_over_a_rotation(store: MemoryStore, vault: 
     third = protect(vault, "p3", {b"again": kept})
     for entry, files in ((second, {b"kept": kept, b"new": b"new"}), (third, {b"again": kept})):
         assert contents(opened(store), entry.number).items() >= files.items()
-    assert opened(store).verify(read_data=True).damaged == []
+    assert verify(opened(store), Scope(read_data=True)).damaged == []
 
 
 def test_recipients_added_between_rotations_open_all_that_was_before_and_after(
@@ -192,7 +193,7 @@ def test_who_was_removed_before_a_rotation_opens_nothing_that_came_after(
     added = vault.add_recipient("former", "a former colleague")
     kept = dict(store.objects)
     former = opened(store, "former")
-    (old_private,) = former._unlock()
+    (old_private,) = former.private_keys()
     vault.remove_recipient(added)
     vault = Vault.open(store, keys=vault.rotate(), passphrase=lambda: PASSPHRASE)
     protect(vault, "p1", {b"a": b"secret"})
@@ -347,11 +348,11 @@ def test_rot_in_anything_that_opens_the_vault_is_found_without_a_secret(
         whole = store.objects[name]
         for place in range(0, len(whole), 7):
             store.objects[name] = whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :]
-            found = Vault.open(store, keys=keys).verify(read_data=False).damaged
+            found = verify(Vault.open(store, keys=keys)).damaged
             assert not found or [d.object for d in found] == [name]
             assert found or json.loads(whole) == json.loads(store.objects[name])
         store.objects[name] = whole
-    assert Vault.open(store, keys=keys).verify(read_data=False).damaged == []
+    assert verify(Vault.open(store, keys=keys)).damaged == []
 
 
 def test_a_recipient_that_the_newest_keys_were_not_sealed_to_is_named(
@@ -361,4 +362,4 @@ def test_a_recipient_that_the_newest_keys_were_not_sealed_to_is_named(
     (recipient,) = (r["id"] for r in vault.recipients())
     sealed = epochs.sealed_name(recipient, epochs.epoch_name(keys.public))
     del store.objects[sealed]
-    assert [d.object for d in Vault.open(store, keys=keys).verify(read_data=False).damaged] == [sealed]
+    assert [d.object for d in verify(Vault.open(store, keys=keys)).damaged] == [sealed]

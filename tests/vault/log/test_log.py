@@ -154,7 +154,7 @@ def test_what_is_missing_in_a_distant_log_stops_only_who_asks_for_it(
     for i in range(50):
         vault.append("note", {"i": i})
     del store.objects[name_of(20)]
-    log = Vault.open(Slow(store, 0), keys=vault.keys)._log
+    log = Vault.open(Slow(store, 0), keys=vault.keys).commits
     assert log.entry(21).body == {"i": 20}
     assert log.entry(19).body == {"i": 18}
     with pytest.raises(DamageError, match="20 is missing"):

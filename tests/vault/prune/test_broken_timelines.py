@@ -6,6 +6,7 @@ import pytest
 
 from undivided.model.errors import DamageError
 from undivided.testing.vaults import TIMELINE, contents, protect, segment
+from undivided.vault.damage import mark_damaged
 from undivided.vault.format.timeline_segment import name_of
 from undivided.vault.log.errors import ConflictError
 from undivided.vault.log.heads import latest_head
@@ -13,6 +14,7 @@ from undivided.vault.prune.execute import execute
 from undivided.vault.prune.plan import plan_prune
 from undivided.vault.stores.memory import MemoryStore
 from undivided.vault.vault import Vault
+from undivided.vault.verify import Scope, verify
 
 NEW = "fedcba9876543210"
 
@@ -31,9 +33,9 @@ def prune(vault: Vault, *points: str) -> None:
 
 
 def found_torn(vault: Vault) -> None:
-    report = vault.verify()
+    report = verify(vault)
     assert report.timelines == [TIMELINE]
-    vault.mark_damaged([], report.timelines)
+    mark_damaged(vault, [], report.timelines)
 
 
 def test_the_refusal_names_the_points_that_are_lost_and_the_ways_out(vault: Vault, points: list[int]) -> None:
@@ -51,18 +53,18 @@ def test_without_the_lost_points_the_others_stay_and_everything_verifies(
     fresh = Vault.open(store, passphrase=lambda: "correct horse")
     assert contents(fresh, points[1]) == {b"f1": b"1" * 1000, b"f2": b"2" * 1000}
     assert contents(fresh, fresh.head.number, NEW) == {b"f6": b"6" * 1000}
-    report = fresh.verify(read_data=True)
+    report = verify(fresh, Scope(read_data=True))
     assert (report.damaged, report.timelines) == ([], [])
     prune(fresh, "p1")
     assert contents(fresh, points[1]) == {b"f1": b"1" * 1000, b"f2": b"2" * 1000}
-    assert fresh.verify(read_data=True).damaged == []
+    assert verify(fresh, Scope(read_data=True)).damaged == []
     assert plan_prune(fresh, grace=0).idle
 
 
 def test_a_torn_timeline_without_any_point_left_goes_whole(vault: Vault, points: list[int]) -> None:
     prune(vault, "p1", "p2", "p3", "p4", "p5")
-    assert latest_head(vault._log, TIMELINE) is None
-    assert vault.verify(read_data=True).damaged == []
+    assert latest_head(vault.commits, TIMELINE) is None
+    assert verify(vault, Scope(read_data=True)).damaged == []
 
 
 def test_until_it_is_noted_the_newest_state_is_kept_for_who_goes_on_from_it(
@@ -94,11 +96,11 @@ def test_a_commit_to_a_history_that_is_being_cut_ends_the_prune(vault: Vault, po
 def test_a_point_from_before_the_first_segment_of_a_torn_timeline_stays(vault: Vault) -> None:
     first = protect(vault, "p1", {})
     protect(vault, "p2", {b"a": b"a"})
-    vault.store.delete(name_of(vault._log.last.links["heads"][TIMELINE]["segment"]))  # type: ignore[union-attr]
+    vault.store.delete(name_of(vault.commits.last.links["heads"][TIMELINE]["segment"]))  # type: ignore[union-attr]
     found_torn(vault)
     prune(vault, "p2")
     assert contents(vault, first.number) == {}
-    assert vault.verify(read_data=True).damaged == []
+    assert verify(vault, Scope(read_data=True)).damaged == []
 
 
 def test_a_history_that_a_prune_could_read_and_that_is_torn_again_is_noted_again(
@@ -109,7 +111,7 @@ def test_a_history_that_a_prune_could_read_and_that_is_torn_again_is_noted_again
     data = bytes(store.read(lost))
     vault.store.delete(lost)
     found_torn(vault)
-    assert vault.mark_damaged([], [TIMELINE]) is None
+    assert mark_damaged(vault, [], [TIMELINE]) is None
     store.create(lost, [data])
     prune(vault, "p1")
     vault.store.delete(lost)
@@ -119,4 +121,4 @@ def test_a_history_that_a_prune_could_read_and_that_is_torn_again_is_noted_again
         plan_prune(vault)
     prune(vault, "p3", "p4")
     assert contents(vault, entries[1].number) == {b"f1": b"1" * 1000, b"f2": b"2" * 1000}
-    assert vault.verify(read_data=True).damaged == []
+    assert verify(vault, Scope(read_data=True)).damaged == []

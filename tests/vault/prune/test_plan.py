@@ -16,6 +16,7 @@ from undivided.vault.prune.execute import execute
 from undivided.vault.prune.plan import plan_prune
 from undivided.vault.stores.memory import MemoryStore
 from undivided.vault.vault import TimelineSegment, Vault, Writer
+from undivided.vault.verify import Scope, verify
 
 KINDS = ("packs/", "index/", "timeline/")
 
@@ -49,7 +50,7 @@ def test_a_forgotten_point_frees_what_only_it_had(store: MemoryStore, vault: Vau
     assert sum(map(len, store.objects.values())) < before - 1_500_000
     with pytest.raises(UsageError, match="expired"):
         vault.reader().state(TIMELINE, first.number)
-    assert vault.verify(read_data=True).damaged == []
+    assert verify(vault, Scope(read_data=True)).damaged == []
 
 
 def test_every_kept_point_stays_as_it_was(store: MemoryStore, vault: Vault) -> None:
@@ -87,7 +88,7 @@ def test_what_was_doomed_stays_for_a_readers_grace(store: MemoryStore, vault: Va
     protect(vault, "p1", {b"a": os.urandom(5000)})
     protect(vault, "p2", {b"a": b"2"})
     before = stored(store)
-    begun = vault._log.now()
+    begun = vault.commits.now()
     execute(vault, plan_prune(vault, ["p1"], grace=100, now=lambda: begun), now=lambda: begun)
     assert stored(store) >= before
     execute(vault, plan_prune(vault, grace=100, now=lambda: begun + 99 * 10**9))
@@ -104,7 +105,7 @@ def test_leavings_of_the_dead_go_and_of_the_living_stay(store: MemoryStore, vaul
         orphans = stored(store)
         pruned(vault)
         assert stored(store) == orphans
-    later = vault._log.now() + 2 * 86400 * 10**9
+    later = vault.commits.now() + 2 * 86400 * 10**9
     pruned(vault, now=lambda: later)
     assert stored(store) == set()
 
@@ -113,7 +114,7 @@ def test_a_sleeper_that_was_fenced_cannot_commit(store: MemoryStore, vault: Vaul
     with vault.writer() as writer:
         added = leave_a_pack(writer, store)
         other = Vault.open(store, passphrase=lambda: "correct horse")
-        later = vault._log.now() + 2 * 86400 * 10**9
+        later = vault.commits.now() + 2 * 86400 * 10**9
         pruned(other, now=lambda: later)
         with pytest.raises(FencedError):
             writer.commit("point", {"t": added}, {})
@@ -157,7 +158,7 @@ def test_of_two_prunes_one_wins_and_both_are_safe(store: MemoryStore, vault: Vau
         execute(vault, two)
     pruned(vault, "p2")
     assert contents(vault, last.number) == {b"a": b"3"}
-    assert vault.verify(read_data=True).damaged == []
+    assert verify(vault, Scope(read_data=True)).damaged == []
 
 
 def test_a_pack_that_is_missing_ends_it(store: MemoryStore, vault: Vault) -> None:
@@ -194,12 +195,12 @@ def test_damage_after_compaction_is_named_down_to_points_and_paths(store: Memory
     pruned(vault, "p1")
     name = next(name for name in store.objects if name.startswith("packs/"))
     store.objects[name] = store.objects[name][:-1] + bytes([store.objects[name][-1] ^ 1])
-    report = vault.verify(read_data=True)
+    report = verify(vault, Scope(read_data=True))
     assert {d.object for d in report.damaged} == {name}
     assert set(report.points_affected) <= {"p2", "p3"}
     step = next(name for name in store.objects if name.startswith("timeline/"))
     store.delete(step)
-    assert "p3" in vault.verify(read_data=False).points_affected
+    assert "p3" in verify(vault).points_affected
 
 
 def test_a_lost_session_is_only_reported(store: MemoryStore, vault: Vault) -> None:
@@ -248,7 +249,7 @@ def test_small_packs_that_nobody_gave_up_are_put_together_once_they_are_many(
     assert len([name for name in store.objects if name.startswith("packs/")]) == 1
     for number, state in made:
         assert contents(vault, number) == state
-    assert vault.verify(read_data=True).damaged == []
+    assert verify(vault, Scope(read_data=True)).damaged == []
     assert not plan_prune(vault, grace=0, many=6).moved
 
 
@@ -262,4 +263,4 @@ def test_a_distant_vault_is_pruned_like_a_near_one(store: MemoryStore, vault: Va
     assert distant.most > 6
     assert len([name for name in store.objects if name.startswith("packs/")]) == 1
     assert contents(far, last.number) == before
-    assert far.verify(read_data=True).damaged == []
+    assert verify(far, Scope(read_data=True)).damaged == []

@@ -43,7 +43,7 @@ def _filled(vault: Vault, points: int = 4) -> list[bytes]:
 
 def _opened(vault: Vault, data: bytes) -> set[bytes]:
     """The ids of the chunks in a pack, from their bytes. Every frame must open."""
-    contents, decoder = ContentKeys(vault.keys, vault._unlock), FrameDecoder()
+    contents, decoder = ContentKeys(vault.keys, vault.private_keys), FrameDecoder()
     footer = open_footer(vault.keys, data, "it")
     table, ids, at, chunk = footer.header, set(), 0, 0
     for frame, stored in enumerate(table.stored.tolist()):
@@ -67,7 +67,7 @@ def _without(index: ChunkIndex, gone: Collection[str]) -> list[StoredPack]:
 
 def test_what_lives_moves_from_many_packs_into_few_and_opens_there(store: MemoryStore, vault: Vault) -> None:
     kept = _filled(vault)
-    index = load_index(store, vault.keys, vault._log)
+    index = load_index(store, vault.keys, vault.commits)
     references = np.frombuffer(b"".join(kept), np.uint8)
     found = pack_usage(index, [references])
     chosen = found.worth_repacking(0.6, 1 << 40)
@@ -93,7 +93,7 @@ def test_what_lives_moves_from_many_packs_into_few_and_opens_there(store: Memory
 
 def test_a_rotten_pack_stays_where_it_is_and_the_others_move(store: MemoryStore, vault: Vault) -> None:
     kept = _filled(vault, points=2)
-    index = load_index(store, vault.keys, vault._log)
+    index = load_index(store, vault.keys, vault.commits)
     found = pack_usage(index, [np.frombuffer(b"".join(kept), np.uint8)])
     rotten, gone, *_ = found.packs
     whole = bytes(store.objects[packs.name_of(rotten)])
@@ -111,7 +111,7 @@ def test_a_rotten_pack_stays_where_it_is_and_the_others_move(store: MemoryStore,
 
 def test_a_run_cut_short_has_moved_exactly_what_it_stored(store: MemoryStore, vault: Vault) -> None:
     _filled(vault, points=7)
-    index = load_index(store, vault.keys, vault._log)
+    index = load_index(store, vault.keys, vault.commits)
     everything = np.concatenate(list(index.ids())).ravel()
     found = pack_usage(index, [everything])
     work = _repacking(store, vault)
@@ -133,7 +133,7 @@ def test_a_run_cut_short_has_moved_exactly_what_it_stored(store: MemoryStore, va
 
 def test_packs_without_anything_alive_are_not_even_read(store: MemoryStore, vault: Vault) -> None:
     _filled(vault, points=1)
-    index = load_index(store, vault.keys, vault._log)
+    index = load_index(store, vault.keys, vault.commits)
     found = pack_usage(index, [])
     work = _repacking(store, vault)
     store.objects = {name: data for name, data in store.objects.items() if not name.startswith("packs/")}

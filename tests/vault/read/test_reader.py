@@ -11,6 +11,7 @@ import pytest
 from undivided.model.entries import Layout
 from undivided.model.errors import DamageError
 from undivided.testing.vaults import TIMELINE, contents, contents_one_by_one, protect
+from undivided.vault.damage import mark_damaged
 from undivided.vault.stores.memory import MemoryStore
 from undivided.vault.vault import Vault
 
@@ -86,7 +87,7 @@ def packs_of(store: MemoryStore) -> list[str]:
 def move(store: MemoryStore, files: dict[bytes, bytes]) -> None:
     """The files get into other packs, and those that held them go."""
     old, other = packs_of(store), elsewhere(store)
-    other.mark_damaged([name.rpartition("/")[2] for name in old])
+    mark_damaged(other, [name.rpartition("/")[2] for name in old])
     protect(other, "again", files)
     for name in old:
         store.delete(name)

@@ -9,11 +9,18 @@ import pytest
 
 from undivided.model.errors import UsageError
 from undivided.testing.vaults import contents, protect
-from undivided.vault.repair.execute import Repaired
-from undivided.vault.repair.plan import RepairAction, RepairPlan
-from undivided.vault.repair.run import Overhaul
+from undivided.vault.damage import broken_timelines, damaged_since, mark_damaged
+from undivided.vault.repair import (
+    RepairAction,
+    Repaired,
+    RepairPlan,
+    execute,
+    open_damaged,
+    plan_repair,
+)
 from undivided.vault.stores.memory import MemoryStore
 from undivided.vault.vault import Vault
+from undivided.vault.verify import Scope, verify
 
 PASSPHRASE = "correct horse"
 FIRST = {b"a": random.Random(1).randbytes(3_000_000), b"b": b"text " * 9000}
@@ -34,17 +41,17 @@ def copy(store: MemoryStore, points: list[int]) -> MemoryStore:
     return other
 
 
-def _overhaul(store: MemoryStore, vault: Vault, other: MemoryStore | None = None) -> Overhaul:
-    return Overhaul(store, vault.keys, lambda: PASSPHRASE, other=other, seen=vault.head)
+def _planned(store: MemoryStore, vault: Vault, other: MemoryStore | None = None) -> tuple[Vault, RepairPlan]:
+    """The vault as far as it opens, and the plan for it."""
+    opened = open_damaged(store, vault.keys, lambda: PASSPHRASE, other)
+    return opened, plan_repair(opened, other, seen=vault.head, read_data=True)
 
 
 def _repair(
     store: MemoryStore, vault: Vault, other: MemoryStore | None = None
 ) -> tuple[RepairPlan, Repaired]:
-    overhaul = _overhaul(store, vault, other)
-    plan = overhaul.plan(read_data=True)
-    done, _ = overhaul.run(plan)
-    return plan, done
+    opened, plan = _planned(store, vault, other)
+    return plan, execute(opened, plan)
 
 
 def _reopened(store: MemoryStore, vault: Vault) -> Vault:
@@ -86,7 +93,7 @@ def test_a_copy_heals_every_kind_of_object_byte_for_byte(
     assert name in done.healed
     assert store.objects[name] == copy.objects[name]
     healed = _reopened(store, vault)
-    assert healed.verify(read_data=True).damaged == []
+    assert verify(healed, Scope(read_data=True)).damaged == []
     assert contents(healed, points[0]) == FIRST
     assert contents(healed, points[1]) == {**FIRST, **SECOND}
 
@@ -98,7 +105,7 @@ def test_a_plan_changes_nothing(
         _flip(store, _names(store, kind)[0])
     before = dict(store.objects)
     for other in (copy, None):
-        assert _overhaul(store, vault, other).plan(read_data=True).remedies
+        assert _planned(store, vault, other)[1].remedies
         assert store.objects == before
 
 
@@ -123,7 +130,7 @@ def test_what_can_be_read_of_a_damaged_pack_is_kept_and_the_rest_is_named(
     assert [(r.object, r.action) for r in plan.remedies] == [(name, RepairAction.SET_ASIDE)]
     assert name not in store.objects and done.quarantined[name] in store.objects
     assert done.salvaged > 0
-    report = _reopened(store, vault).verify(read_data=True)
+    report = verify(_reopened(store, vault), Scope(read_data=True))
     assert [d.object for d in report.damaged] == [name]
     assert len(report.damaged[0].files) == 1
 
@@ -135,9 +142,9 @@ def test_after_a_repair_the_next_protection_heals_what_the_source_still_has(
         _flip(store, name, 100)
     _repair(store, vault)
     healing = _reopened(store, vault)
-    assert healing.damaged_since(since=points[1])
+    assert damaged_since(healing, since=points[1])
     protect(healing, "p3", {**FIRST, **SECOND})
-    assert healing.verify(read_data=True).damaged == []
+    assert verify(healing, Scope(read_data=True)).damaged == []
     assert contents(healing, points[0]) == FIRST
 
 
@@ -148,7 +155,7 @@ def test_lost_index_segments_are_made_anew_from_the_packs(
         _lose(store, name)
     _repair(store, vault)
     healed = _reopened(store, vault)
-    assert healed.verify(read_data=True).damaged == []
+    assert verify(healed, Scope(read_data=True)).damaged == []
     assert contents(healed, points[1]) == {**FIRST, **SECOND}
     stored = len(_names(store, "packs/"))
     protect(healed, "p3", {**FIRST, **SECOND})
@@ -183,9 +190,9 @@ def test_a_lost_timeline_is_said_so_that_the_next_protection_begins_a_new_one(
     _flip(store, name)
     plan, done = _repair(store, vault)
     assert name in done.quarantined and plan.lost
-    assert len(_reopened(store, vault).broken_timelines()) == 1
+    assert len(broken_timelines(_reopened(store, vault))) == 1
     _repair(store, vault, copy)
-    assert not _reopened(store, vault).broken_timelines()
+    assert not broken_timelines(_reopened(store, vault))
     assert contents(_reopened(store, vault), points[1]) == {**FIRST, **SECOND}
 
 
@@ -193,7 +200,7 @@ def test_a_pack_that_is_whole_again_counts_again(
     store: MemoryStore, vault: Vault, points: list[int], copy: MemoryStore
 ) -> None:
     name = _names(store, "packs/")[0]
-    vault.mark_damaged([name.rpartition("/")[2]])
+    mark_damaged(vault, [name.rpartition("/")[2]])
     plan, _ = _repair(store, vault)
     assert not plan.remedies and plan.cleared
     stored = len(_names(store, "packs/"))
@@ -208,7 +215,7 @@ def test_a_lost_vault_json_and_a_damaged_key_come_back_from_the_copy(
     _lose(store, "vault.json")
     _junk(store, key)
     with pytest.raises(Exception, match="keys/"):
-        _overhaul(store, vault, copy).plan()
+        _planned(store, vault, copy)
     store.objects[key] = copy.objects[key]
     _, done = _repair(store, vault, copy)
     assert done.healed == ["vault.json"]
@@ -230,4 +237,4 @@ def test_another_vault_is_refused_as_a_copy(store: MemoryStore, vault: Vault, po
     stranger = MemoryStore()
     Vault.create(stranger, PASSPHRASE)
     with pytest.raises(UsageError, match="another vault"):
-        _overhaul(store, vault, stranger)
+        _planned(store, vault, stranger)

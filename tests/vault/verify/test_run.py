@@ -7,11 +7,12 @@ import os
 import pytest
 
 from undivided.testing.vaults import contents, protect
+from undivided.vault.damage import damaged_since, mark_damaged
 from undivided.vault.prune.execute import execute
 from undivided.vault.prune.plan import plan_prune
 from undivided.vault.stores.memory import MemoryStore
 from undivided.vault.vault import Vault
-from undivided.vault.verify.report import Scope
+from undivided.vault.verify import Scope, verify
 
 
 def _flip(store: MemoryStore, name: str, at: int) -> None:
@@ -28,7 +29,7 @@ def test_a_whole_vault_has_no_damage(store: MemoryStore, vault: Vault) -> None:
     protect(vault, "p1", {b"a": os.urandom(3_000_000)})
     protect(vault, "p2", {b"b": b"2"}, [b"a"])
     for read_data in (False, True):
-        report = vault.verify(read_data=read_data)
+        report = verify(vault, Scope(read_data=read_data))
         assert report.damaged == []
         assert report.unlocked
     assert report.bytes == sum(len(store.objects[n]) for n in _names(store, "packs/"))
@@ -38,7 +39,7 @@ def test_progress_reaches_its_total(vault: Vault) -> None:
     for i in range(3):
         protect(vault, f"p{i}", {b"a": os.urandom(1000)})
     told: list[tuple[int, int]] = []
-    vault.verify(read_data=True, progress=lambda done, total: told.append((done, total)))
+    verify(vault, Scope(read_data=True), progress=lambda done, total: told.append((done, total)))
     assert told[-1][0] == told[-1][1] > 0
 
 
@@ -50,8 +51,8 @@ def test_a_flipped_bit_in_data_is_named_down_to_points_and_files(store: MemorySt
     protect(vault, "replaced", {b"victim": b"new"})
     (pack,) = [n for n in _names(store, "packs/") if n not in known][:1]
     _flip(store, pack, 1000)
-    assert vault.verify(read_data=False).damaged == []
-    (damage,) = vault.verify(read_data=True).damaged
+    assert verify(vault).damaged == []
+    (damage,) = verify(vault, Scope(read_data=True)).damaged
     assert damage.object == pack
     assert damage.points == ["hit", "still"]
     assert damage.files == [("site", b"victim")]
@@ -61,7 +62,7 @@ def test_a_missing_pack_is_found_without_reading_data(store: MemoryStore, vault:
     protect(vault, "p1", {b"a": b"1"})
     (pack,) = _names(store, "packs/")
     store.delete(pack)
-    (damage,) = vault.verify(read_data=False).damaged
+    (damage,) = verify(vault).damaged
     assert (damage.object, damage.cause) == (pack, "it is missing")
     assert damage.files == [("site", b"a")]
 
@@ -73,7 +74,7 @@ def test_a_damaged_timeline_touches_every_point_from_there_on(store: MemoryStore
     protect(vault, "p3", {})
     (name,) = [n for n in _names(store, "timeline/") if n not in known]
     _flip(store, name, 200)
-    report = vault.verify(read_data=False)
+    report = verify(vault)
     assert [d.object for d in report.damaged] == [name]
     assert report.points_affected == ["p2", "p3"]
 
@@ -82,7 +83,7 @@ def test_a_lost_index_segment_is_damage(store: MemoryStore, vault: Vault) -> Non
     protect(vault, "p1", {b"a": b"1"})
     (name,) = _names(store, "index/")
     store.delete(name)
-    report = vault.verify(read_data=False)
+    report = verify(vault)
     assert name in [d.object for d in report.damaged]
     assert report.points_affected == ["p1"]
 
@@ -92,20 +93,20 @@ def test_a_damaged_log_entry_is_named_and_the_rest_is_still_checked(store: Memor
         protect(vault, f"p{i}", {b"a%d" % i: os.urandom(100)})
     _flip(store, "log/0000000002", 150)
     fresh = Vault.open(store, keys=vault.keys, passphrase=lambda: "correct horse")
-    report = fresh.verify(read_data=True)
+    report = verify(fresh, Scope(read_data=True))
     assert "log/0000000002" in [d.object for d in report.damaged]
 
 
 def test_without_the_passphrase_hashes_are_checked_and_it_says_so(store: MemoryStore, vault: Vault) -> None:
     protect(vault, "p1", {b"a": os.urandom(1000)})
     locked = Vault.open(store, keys=vault.keys)
-    report = locked.verify(read_data=True)
+    report = verify(locked, Scope(read_data=True))
     assert not report.unlocked
     assert report.damaged == []
     assert any("passphrase" in note for note in report.notes)
     (pack,) = _names(store, "packs/")
     _flip(store, pack, 10)
-    assert [d.object for d in locked.verify(read_data=True).damaged] == [pack]
+    assert [d.object for d in verify(locked, Scope(read_data=True)).damaged] == [pack]
 
 
 def test_condemned_packs_heal_with_the_next_protection(store: MemoryStore, vault: Vault) -> None:
@@ -113,13 +114,13 @@ def test_condemned_packs_heal_with_the_next_protection(store: MemoryStore, vault
     first = protect(vault, "p1", files)
     (pack,) = _names(store, "packs/")
     _flip(store, pack, 5)
-    report = vault.verify(read_data=True)
-    assert not vault.damaged_since()
-    vault.mark_damaged(report.packs)
-    assert vault.damaged_since()
-    assert not vault.damaged_since(since=vault.head.number)
+    report = verify(vault, Scope(read_data=True))
+    assert not damaged_since(vault)
+    mark_damaged(vault, report.packs)
+    assert damaged_since(vault)
+    assert not damaged_since(vault, since=vault.head.number)
     protect(vault, "p2", files)
-    healed = vault.verify(read_data=True)
+    healed = verify(vault, Scope(read_data=True))
     assert healed.damaged == []
     assert any(pack in note for note in healed.notes)
     assert contents(vault, first.number) == files
@@ -129,7 +130,7 @@ def test_what_a_condemned_pack_still_holds_can_be_read(store: MemoryStore, vault
     files = {b"a": os.urandom(2_000_000), b"b": os.urandom(2_000_000)}
     entry = protect(vault, "p1", files)
     (pack,) = _names(store, "packs/")
-    vault.mark_damaged([pack.rpartition("/")[2]])
+    mark_damaged(vault, [pack.rpartition("/")[2]])
     assert contents(vault, entry.number) == files
 
 
@@ -142,7 +143,7 @@ def test_an_object_of_another_name_is_not_taken_for_this_one(
     one, two = sorted(_names(store, kind))[:2]
     store.objects[one], store.objects[two] = store.objects[two], store.objects[one]
     fresh = Vault.open(store, keys=vault.keys, passphrase=lambda: "correct horse")
-    report = fresh.verify(read_data=True)
+    report = verify(fresh, Scope(read_data=True))
     found = "".join([*(d.object for d in report.damaged), *report.notes])  # a note where nobody reads it
     assert one in found
     assert two in found
@@ -154,7 +155,7 @@ def test_what_was_forgotten_is_nobodys_loss(store: MemoryStore, vault: Vault) ->
     protect(vault, "kept", {b"a": os.urandom(300_000), b"b": b"1"})
     execute(vault, plan_prune(vault, ["gone"], threshold=1.0))
     store.delete(alone)
-    report = vault.verify(scope=Scope(read_data=True, points=["kept"]))
+    report = verify(vault, Scope(read_data=True, points=["kept"]))
     assert report.damaged == []
     assert report.decoded == ["kept"]
 
@@ -169,13 +170,13 @@ def test_after_a_compaction_damage_is_still_named_down_to_points_and_files(
     protect(vault, "late", {b"late": os.urandom(300_000)})
     (late,) = [n for n in _names(store, "packs/") if n not in known]
     _flip(store, late, 1000)
-    (damage,) = vault.verify(read_data=True).damaged
+    (damage,) = verify(vault, Scope(read_data=True)).damaged
     assert (damage.object, damage.points, damage.files) == (late, ["late"], [("site", b"late")])
     _flip(store, late, 1000)
     steps = [n for n in _names(store, "timeline/") if n in known]
     for name in steps:
         _flip(store, name, 200)
-    report = vault.verify()
+    report = verify(vault)
     assert {d.object for d in report.damaged} <= set(steps)
     assert report.points_affected == ["late", "p0", "p2", "p3"]
 
@@ -185,6 +186,6 @@ def test_a_damaged_key_is_damage(store: MemoryStore, vault: Vault) -> None:
     (name,) = [n for n in _names(store, "keys/") if "." in n]
     _flip(store, name, 40)
     fresh = Vault.open(store, keys=vault.keys, passphrase=lambda: "correct horse")
-    report = fresh.verify()
+    report = verify(fresh)
     assert not report.unlocked
     assert name in [d.object for d in report.damaged]

@@ -59,6 +59,23 @@ class Reader:
         self._log.refresh()
         yield from self._histories.segments(timeline, until)
 
+    def component(self, timeline: str, sequence: int, digest: str) -> Entries:
+        """The entries of a component at a point, sorted by path. The point names the timeline, the log entry
+        that changed it last (0 for an empty one), and its digest after that entry.
+
+        Raises DamageError when the vault has another history than the point, or a part of it only.
+        """
+        if not sequence:
+            return Entries.none()
+        history = list(self.history(timeline, sequence))
+        found = history[-1][0].links["heads"][timeline]["digest"] if history else ""
+        if found != digest:
+            raise DamageError(
+                f"timeline {timeline} has another history in the vault than in the point",
+                hint="Compare the vault with a copy before trusting it.",
+            )
+        return fold([segment for _, segment in history])
+
     def lengths(self, content: Ragged) -> Array:
         """i8: the plain length of every chunk in the column, in order."""
         index = self._index()

@@ -1,17 +1,20 @@
-"""A repair carried out: step by step, each of them good by itself, so that a killed one is simply run again.
+"""A repair, carried out: step by step. Each step is complete in itself, so a killed repair is simply run again.
 
-    log          entries come back or junk goes: from here on things can be recorded again; before it, what
-                 opens the vault
-    index        segments come back or are made anew: from here on everybody can work
-    packs        whole ones come from the other vault
-    condemn      what did not: its chunks no longer count as stored
-    salvage      what can still be read of a damaged pack is stored anew
+    log          vault.json, keys and entries are restored, or junk is set aside: from here on the log can be
+                 appended to
+    index        segments are restored or built again: from here on every client can work
+    packs        whole ones are restored from the copy
+    mark         the others are marked damaged: their chunks no longer count as stored
+    salvage      the readable chunks of a damaged pack are stored again
     set aside    then the damaged pack goes into quarantine
-    timelines    likewise, without salvage: a segment is whole or nothing
-    record       one signed entry says what was healed and what was set aside
+    timelines    the same without salvage: a segment is whole or lost
+    record       one signed entry lists the repaired and quarantined objects
 
-No object is overwritten: ours goes into quarantine before theirs takes its place. What dies in between leaves
-an object missing, which the next run finds, with the copy still where it was.
+No object is overwritten: ours goes into quarantine before the copy's takes its place. A repair that dies in between
+leaves an object missing. The next run finds that, and the copy still has it.
+
+A damaged log or index may hide more damage. So when one was repaired, the vault is verified again, and the new
+damage is repaired too.
 """
 
 from __future__ import annotations
@@ -22,129 +25,137 @@ from dataclasses import dataclass, field
 from ...host.crashpoints import crashpoint
 from ...model.entries import Layout
 from ...model.errors import DamageError
-from ..crypto.keys import WriterKeys
-from ..crypto.signing import SigningKey
 from ..format import pack as packs
 from ..format.vault_json import CONFIG
 from ..index.damage_marks import REPAIR, mark_damaged
 from ..index.index import ChunkIndex
 from ..index.load import load_index
 from ..log.log import Log
-from ..read.histories import ContentKeys
-from ..stores.base import Store, StoreError
+from ..stores.base import StoreError, uncached
+from ..vault import Vault
 from ..verify.pack_check import opened_chunks, stored_pack
 from ..write.writer import Writer
-from .plan import Planner, Remedy, RepairAction, RepairPlan, digest_in
+from .open_damaged import rescanned
+from .plan import Remedy, RepairAction, RepairPlan, plan_repair
 from .quarantine import set_aside
 from .rebuild_index import rebuild_index
+
+_ROUNDS = 3
 
 
 @dataclass
 class Repaired:
-    """Names of objects. healed: whole again; quarantined: where each lies now; salvaged: chunks stored anew
-    from damaged packs."""
+    """Names of objects. healed: whole again; quarantined: object → its place in quarantine. salvaged: how many
+    chunks of damaged packs were stored again. last: the last plan made; `last.lost` stays lost."""
 
+    last: RepairPlan
     healed: list[str] = field(default_factory=list)
     quarantined: dict[str, str] = field(default_factory=dict)
     salvaged: int = 0
     notes: list[str] = field(default_factory=list)
 
-    def add(self, more: Repaired) -> None:
-        self.healed += more.healed
-        self.quarantined |= more.quarantined
-        self.salvaged += more.salvaged
-        self.notes += more.notes
+
+def execute(vault: Vault, plan: RepairPlan) -> Repaired:
+    """vault: for which the plan was made. Raises StoreError, and DamageError when the log cannot be repaired. The
+    steps that were completed by then stay done."""
+    done = Repaired(plan)
+    for _ in range(_ROUNDS):
+        _Round(vault, plan, done).run()
+        if not plan.hides:
+            break
+        vault = rescanned(vault)
+        plan = plan_repair(vault, plan.other, seen=plan.seen, read_data=plan.read_data)
+        done.last = plan
+        if plan.empty:
+            break
+    return done
 
 
-class Mending:
-    """One round of a repair. store: as it is. planner: who made the plan; done: gets what is done."""
+class _Round:
+    """One plan carried out. all_done: of all rounds."""
 
-    def __init__(
-        self,
-        store: Store,
-        keys: WriterKeys,
-        contents: ContentKeys,
-        signing_key: SigningKey,
-        planner: Planner,
-        done: Repaired,
-    ) -> None:
-        self._store, self._keys, self._contents = store, keys, contents
-        self._signing_key, self._planner = signing_key, planner
-        self._all, self._done = done, Repaired()
+    def __init__(self, vault: Vault, plan: RepairPlan, all_done: Repaired) -> None:
+        self._store, self._keys, self._contents = uncached(vault.store), vault.keys, vault.contents()
+        self._signing_key = vault.signing_key()
+        self._plan, self._all_done = plan, all_done
+        self._healed: list[str] = []
+        self._quarantined: dict[str, str] = {}
 
-    def run(self, plan: RepairPlan) -> None:
-        """Raises StoreError, DamageError when the log cannot be mended. What was done by then is done."""
+    def run(self) -> None:
+        plan = self._plan
         for remedy in plan.of(CONFIG, "keys/", "epochs/", "log/"):
             self._replace(remedy)
         crashpoint("repair.log-mended")
-        log = Log(self._store, self._keys, self._planner.survey.head)
-        self._index(plan, log)
+        log = Log(self._store, self._keys, plan.head)
+        self._index(log)
         crashpoint("repair.index-mended")
         for remedy in plan.of("packs/", "timeline/"):
             if remedy.action is RepairAction.COPY:
                 self._replace(remedy)
-        lost = [r for r in plan.of("packs/", "timeline/") if r.object not in self._done.healed]
-        self._mark_damaged(plan, log, lost)
+        lost = [r for r in plan.of("packs/", "timeline/") if r.object not in self._healed]
+        self._mark_damaged(log, lost)
         crashpoint("repair.condemned")
-        self._salvage(log, [r for r in lost if r.there and r.object.startswith("packs/")])
+        self._salvage(log, [r for r in lost if r.exists and r.object.startswith("packs/")])
         crashpoint("repair.salvaged")
         for remedy in lost:
             self._set_aside(remedy)
-        self._record(plan, log)
+        self._record(log)
         crashpoint("repair.recorded")
-        self._all.add(self._done)
+        self._all_done.healed += self._healed
+        self._all_done.quarantined |= self._quarantined
 
     def _replace(self, remedy: Remedy) -> None:
-        """Ours away; theirs in its place, where that is the remedy."""
-        data = self._planner.elsewhere(remedy.object) if remedy.action is RepairAction.COPY else None
+        """Sets ours aside, and stores the copy's in its place where that is the remedy."""
+        copy = self._plan.copy
+        data = copy.read(remedy.object) if copy and remedy.action is RepairAction.COPY else None
         if data is None and remedy.action is not RepairAction.SET_ASIDE:
             return
         self._set_aside(remedy)
         if data is not None:
             self._store.create(remedy.object, [data])
             crashpoint("repair.healed")
-            self._done.healed.append(remedy.object)
+            self._healed.append(remedy.object)
 
     def _set_aside(self, remedy: Remedy) -> None:
         place = set_aside(self._store, remedy.object)
         if place:
-            self._done.quarantined[remedy.object] = place
+            self._quarantined[remedy.object] = place
 
-    def _index(self, plan: RepairPlan, log: Log) -> None:
-        remedies = plan.of("index/")
+    def _index(self, log: Log) -> None:
+        remedies = self._plan.of("index/")
         for remedy in remedies:
             self._replace(remedy)
-        broken = [r for r in remedies if r.object not in self._done.healed]
+        broken = [r for r in remedies if r.object not in self._healed]
         if broken:
-            self._done.notes += rebuild_index(self._store, self._keys, log, self._signing_key)
+            self._all_done.notes += rebuild_index(self._store, self._keys, log, self._signing_key)
             for remedy in broken:
-                if remedy.there:
+                if remedy.exists:
                     self._set_aside(remedy)
-            self._done.healed += [r.object for r in broken]
+            self._healed += [r.object for r in broken]
 
-    def _mark_damaged(self, plan: RepairPlan, log: Log, lost: list[Remedy]) -> None:
-        """Says so of what was not said yet, before anything of it goes."""
+    def _mark_damaged(self, log: Log, lost: list[Remedy]) -> None:
+        """Marks the lost objects before any of them is set aside."""
         packs = [digest_in(r.object) for r in lost if r.object.startswith("packs/")]
-        timelines = plan.timelines if any(r.object.startswith("timeline/") for r in lost) else ()
+        timelines = self._plan.timelines if any(r.object.startswith("timeline/") for r in lost) else ()
         mark_damaged(log, packs, timelines)
 
     def _salvage(self, log: Log, remedies: list[Remedy]) -> None:
-        """Chunks that can still be read, stored anew under the ids that they have."""
+        """Stores the readable chunks again, under the same ids."""
         if not remedies:
             return
         index = load_index(self._store, self._keys, log)
         with Writer(self._store, self._keys, log) as writer:
             for remedy in remedies:
-                self._done.salvaged += self._salvage_from(remedy.object, index, writer)
+                self._all_done.salvaged += self._salvage_from(remedy.object, index, writer)
             writer.commit("salvage", {}, {"packs": [digest_in(r.object) for r in remedies]})
 
     def _salvage_from(self, name: str, index: ChunkIndex, writer: Writer) -> int:
-        """How many chunks of a pack were read and stored, or were there already."""
+        """How many chunks of a pack were read and stored, or had been stored already."""
         try:
             known = stored_pack(index, digest_in(name))
             data = memoryview(self._store.read(name))
         except (DamageError, StoreError) as error:
-            self._done.notes.append(f"Nothing of {name} could be read: {error.cause}.")
+            self._all_done.notes.append(f"Nothing of {name} could be read: {error.cause}.")
             return 0
         opened = opened_chunks(self._keys.id, self._contents, known.header, known.sessions, data, name)
         ids: list[bytes] = []
@@ -158,18 +169,26 @@ class Mending:
         stored = writer.store(pieces(), len(known.header.length), Layout.CONTENT)
         return sum(one == other for one, other in zip(ids, stored, strict=False))
 
-    def _record(self, plan: RepairPlan, log: Log) -> None:
-        """What was done, and what is whole again whoever did it."""
-        done = set(self._done.healed)
+    def _record(self, log: Log) -> None:
+        """Lists what was done, and objects that are whole again for another reason."""
+        plan = self._plan
+        done = set(self._healed)
         cured = all(r.object in done for r in plan.of("timeline/"))
         timelines = [*(plan.timelines if cured else ()), *plan.cleared_timelines]
         healed = [*(digest_in(name) for name in done if name.startswith("packs/")), *plan.cleared]
-        if not (done or self._done.quarantined or healed or timelines):
+        if not (done or self._quarantined or healed or timelines):
             return
         body = {
             "repaired": sorted({*done, *map(packs.name_of, healed)}),
-            "quarantined": sorted(self._done.quarantined),
+            "quarantined": sorted(self._quarantined),
             "timelines": sorted(timelines),
         }
         links = {"repaired": sorted(healed)} if healed else {}
         log.append(REPAIR, body, links, self._signing_key)
+
+
+def digest_in(name: str) -> str:
+    """The hex digest of a pack, from the name of its object."""
+    digest = name.rpartition("/")[2]
+    assert packs.name_of(digest) == name
+    return digest

@@ -1,33 +1,41 @@
-"""A vault opened as far as it can be: for verification and repair, which must look where others refuse.
+"""A vault opened as far as possible: for verification and repair, which must look where other commands refuse.
 
-Entries behind the last one of the log that opens are passed over, as if they were not there. Nothing can be
-appended behind such junk; repair takes it away first.
+Junk behind the last log entry that opens is passed over as if it did not exist. Nothing can be appended behind such
+junk; repair takes it away first.
 """
 
 from __future__ import annotations
 
 from ...model.errors import WrongKeyError
 from ..crypto.keys import WriterKeys
-from ..format.vault_json import VaultConfig, read_config
+from ..format.vault_json import read_config
 from ..log.keyring import Ask, Keyring
 from ..log.log import Log
-from ..stores.base import Store
+from ..stores.base import Store, uncached
 from ..stores.hiding import Hiding
 from ..vault import Vault
 from ..verify.log_scan import scan_log
+from .plan import config_to_use
 
 
-def open_damaged(
-    store: Store, keys: WriterKeys, passphrase: Ask | None, config: VaultConfig | None = None
-) -> Vault:
-    """config: vault.json of another place, where the one here is lost. Raises NoVaultError, WrongKeyError,
-    and DamageError when vault.json itself is damaged."""
+def open_damaged(store: Store, keys: WriterKeys, passphrase: Ask | None, other: Store | None = None) -> Vault:
+    """other: the store of a copy; its vault.json is used where the one here is lost. Raises NoVaultError,
+    WrongKeyError, DamageError when vault.json itself is damaged, and UsageError when `other` is not a copy."""
+    config, _ = config_to_use(store, keys, other)
     config = config or read_config(store)
     if not config.is_of(keys):
         raise WrongKeyError(
-            f"the writer keys are of another vault than {store.url}",
+            f"the writer keys do not belong to the vault at {store.url}",
             hint="Check which vault and which configuration are used.",
         )
-    found = scan_log(store, keys)
-    log = Log(Hiding(store, found.hidden), keys, found.head)
-    return Vault(store, keys, config, log, Keyring(store, config, passphrase))
+    return Vault(store, keys, config, _readable_log(store, keys), Keyring(store, config, passphrase))
+
+
+def rescanned(vault: Vault) -> Vault:
+    """The same vault, after its log was repaired."""
+    return vault.with_log(_readable_log(uncached(vault.store), vault.keys))
+
+
+def _readable_log(store: Store, keys: WriterKeys) -> Log:
+    scan = scan_log(store, keys)
+    return Log(Hiding(store, scan.hidden), keys, scan.head)

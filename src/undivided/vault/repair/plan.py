@@ -1,32 +1,32 @@
-"""Repair, as a plan: what is damaged, what would heal it, what would be set aside, what stays lost.
+"""Repair, as a plan: what is damaged, what is done about it, and what stays lost.
 
-    copy        another vault has the very object: its name is the hash of its bytes, or the log's chain
-                proves it; ours is set aside and theirs stored in its place
-    rebuild     an index segment is made anew from the footers of the packs
-    set aside   nobody has it whole: it goes into quarantine, what of it can still be read is stored anew,
-                and the next protection stores what the source still has
+    copy        a copy of the vault has the object: its name is the hash of its bytes, or the log proves it
+                (proven_copy.py). Ours is set aside, and the copy's is stored in its place
+    rebuild     an index segment is built again from the footers of the packs
+    set aside   no copy has the whole object: it goes into quarantine, its readable chunks are stored again, and
+                the next protection stores what the source still has
     none        nothing can be done, and nothing is
 
-Making a plan looks at everything and changes nothing; execute.py carries it out. Whatever a repair takes away
-lies in quarantine (quarantine.py).
+Making a plan verifies the vault and changes nothing; execute.py carries it out. A vault that does not open is
+planned for as `open_damaged` shows it. Everything that a repair takes away goes into quarantine (quarantine.py).
 """
 
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from ...model.errors import DamageError, UndividedError
-from ..crypto.envelope import digest_of
+from ...model.errors import DamageError, NoVaultError, UsageError
 from ..crypto.keys import WriterKeys
 from ..format import pack as packs
-from ..format.log_entry import LogEntry, decode_entry, name_of
-from ..format.vault_json import CONFIG, read_config
-from ..log import key_check
-from ..stores.base import MissingError, Store, StoreError
-from ..stores.memory import MemoryStore
-from ..verify.log_scan import LogScan
-from ..verify.report import Damage, Report
+from ..format.log_entry import Head, name_of
+from ..format.vault_json import CONFIG, VaultConfig, read_config
+from ..stores.base import MissingError, Store, StoreError, uncached
+from ..vault import Vault
+from ..verify import Damage, Progress, Report, Scope, plan_verify
+from ..verify import execute as verified
+from ..verify.log_scan import LogScan, scan_log
+from .proven_copy import ProvenCopy
 
 
 class RepairAction(enum.StrEnum):
@@ -38,33 +38,41 @@ class RepairAction(enum.StrEnum):
 
 @dataclass(frozen=True)
 class Remedy:
-    """What is done about one damaged object. there: whether something lies under its name. points, files:
-    what it touches; they stay lost where the action is not COPY or REBUILD, and the source has them no
-    more."""
+    """What is done about one damaged object. exists: whether there is an object of its name. points, files: those
+    that it affects. They stay lost where the action is neither COPY nor REBUILD and the source no longer has
+    them."""
 
     object: str
     cause: str
     action: RepairAction
-    there: bool
+    exists: bool
     points: tuple[str, ...] = ()
     files: tuple[tuple[str, bytes], ...] = ()
 
     @property
     def heals(self) -> bool:
+        """Whether the object is whole afterwards."""
         return self.action in (RepairAction.COPY, RepairAction.REBUILD)
 
 
 @dataclass(frozen=True)
 class RepairPlan:
-    """source: the other vault, "" for none. remedies: in the order in which they are done. cleared packs
-    (hex digests) and timelines were condemned and are whole."""
+    """source: URL of the copy, "" without one. remedies: in the order in which they are carried out. cleared packs
+    (hex digests) and timelines were marked damaged and are whole. timelines: those that lost a segment."""
 
     source: str
     remedies: tuple[Remedy, ...]
     cleared: tuple[str, ...] = ()
     cleared_timelines: tuple[str, ...] = ()
     timelines: tuple[str, ...] = ()
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
+    read_data: bool = False
+    seen: Head = field(default_factory=Head)
+    head: Head = field(default_factory=Head)
+    """The last entry of the log that opens."""
+    copy: ProvenCopy | None = field(default=None, repr=False, compare=False)
+    """From here on: what the execution needs."""
+    other: Store | None = field(default=None, repr=False, compare=False)
 
     @property
     def empty(self) -> bool:
@@ -72,112 +80,107 @@ class RepairPlan:
 
     @property
     def hides(self) -> bool:
-        """Whether there may be damage that nobody can see before this is mended."""
+        """Whether a damaged log or index may hide more damage until it is repaired."""
         return any(r.heals or r.action is RepairAction.SET_ASIDE for r in self.of("index/", "log/"))
 
     @property
     def lost(self) -> list[Remedy]:
-        """Those after which something that a point needs is still missing."""
+        """Those that leave a point without something that it needs."""
         return [r for r in self.remedies if not r.heals and (r.points or r.action is RepairAction.NONE)]
 
     def of(self, *prefixes: str) -> list[Remedy]:
         return [r for r in self.remedies if r.object.startswith(prefixes)]
 
 
-class Planner:
-    """store: ours, as it is; other: the other vault's, None for none."""
+def plan_repair(
+    vault: Vault,
+    other: Store | None = None,
+    *,
+    seen: Head | None = None,
+    read_data: bool = False,
+    progress: Progress | None = None,
+) -> RepairPlan:
+    """vault: from `open_damaged`. other: the store of a copy. seen: the head of the log that this client saw last;
+    entries up to it must exist. read_data: check every byte first; otherwise the structure, and the objects that
+    were found damaged before.
 
-    def __init__(self, store: Store, keys: WriterKeys, survey: LogScan, other: Store | None) -> None:
-        self._store, self._keys, self._other = store, keys, other
-        self.survey = survey
+    Reads from the copy what it has of the damaged objects, so the plan relies on nothing that was not read. Raises
+    UsageError without a passphrase, and when `other` is not a copy of this vault; StoreError.
+    """
+    store, keys, seen = uncached(vault.store), vault.keys, seen or Head()
+    _, lost_config = config_to_use(store, keys, other)
+    vault.signing_key()
+    report = verified(
+        vault, plan_verify(vault, Scope(read_data=read_data, recorded=False)), progress=progress
+    )
+    if lost_config:
+        report.add(CONFIG, lost_config)
+    scan = scan_log(store, keys)
+    for number in range(scan.head.number + 1, seen.number + 1):
+        report.add(name_of(number), "it is missing")
+    copy = ProvenCopy(store, keys, scan, other)
+    plan = _planned(store, scan, report, copy)
+    return replace(plan, read_data=read_data, seen=seen, head=scan.head, copy=copy, other=other)
 
-    def plan(self, report: Report) -> RepairPlan:
-        """Reads what the other vault has of the damaged objects: a plan promises nothing it has not seen."""
-        damages = [*report.damaged, *(Damage(name, "nothing needs it any more") for name in report.spent)]
-        return RepairPlan(
-            source=self._other.url if self._other else "",
-            remedies=tuple(sorted(map(self._remedy, damages), key=_order)),
-            cleared=tuple(report.whole),
-            cleared_timelines=tuple(report.whole_timelines),
-            timelines=tuple(report.timelines),
-            notes=tuple(report.notes),
+
+def config_to_use(store: Store, keys: WriterKeys, other: Store | None) -> tuple[VaultConfig | None, str]:
+    """The copy's vault.json where ours is lost, and why ours is lost. Raises UsageError when `other` is another
+    vault, DamageError and NoVaultError when no vault.json can be read."""
+    theirs = read_config(other) if other else None
+    if other and theirs and not theirs.is_of(keys):
+        raise UsageError(
+            f"{other.url} is another vault, not a copy of this one",
+            doing=f"repair {store.url}",
+            hint="Only a copy of this vault has the objects that can repair it.",
         )
-
-    def _remedy(self, damage: Damage) -> Remedy:
-        name = damage.object
-        there = self._there(name)
-        if self.elsewhere(name) is not None:
-            action = RepairAction.COPY
-        elif name.startswith("index/"):
-            action = RepairAction.REBUILD
-        elif name.startswith(("packs/", "timeline/")) or name in self.survey.hidden:
-            action = RepairAction.SET_ASIDE
-        else:
-            action = RepairAction.NONE
-        return Remedy(name, damage.cause, action, there, tuple(damage.points), tuple(damage.files))
-
-    def elsewhere(self, name: str) -> bytes | None:
-        """The object as the other vault has it, proven to be the right one; None when it does not."""
-        if self._other is None:
-            return None
-        try:
-            data = self._other.read(name)
-        except StoreError:
-            return None
-        return data if self._proven(name, data) else None
-
-    def _proven(self, name: str, data: bytes) -> bool:
-        kind, _, rest = name.partition("/")
-        if kind in ("packs", "index", "timeline"):
-            return digest_of(data) == rest.rpartition("/")[2]
-        if kind == "log" and rest.isdigit():
-            return self._fits(int(rest), data)
-        if name == CONFIG:
-            return _is_config(data, self._keys)
-        return kind in ("keys", "epochs") and key_check.is_whole(name, data)
-
-    def _fits(self, number: int, data: bytes) -> bool:
-        """Whether an entry takes its place: the one after it names it by its hash; one behind the end must
-        continue what is there."""
-        try:
-            entry = decode_entry(self._keys, number, data)
-        except DamageError:
-            return False
-        if number > self.survey.head.number:
-            before = self._known(number - 1)
-            return entry.previous == (before.digest if before else "")
-        after = self._known(number + 1)
-        return after is not None and after.previous == entry.digest
-
-    def _known(self, number: int) -> LogEntry | None:
-        """Ours, when it opens; else the other's, when it is proven."""
-        if not number:
-            return None
-        try:
-            return decode_entry(self._keys, number, self._store.read(name_of(number)))
-        except (DamageError, StoreError):
-            data = self.elsewhere(name_of(number))
-            return decode_entry(self._keys, number, data) if data else None
-
-    def _there(self, name: str) -> bool:
-        try:
-            self._store.size(name)
-        except (MissingError, StoreError):
-            return False
-        return True
-
-
-def _is_config(data: bytes, keys: WriterKeys) -> bool:
-    alone = MemoryStore()
-    alone.create(CONFIG, [data])
     try:
-        return read_config(alone).is_of(keys)
-    except UndividedError:
+        ours = read_config(store)
+    except (DamageError, NoVaultError) as error:
+        if theirs is None:
+            raise
+        return theirs, error.cause
+    if theirs and not ours.is_of(keys):
+        return theirs, "it belongs to another vault"
+    return None, ""
+
+
+def _planned(store: Store, scan: LogScan, report: Report, copy: ProvenCopy) -> RepairPlan:
+    unneeded = (Damage(name, "nothing needs it any more") for name in report.unneeded)
+    remedies = (_remedy(store, scan, damage, copy) for damage in (*report.damaged, *unneeded))
+    return RepairPlan(
+        source=copy.url,
+        remedies=tuple(sorted(remedies, key=_order)),
+        cleared=tuple(report.cleared),
+        cleared_timelines=tuple(report.cleared_timelines),
+        timelines=tuple(report.timelines),
+        notes=tuple(report.notes),
+    )
+
+
+def _remedy(store: Store, scan: LogScan, damage: Damage, copy: ProvenCopy) -> Remedy:
+    name = damage.object
+    exists = _exists(store, name)
+    if copy.read(name) is not None:
+        action = RepairAction.COPY
+    elif name.startswith("index/"):
+        action = RepairAction.REBUILD
+    elif name.startswith(("packs/", "timeline/")) or name in scan.hidden:
+        action = RepairAction.SET_ASIDE
+    else:
+        action = RepairAction.NONE
+    return Remedy(name, damage.cause, action, exists, tuple(damage.points), tuple(damage.files))
+
+
+def _exists(store: Store, name: str) -> bool:
+    try:
+        store.size(name)
+    except (MissingError, StoreError):
         return False
+    return True
 
 
 def _order(remedy: Remedy) -> tuple[int, str]:
-    """What opens the vault first, then the log: nothing can be recorded behind a broken end."""
+    """First the objects that open the vault, then the log: nothing can be recorded behind a damaged end."""
     kinds = (CONFIG, "keys/", "epochs/", "log/", "index/", "packs/", "timeline/")
     place = next((i for i, kind in enumerate(kinds) if remedy.object.startswith(kind)), len(kinds))
     return place, remedy.object

@@ -64,8 +64,8 @@ def ages(log: Log, packs: Array, now_ns: int) -> Ages:
     return Ages(times, points)
 
 
-def record(
-    log: Log, packs: Array, points: Sequence[str], damaged: Sequence[str], proven: VerificationAge
+def record_verification(
+    log: Log, packs: Array, points: Sequence[str], damaged: Sequence[str], age: VerificationAge
 ) -> LogEntry:
     """Appends what was looked at. packs: u1[n,32], read byte by byte; points: decoded; damaged: what was
     found so; proven: how the whole vault stands with it."""
@@ -74,12 +74,12 @@ def record(
         "packs": base64.b64encode(prefixes(packs).astype(">u8").tobytes()).decode(),
         "points": list(points),
         "damaged": list(damaged),
-        "verification_age": asdict(proven),
+        "verification_age": asdict(age),
     }
     return log.append(VERIFIED, body)
 
 
-def last_proven(log: Log) -> tuple[int, VerificationAge] | None:
+def last_verification(log: Log) -> tuple[int, VerificationAge] | None:
     """UTC ns of the newest record and how the vault stood then; None when it was never verified."""
     entry = next(verified_entries(log), None)
     return (entry.time_ns, VerificationAge(**entry.body["verification_age"])) if entry else None

@@ -1,19 +1,20 @@
-"""What a verification was asked to look at, and what it found, as values."""
+"""The scope of a verification, and what it found, as values."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
 class Scope:
-    """What is looked at besides the structure, which always is.
+    """What to read besides the structure, which is always checked.
 
-    read_data: every stored byte. points: ids of points to decode wholly; sample: how many points more, those
-    decoded longest ago first. within: seconds; packs that were read so lately are passed over. seconds: when
-    to stop reading and decoding; the next verification begins where this one ended. recorded: whether what
-    was looked at is said in the log.
+    read_data: every stored byte. points: ids of points to decode completely; sample: how many points more, those
+    decoded longest ago first. within: seconds; packs that were verified within them are skipped. seconds: the
+    time limit for reading and decoding; the next verification continues where this one stopped. recorded:
+    whether the log records what was verified.
     """
 
     read_data: bool = False
@@ -26,7 +27,7 @@ class Scope:
 
 @dataclass(eq=False)
 class Damage:
-    """One damaged or missing object. points: ids of points that it touches; files: (component, path)."""
+    """One damaged or missing object. points: ids of the affected points; files: (component, path)."""
 
     object: str
     cause: str
@@ -36,8 +37,8 @@ class Damage:
 
 @dataclass(frozen=True)
 class VerificationAge:
-    """How much of the vault was verified how long ago. packs: how many there are; never: how many of them
-    were not verified within the horizon (record.py); oldest_ns, median_ns: UTC, of all, 0 for never."""
+    """How long ago the vault was verified. packs: how many there are; never: how many of them were not verified
+    within the horizon (record.py); oldest_ns, median_ns: UTC, of all packs, 0 for never."""
 
     packs: int = 0
     never: int = 0
@@ -47,11 +48,11 @@ class VerificationAge:
 
 @dataclass
 class Report:
-    """packs: hex digests of damaged packs, and timelines: ids of those that lost a segment, for
-    `Vault.mark_damaged`. unlocked: whether names and data were opened; notes say what was not looked at. objects,
-    bytes: how much was. read, left: packs read, and packs that there was no time for; decoded: points.
-    spent: damaged objects that nothing needs any more. whole: condemned packs, and whole_timelines: condemned
-    timelines, that are as they were stored."""
+    """packs: hex digests of damaged packs, and timelines: ids of timelines that lost a segment; both for
+    `mark_damaged`. unlocked: whether names and data were opened. notes: sentences about what was not checked.
+    objects, bytes: how many were checked. read, left: packs that were read, and packs for which no time was left.
+    decoded: ids of points. unneeded: damaged objects that nothing needs any more. cleared: packs and
+    cleared_timelines: timelines that are marked damaged and are whole."""
 
     damaged: list[Damage] = field(default_factory=list)
     packs: list[str] = field(default_factory=list)
@@ -63,20 +64,24 @@ class Report:
     read: int = 0
     left: int = 0
     decoded: list[str] = field(default_factory=list)
-    spent: list[str] = field(default_factory=list)
-    whole: list[str] = field(default_factory=list)
-    whole_timelines: list[str] = field(default_factory=list)
-    proven: VerificationAge = VerificationAge()
+    unneeded: list[str] = field(default_factory=list)
+    cleared: list[str] = field(default_factory=list)
+    cleared_timelines: list[str] = field(default_factory=list)
+    verification_age: VerificationAge = VerificationAge()
 
     @property
     def points_affected(self) -> list[str]:
         return sorted({point for damage in self.damaged for point in damage.points})
 
     def add(self, name: str, cause: str) -> Damage:
-        """The damage of an object: the first cause that was found stands."""
+        """The damage of an object. The first cause that was found is kept."""
         for known in self.damaged:
             if known.object == name:
                 return known
         damage = Damage(name, cause)
         self.damaged.append(damage)
         return damage
+
+    def copy(self) -> Report:
+        """Nothing of it is shared."""
+        return deepcopy(self)

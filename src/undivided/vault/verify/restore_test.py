@@ -1,14 +1,14 @@
-"""Points decoded from end to end as a recovery would, only that nothing is written.
+"""Restore test: points decoded from end to end as a recovery would, except that nothing is written.
 
-The timelines are folded, their digests compared with what the point says, the tree checked for being one,
-and every chunk of every file read from its pack, opened and compared with its id. That proves more than
-looking at packs does: it takes the very path on which the point would come back.
+The timelines are folded, their digests compared with the point's, the tree checked for being one, and every
+chunk of every file read from its pack, opened and compared with its id. That proves more than reading packs does:
+it takes the very path by which the point would be recovered.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,11 +17,10 @@ from ...host.names import shown
 from ...model.entries import Entries
 from ...model.errors import DamageError
 from ...tree.validation import lengths, outline
-from ..format.timeline_segment import fold
 from ..index.index import ChunkIndex
 from ..read.reader import Reader
 from .log_scan import LogScan
-from .report import Report, Scope
+from .report import Report
 from .scrub import Scrub
 
 
@@ -30,31 +29,39 @@ class _TimeIsUp(Exception):
 
 
 class RestoreTest:
-    """The points of one verification. suspects: packs (hex digests) in which a point that does not decode has
-    its content: to be read whole. failed: point → why it does not decode."""
+    """The points of one verification. suspects: packs (hex digests) with content of a point that does not decode;
+    they are to be read completely. failed: point → why it does not decode."""
 
     def __init__(self, reader: Reader, index: ChunkIndex, report: Report) -> None:
         self._reader, self._index, self._report = reader, index, report
         self.suspects: set[str] = set()
         self.failed: dict[str, str] = {}
 
-    def run(self, scope: Scope, read: LogScan, scrub: Scrub, up: Callable[[], bool]) -> None:
-        """Those that are asked for, then those decoded longest ago, until `up` says that time is."""
-        others = [point for point in read.points if point not in scope.points]
-        chosen = [*scope.points, *scrub.points_due(others, scope.sample)]
-        for done, point in enumerate(chosen):
+    def run(self, points: Sequence[str], scan: LogScan, scrub: Scrub, time_is_up: Callable[[], bool]) -> None:
+        """Decodes the points in this order until the time is up."""
+        for done, point in enumerate(points):
             try:
-                for name, part in read.points[point]["components"].items():
-                    self._component(point, name, part, up)
+                self._point(point, scan, time_is_up)
             except _TimeIsUp:
-                self._report.notes.append(f"There was no time to decode {len(chosen) - done} of the points.")
+                left = len(points) - done
+                self._report.notes.append(
+                    f"The time was up before {left} of {len(points)} points were decoded."
+                )
                 return
             if point not in self.failed:
                 scrub.decoded(point)
 
+    def _point(self, point: str, scan: LogScan, time_is_up: Callable[[], bool]) -> None:
+        record = scan.points.get(point)
+        if record is None:
+            self.failed[point] = "no entry of the log has this point"
+            return
+        for name, part in record["components"].items():
+            self._component(point, name, part, time_is_up)
+
     def _component(self, point: str, name: str, part: Mapping[str, Any], up: Callable[[], bool]) -> None:
         try:
-            entries = component_entries(self._reader, part)
+            entries = self._reader.component(part["timeline"], part["sequence"], part["digest"])
         except DamageError as error:
             self.failed.setdefault(point, f"{name}: {error.cause}")
             return
@@ -69,20 +76,8 @@ class RestoreTest:
                 self.suspects.add(self._index.packs[number])
 
 
-def component_entries(reader: Reader, part: Mapping[str, Any]) -> Entries:
-    """A component's tree at a point, sorted by path. part: its record in the point. Raises DamageError when
-    the vault has another."""
-    if not part["sequence"]:
-        return Entries.none()
-    history = list(reader.history(part["timeline"], part["sequence"]))
-    digest = history[-1][0].links["heads"][part["timeline"]]["digest"] if history else ""
-    if digest != part["digest"]:
-        raise DamageError("the vault's history of it is not the one that the point was taken of")
-    return fold([segment for _, segment in history])
-
-
 def decode(reader: Reader, entries: Entries, up: Callable[[], bool]) -> None:
-    """Raises DamageError when something of the tree would not come back as it was."""
+    """Raises DamageError when a part of the tree would not be recovered as it was stored."""
     needed = np.array(outline(entries, b"", None).files, np.int64)
     whole = lengths(entries)
     rows = needed[whole[needed] > 0]
