@@ -25,11 +25,11 @@ from ..model.columns import Array
 from ..model.entries import Entries, Kind
 from ..model.errors import DamageError, error_context, translated
 from .attributes import AttributeReader, Birth, Notes
+from .background_flush import BackgroundFlush
+from .direct import WORTH, Buffer, open_direct, write_at
 from .directory_cache import DirectoryCache
-from .handle_cache import HandleCache
+from .handle_cache import HandleCache, OpenFile
 from .validation import extents_of, lengths, outline
-
-Buffer = bytes | bytearray | memoryview
 
 _FLUSH_EVERY = 4 << 20
 """Bytes of a file after which the disk is set to work on them."""
@@ -93,6 +93,7 @@ class TreeWriter:
         self.content_rows: Array = files[length[files] > 0]
         self._names = self._plan.names
         self._length: list[int] = length.tolist()
+        self._size: list[int] = entries.size.tolist()
         sparse = (entries.extents.lengths() > 0).nonzero()[0].tolist()
         self._extents = {row: extents_of(entries, row) for row in sparse if row in self._names}
         self._done = np.zeros(len(entries), np.bool_)
@@ -106,6 +107,7 @@ class TreeWriter:
         self._attributes = AttributeReader(entries, self._notes, Birth.beneath(self._flushed))
         self._open = HandleCache(self._root)
         self._folders = DirectoryCache(self._root)
+        self._flush = BackgroundFlush(self._flushed)
 
     @property
     def notes(self) -> list[str]:
@@ -137,15 +139,13 @@ class TreeWriter:
             return
         if offset < 0 or offset + len(data) > whole:
             raise DamageError(f"more content than the file has: {shown(self._names[row])}")
-        with self._open.use(row, self._names[row]) as fd:
-            self._write_at(row, fd, offset, data)
+        with self._open.use(row, self._names[row], self._size[row]) as file:
+            self._write_at(row, file, offset, data)
             given = self._open.add(row, len(data))
             if given // _FLUSH_EVERY > (given - len(data)) // _FLUSH_EVERY:
-                begin_flushing(fd, 0, 0)
+                begin_flushing(file.fd, 0, 0)
         if given == whole:
             with self._open.last(row) as fd:
-                if row in self._extents:
-                    os.ftruncate(fd, int(self._entries.size[row]))
                 self._attributes.set(row, fd)
             self._done[row] = True
 
@@ -174,6 +174,7 @@ class TreeWriter:
                 syncfs(self._flushed)
 
     def close(self) -> None:
+        self._flush.close()
         self._open.close()
         self._folders.close()
         os.close(self._flushed)
@@ -190,25 +191,28 @@ class TreeWriter:
         folder, _, name = path.rpartition(b"/")
         fd = os.open(name, _CREATE, mode, dir_fd=self._folders.fd(folder or ROOT))
         try:
-            if data:
+            if len(data) >= WORTH:
+                _write_large(fd, data)
+            elif data:
                 _write_fully(fd, data)
-            if row in self._extents:
-                os.ftruncate(fd, int(self._entries.size[row]))
+            elif row in self._extents:
+                os.ftruncate(fd, self._size[row])
             self._attributes.set(row, fd, mode)
         finally:
             os.close(fd)
         self._done[row] = True
+        self._flush.add(len(data))
 
-    def _write_at(self, row: int, fd: int, offset: int, data: Buffer) -> None:
-        """Content offsets become file offsets: of a sparse file the content is its extents joined."""
+    def _write_at(self, row: int, file: OpenFile, offset: int, data: Buffer) -> None:
+        """Content offsets become file offsets: the content of a sparse file is its extents joined."""
         if row not in self._extents:
-            _pwrite_fully(fd, data, offset)
+            write_at(file.fd, data, offset, file.direct)
             return
         view, start = memoryview(data), 0
         for place, length in self._extents[row]:
             first, last = max(start, offset), min(start + length, offset + len(view))
             if first < last:
-                _pwrite_fully(fd, view[first - offset : last - offset], place + first - start)
+                write_at(file.fd, view[first - offset : last - offset], place + first - start)
             start += length
 
     def _make_special(self, row: int) -> None:
@@ -284,7 +288,12 @@ def _write_fully(fd: int, data: Buffer) -> None:
         done += os.write(fd, memoryview(data)[done:])
 
 
-def _pwrite_fully(fd: int, data: Buffer, offset: int) -> None:
-    done = os.pwrite(fd, data, offset)
-    while done < len(data):
-        done += os.pwrite(fd, memoryview(data)[done:], offset + done)
+def _write_large(fd: int, data: Buffer) -> None:
+    """The whole content of a new file."""
+    os.ftruncate(fd, len(data))
+    direct = open_direct(fd)
+    try:
+        write_at(fd, data, 0, direct)
+    finally:
+        if direct >= 0:
+            os.close(direct)

@@ -57,17 +57,19 @@ class FrameDecoder:
         sealed: memoryview,
         size: int,
         name: str,
+        into: memoryview | None = None,
     ) -> memoryview:
-        """The plain bytes, valid until the next call. name: of the object, for errors. Raises DamageError."""
+        """The plain bytes, valid until the next call. into: a buffer of at least `size` bytes for them; None for
+        the decoder's own. name: of the object, for errors. Raises DamageError."""
         if size > LARGEST or len(sealed) > len(self._sealed) or len(sealed) < TAG_BYTES:
             raise damaged(name, "a frame has an impossible size")
         if codec == RAW and len(sealed) - TAG_BYTES != size:
             raise damaged(name, "the size of a frame differs from its record")
-        opened = memoryview(self._plain if codec == RAW else self._sealed)[: len(sealed) - TAG_BYTES]
+        plain = (memoryview(self._plain) if into is None else into)[:size]
+        opened = plain if codec == RAW else memoryview(self._sealed)[: len(sealed) - TAG_BYTES]
         opener.open_into(counter, sealed, header, opened, name)
         if codec == RAW:
             return opened
-        plain = memoryview(self._plain)[:size]
         try:
             with self._decompressor.stream_reader(opened) as stream:
                 whole = _fill(stream, plain) == size and not stream.read(1)

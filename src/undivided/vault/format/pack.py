@@ -15,7 +15,8 @@ from __future__ import annotations
 import mmap
 import struct
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,7 +25,7 @@ from ...model.columns import decode, encode
 from ...model.errors import DamageError
 from ..crypto.aead import DAMAGE_HINT, TAG_BYTES, Opener, Sealer, damaged
 from ..crypto.keys import WriterKeys
-from ..stores.base import MissingError, Store, StoreError
+from ..stores.base import MissingError, Store, StoreError, read_into
 from .pack_header import PackHeader, SessionKeys
 
 MAGIC = b"UDP1"
@@ -46,9 +47,21 @@ def name_of(digest: str) -> str:
 def read_part(store: Store, digest: str, start: int, length: int) -> bytes:
     """Bytes of a pack. Raises PackMissingError when the pack is missing, DamageError naming the pack when the
     bytes cannot be read."""
-    name = name_of(digest)
-    try:
+    with _naming(name_of(digest)) as name:
         return store.read(name, start, length)
+
+
+def read_part_into(store: Store, digest: str, start: int, into: memoryview) -> None:
+    """As read_part, into a buffer of the wanted length."""
+    with _naming(name_of(digest)) as name:
+        read_into(store, name, start, into)
+
+
+@contextmanager
+def _naming(name: str) -> Iterator[str]:
+    """Failures of the store become damage that names the pack."""
+    try:
+        yield name
     except MissingError as error:
         raise PackMissingError(f"{name} is missing", hint=DAMAGE_HINT) from error
     except StoreError as error:

@@ -1,15 +1,20 @@
-"""Bulk restore: from the packs outwards, not from the files inwards.
+"""Bulk restore: driven by the packs, not by the files.
 
 Reading file by file opens a frame of many small files many times, or keeps frames in memory on a guess. Here
-the needed chunks are sorted by where they lie; runs of neighbouring frames are read in one go, each frame is
-opened once, and each of its chunks goes to every place that wants it.
+the needed chunks are sorted by their place in the packs. Runs of neighbouring frames are read by one request,
+each frame is opened once, and each of its chunks goes to every place that needs it.
 
-A prune may give up a pack while a restore goes on, once it has copied what lives in it elsewhere. So what lay
-in a pack that is gone is looked up again in the newest index; only when that knows no better it is damage.
+Frames that continue one file are opened next to each other in one buffer and written by one call. The buffer
+puts byte k of a file at an address that is k modulo the page size, so that the writer can write past the
+page cache: the copy into the cache costs more than opening the frames.
+
+A prune may delete a pack during a restore, after it has copied the live frames to another pack. So the chunks
+of a missing pack are looked up again in the newest index. They are damaged only when no newer index exists.
 """
 
 from __future__ import annotations
 
+import mmap
 import os
 import queue
 import threading
@@ -22,9 +27,9 @@ from blake3 import blake3
 from ...model.columns import Array, Ragged
 from ...model.entries import CHUNK_ID_BYTES
 from ...model.errors import DamageError
-from ..crypto.aead import damaged
+from ..crypto.aead import TAG_BYTES, damaged
 from ..format import pack as packs
-from ..format.frames import FrameDecoder
+from ..format.frames import LARGEST, FrameDecoder
 from ..index.index import ChunkIndex
 from ..stores.base import Store, parallel
 from .histories import ContentKeys
@@ -32,14 +37,18 @@ from .histories import ContentKeys
 Write = Callable[[int, int, memoryview], None]
 Done = Callable[[int], None]
 _RUN = 4 << 20
-"""Stored bytes read in one go."""
+"""Stored bytes read by one request."""
 _GAP = 256 << 10
 """Unneeded bytes between two frames that are cheaper to read than to skip."""
+_SPAN = 8 << 20
+"""Plain bytes of one file that are written by one call. Frames are at most half as large."""
+_PAGE = 4096
 _MANY = 8
-"""Chunks that make a frame one of small files. Giving these out is many short calls into the kernel, and
-threads that take turns at the interpreter for each of them spend more on the turns than on the calls: so one
-gives out at a time, while the others read and open the next frames."""
-_THREADS = max(2, min(8, os.cpu_count() or 2))
+"""Chunks that make a frame one of small files. Writing these is many short system calls, and threads that
+take turns at the interpreter for each call spend more on the turns than on the calls. So one thread writes
+at a time, while the others read and open the next frames."""
+_THREADS = max(2, min(8, (os.cpu_count() or 2) + 1))
+"""One more than cores: a thread that waits for the disk leaves its core to another."""
 
 
 @dataclass(frozen=True)
@@ -58,10 +67,59 @@ class _Wanted:
         which = np.concatenate([np.arange(first, end) for first, end in spans])
         return self.id[which], self.row[which], self.at[which]
 
+    def destination(self, number: int) -> tuple[int, int]:
+        """(row, at) of one place."""
+        return int(self.row[number]), int(self.at[number])
+
+    def piece(self, first: int, end: int) -> _Piece | None:
+        """The places of a frame as one range of one file, None when they are more than that."""
+        row, at, offset = int(self.row[first]), int(self.at[first]), int(self.offset[first])
+        length = int(self.length[first])
+        if end - first > 1:
+            shift = self.at[first:end] - self.offset[first:end]
+            ends = self.offset[first:end] + self.length[first:end]
+            if (
+                (self.row[first:end] != row).any()
+                or (shift != at - offset).any()
+                or (ends[:-1] != self.offset[first + 1 : end]).any()
+            ):
+                return None
+            length = int(ends[-1]) - offset
+        return _Piece(row, at, offset, length)
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """`length` bytes from `offset` of a frame, which are the bytes of row `row` from `at`."""
+
+    row: int
+    at: int
+    offset: int
+    length: int
+
+
+@dataclass
+class _Span:
+    """Bytes `begin` to `end` of the plain buffer, which are the bytes of row `row` from `at`."""
+
+    row: int
+    at: int
+    begin: int
+    end: int
+
+
+class _Buffers:
+    """What one thread reuses for every run, on page boundaries."""
+
+    def __init__(self) -> None:
+        self.sealed = memoryview(mmap.mmap(-1, max(_RUN, LARGEST + TAG_BYTES)))
+        self.plain = memoryview(mmap.mmap(-1, _SPAN + _PAGE))
+        self.decoder = FrameDecoder()
+
 
 @dataclass(frozen=True)
 class _Run:
-    """Frames read in one go: for each (frame, first wanted place, end of its wanted places)."""
+    """Neighbouring frames, read by one request: for each (frame, first wanted place, end of its places)."""
 
     pack: str
     start: int
@@ -162,12 +220,12 @@ class BulkRestore:
         return runs
 
     def _drain(self, runs: queue.SimpleQueue[_Run], wanted: _Wanted, write: Write, done: Done) -> None:
-        decoder = FrameDecoder()
+        buffers = _Buffers()
         try:
             while self._failure is None:
                 run = runs.get_nowait()
                 try:
-                    self._one(run, wanted, write, done, decoder)
+                    self._restore(run, wanted, write, done, buffers)
                 except packs.PackMissingError as error:
                     self._look_again(run, error)
         except queue.Empty:
@@ -176,7 +234,7 @@ class BulkRestore:
             self._failure = self._failure or error
 
     def _look_again(self, run: _Run, error: DamageError) -> None:
-        """Leaves the run for another pass, over a newer index. Raises the error when there is none."""
+        """Leaves the run to another pass with a newer index. Raises the error when none exists."""
         with self._lock:
             if self._fresh is None:
                 self._fresh = self._newer(self._index)
@@ -184,34 +242,71 @@ class BulkRestore:
                 raise error
             self._gone += [(first, end) for _, first, end in run.frames]
 
-    def _one(self, run: _Run, wanted: _Wanted, write: Write, done: Done, decoder: FrameDecoder) -> None:
-        what = packs.name_of(run.pack)
-        data = memoryview(packs.read_part(self._store, run.pack, run.start, run.end - run.start))
-        for frame, first, end in run.frames:
+    def _restore(self, run: _Run, wanted: _Wanted, write: Write, done: Done, buffers: _Buffers) -> None:
+        name = packs.name_of(run.pack)
+        data = buffers.sealed[: run.end - run.start]
+        packs.read_part_into(self._store, run.pack, run.start, data)
+        span = _Span(-1, 0, 0, 0)
+
+        def flush() -> None:
+            if span.end > span.begin:
+                write(span.row, span.at, buffers.plain[span.begin : span.end])
+                done(span.end - span.begin)
+            span.row, span.end = -1, span.begin
+
+        # Writers work on several parts of a file at once, so its frames are interleaved in the pack.
+        for frame, first, end in sorted(run.frames, key=lambda part: wanted.destination(part[1])):
             place = self._index.place(frame)
-            opener = self._contents.frames(place.session, place.sealed_key, what)
-            sealed = data[place.offset - run.start : place.offset - run.start + place.stored]
-            plain = decoder.decode(
-                opener, place.session, place.counter, place.codec, sealed, place.plain, what
+            piece = wanted.piece(first, end)
+            continues = (
+                piece is not None
+                and piece.offset == 0
+                and span.row == piece.row
+                and span.at + span.end - span.begin == piece.at
+                and span.end + place.plain <= len(buffers.plain)
             )
-            if end - first < _MANY:
-                done(self._give(plain, wanted, first, end, write, what))
+            if not continues:
+                flush()
+            start = span.end if continues else (piece.at - piece.offset) % _PAGE if piece else 0
+            opened = buffers.decoder.decode(
+                self._contents.frames(place.session, place.sealed_key, name),
+                place.session,
+                place.counter,
+                place.codec,
+                data[place.offset - run.start : place.offset - run.start + place.stored],
+                place.plain,
+                name,
+                buffers.plain[start:],
+            )
+            self._check(opened, wanted, first, end, name)
+            if piece:
+                if not continues:
+                    span = _Span(piece.row, piece.at, start + piece.offset, start + piece.offset)
+                span.end += piece.length
+            elif end - first < _MANY:
+                done(_give(opened, wanted, first, end, write))
             else:
                 with self._giving:
-                    done(self._give(plain, wanted, first, end, write, what))
+                    done(_give(opened, wanted, first, end, write))
+        flush()
 
-    def _give(self, plain: memoryview, wanted: _Wanted, first: int, end: int, write: Write, what: str) -> int:
-        """Gives a frame's chunks to all places that want them; how many bytes that were."""
+    def _check(self, plain: memoryview, wanted: _Wanted, first: int, end: int, name: str) -> None:
+        """Raises DamageError naming the pack unless each wanted chunk of a frame has its id."""
         offsets, lengths = wanted.offset[first:end].tolist(), wanted.length[first:end].tolist()
-        rows, places = wanted.row[first:end].tolist(), wanted.at[first:end].tolist()
         ids = wanted.id[first:end].tobytes()
         checked = -1
         for k, (offset, length) in enumerate(zip(offsets, lengths, strict=True)):
-            data = plain[offset : offset + length]
             if offset != checked:
                 chunk = ids[k * CHUNK_ID_BYTES : (k + 1) * CHUNK_ID_BYTES]
-                if blake3(data, key=self._id_key).digest() != chunk:
-                    raise damaged(what, f"a chunk in it is not {chunk.hex()}")
+                if blake3(plain[offset : offset + length], key=self._id_key).digest() != chunk:
+                    raise damaged(name, f"a chunk in it is not {chunk.hex()}")
                 checked = offset
-            write(rows[k], places[k], data)
-        return sum(lengths)
+
+
+def _give(plain: memoryview, wanted: _Wanted, first: int, end: int, write: Write) -> int:
+    """Gives the chunks of a frame to all places that want them; returns the bytes given."""
+    offsets, lengths = wanted.offset[first:end].tolist(), wanted.length[first:end].tolist()
+    rows, places = wanted.row[first:end].tolist(), wanted.at[first:end].tolist()
+    for offset, length, row, place in zip(offsets, lengths, rows, places, strict=True):
+        write(row, place, plain[offset : offset + length])
+    return sum(lengths)

@@ -11,7 +11,7 @@ Every implementation passes tests/contract/test_stores.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from ...model.errors import UndividedError
@@ -84,6 +84,16 @@ def requests(store: Store) -> int:
     """How many small requests at a time hide the network's latency: one for a local store."""
     at_once = parallel(store)
     return 4 * at_once if at_once > 2 else 1
+
+
+def read_into(store: Store, name: str, start: int, into: memoryview) -> None:
+    """Store.read into a buffer of the wanted length (`read_into`). A caller that reads much reuses one buffer:
+    fresh megabytes from the allocator cost as much as the reading. Raises as Store.read does."""
+    own: Callable[[str, int, memoryview], None] | None = getattr(store, "read_into", None)
+    if own:
+        own(name, start, into)
+    else:
+        into[:] = store.read(name, start, len(into))
 
 
 def uncached(store: Store) -> Store:
