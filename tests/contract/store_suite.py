@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from undivided.vault.stores.base import ExistsError, MissingError, Store, StoreError
+from undivided.vault.stores.base import ExistsError, MissingError, Store, StoreError, read_into
 from undivided.vault.stores.probe import probe
 
 
@@ -46,12 +46,17 @@ class StoreSuite:
         assert store.read("o", 3, 4) == b"3456"
         assert store.read("o", 3) == b"3456789"
         assert store.read("o", 10, 0) == b""
+        buffer = memoryview(bytearray(4))
+        read_into(store, "o", 3, buffer)
+        assert bytes(buffer) == b"3456"
 
     def test_a_range_that_is_not_wholly_there_is_an_error_never_less(self, store: Store) -> None:
         store.create("o", [b"0123456789"])
         for start, length in ((8, 3), (11, None), (11, 1), (0, 11)):
             with pytest.raises(StoreError):
                 store.read("o", start, length)
+            with pytest.raises(StoreError):
+                read_into(store, "o", start, memoryview(bytearray(length or 1)))
 
     def test_a_second_create_fails_and_changes_nothing(self, store: Store) -> None:
         store.create("log/1", [b"first"])

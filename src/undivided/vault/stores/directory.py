@@ -84,12 +84,12 @@ class DirectoryStore:
                 while done < len(into):
                     got = os.preadv(handle, [into[done:]], start + done)
                     if not got:
-                        raise StoreError("the object ends before the requested bytes", doing=doing)
+                        raise StoreError("the object is shorter than the requested range", doing=doing)
                     done += got
             finally:
                 os.close(handle)
         except OSError as error:
-            raise _translated(error, doing) from error
+            raise _store_error(error, doing) from error
 
     def size(self, name: str) -> int:
         try:
