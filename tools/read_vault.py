@@ -4,15 +4,16 @@
     python read_vault.py /path/of/vault points
     python read_vault.py /path/of/vault extract POINT DIRECTORY
 
-One file, for whoever finds a vault in twenty years: Python, and `pip install cryptography zstandard blake3`.
-It was written from docs/vault-format.md, whose sections the comments name, and shares no code with the
-product. A vault in a bucket is copied to a directory first, by any tool that copies buckets.
+One file, for a reader who finds a vault in twenty years. It needs Python and
+`pip install cryptography zstandard blake3`. It was written from docs/vault-format.md (the comments name its
+sections) and shares no code with the product. Copy a vault in a bucket to a directory first, with any tool
+that copies buckets.
 
-The secret is the passphrase (UNDIVIDED_PASSPHRASE, else it is asked for) or a key file or recovery kit
-(--key-file). Everything is authenticated before it is used; what is damaged is named and nothing is guessed.
+The secret is the passphrase (UNDIVIDED_PASSPHRASE, or a prompt), or a key file or recovery kit (--key-file).
+All data is authenticated before it is used. An error names the damaged object; nothing is guessed.
 
-Each component of a point becomes a directory. A component of kind files is its tree; that of a database holds
-what its driver stored: docs/drivers/ tells how the application takes it.
+Each component of a point becomes a directory. For a component of kind files it is the tree; for a database it
+holds the files that its driver stored. docs/drivers/ describes how the application reads them.
 """
 
 from __future__ import annotations
@@ -52,8 +53,8 @@ SIGNED = {"prune", "epoch", "repair", "key"}
 FILE, DIRECTORY, SYMLINK, FIFO, CHARACTER, BLOCK, SOCKET = range(1, 8)
 
 
-class Unreadable(Exception):
-    """What is wrong, and with which object."""
+class UnreadableError(Exception):
+    """The message names the object and the cause."""
 
 
 # ── sealed bytes: section 2 ─────────────────────────────────────────────────────────────────────────────────
@@ -64,7 +65,7 @@ def derive(key: bytes, session: bytes, purpose: str) -> bytes:
 
 
 def unseal(private: X25519PrivateKey, sealed: bytes, purpose: str, context: bytes) -> bytes:
-    """Sealed to the public key."""
+    """Opens bytes that are sealed to the public key."""
     return SUITE.decrypt(sealed, private, b"undivided/1 " + purpose.encode() + context)
 
 
@@ -88,18 +89,18 @@ def key_of_file(text: str) -> X25519PrivateKey:
     for number in range(1, 5):
         found = re.search(rf"^\W*key\s+{number}\s*[:.;]?(.*)$", text, re.IGNORECASE | re.MULTILINE)
         line = re.sub(r"[-\s]", "", found[1].lower() if found else "").translate(str.maketrans("oil", "011"))
-        told, check = line[:16], line[16:]
-        own = hashlib.sha256(b"undivided/1 key line " + f"{number} {told}".encode()).digest()[:5]
+        data, check = line[:16], line[16:]
+        own = hashlib.sha256(b"undivided/1 key line " + f"{number} {data}".encode()).digest()[:5]
         value = int.from_bytes(own, "big")
         if (
-            len(told) != 16
-            or set(told) - set(digits)
+            len(data) != 16
+            or set(data) - set(digits)
             or check != "".join(digits[value >> 5 * place & 31] for place in (7, 6, 5, 4))
         ):
-            raise Unreadable(f"the key file's line `key {number}:` is missing or mistyped")
-        whole += sum(digits.index(d) << 5 * i for i, d in enumerate(reversed(told))).to_bytes(10, "big")
+            raise UnreadableError(f"the key file's line `key {number}:` is missing or mistyped")
+        whole += sum(digits.index(d) << 5 * i for i, d in enumerate(reversed(data))).to_bytes(10, "big")
     if hashlib.sha256(b"undivided/1 vault key" + whole[:32]).digest()[:8] != whole[32:]:
-        raise Unreadable("the lines of the key file are of different keys")
+        raise UnreadableError("the lines of the key file belong to different keys")
     return X25519PrivateKey.from_private_bytes(whole[:32])
 
 
@@ -107,9 +108,9 @@ def key_of_file(text: str) -> X25519PrivateKey:
 
 
 def columns(block: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Columns by name, an array of numbers or a list of byte strings each; and the block's header."""
+    """Columns by name, each an array of numbers or a list of byte strings; and the block's header."""
     if block[:4] != b"UDC1":
-        raise Unreadable("a column block without its magic")
+        raise UnreadableError("a column block does not begin with its magic")
     (length,) = struct.unpack_from("<I", block, 4)
     header = json.loads(block[8 : 8 + length])
     at, flat = 8 + length, {}
@@ -135,7 +136,7 @@ def columns(block: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 class Place(NamedTuple):
-    """Where a chunk lies."""
+    """The place of a chunk."""
 
     pack: str
     session: bytes
@@ -149,13 +150,13 @@ class Place(NamedTuple):
 
 
 class Vault:
-    """A vault in a directory, opened."""
+    """An opened vault in a directory."""
 
     def __init__(self, path: Path, secret: str | X25519PrivateKey) -> None:
         self.path = path
         config = json.loads((path / "vault.json").read_text())
         if config["format"] != 1 or any(config["required_features"].values()):
-            raise Unreadable("vault.json: a newer format than this reader knows")
+            raise UnreadableError("vault.json: the format is newer than this reader")
         self.vault = bytes.fromhex(config["vault"])
         self.log: dict[int, dict[str, Any]] = {}
         self.head = ""
@@ -179,31 +180,35 @@ class Vault:
             if "." in file.name:
                 continue
             own = None
-            with contextlib.suppress(ValueError, KeyError, TypeError):  # a damaged one keeps no other out
+            with contextlib.suppress(ValueError, KeyError, TypeError):  # skip a damaged recipient
                 recipient = json.loads(file.read_text())
                 since, record = records[recipient["epoch"]]
                 own = self._recipient_key(recipient, secret, self._binding(since, record))
             if own:
-                self._take(file.name, own, since, record)
+                self._open_epoch(file.name, own, since, record)
                 break
         else:
-            raise Unreadable("the secret does not open this vault")
-        # Each later epoch counts when its log entry, signed by the signing key before it, names it.
+            raise UnreadableError("the secret does not open this vault")
+        # A later epoch is in force if its log entry, signed by the signing key before it, names it.
         for name, (later, record) in sorted(records.items(), key=lambda item: item[1][0]):
             if later > since and (self.path / f"log/{later:010d}").exists():
                 entry, _ = self._entry(later)
                 if entry["kind"] == "epoch" and entry["body"]["name"] == name:
                     if entry["body"]["binding"] != self._binding(later, record).hex():
-                        raise Unreadable(f"epochs/{later:010d}.{name} is not what the log says")
-                    self._take(file.name, own, later, record)
+                        raise UnreadableError(
+                            f"epochs/{later:010d}.{name} is not the record that the log names"
+                        )
+                    self._open_epoch(file.name, own, later, record)
 
     @staticmethod
     def _name_of(record: dict[str, Any]) -> str:
         return hashlib.sha256(bytes.fromhex(record["public"])).hexdigest()[:16]
 
     def _binding(self, begun: int, record: dict[str, Any]) -> bytes:
-        kept = {k: record[k] for k in ("public", "signing_key", "recipients", "writer_keys", "private_keys")}
-        text = json.dumps([self.vault.hex(), begun, kept], sort_keys=True, separators=(",", ":"))
+        fields = {
+            k: record[k] for k in ("public", "signing_key", "recipients", "writer_keys", "private_keys")
+        }
+        text = json.dumps([self.vault.hex(), begun, fields], sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).digest()
 
     def _recipient_key(
@@ -217,29 +222,29 @@ class Vault:
             key = Argon2id(salt=salt, length=32, **costs).derive(secret.encode())
         else:
             key = derive(secret.private_bytes_raw(), salt, "recipient")
-        bound = b"undivided/1 recipient" + f"{r['id']} {r['kind']} {r['public']} ".encode() + binding
+        aad = b"undivided/1 recipient" + f"{r['id']} {r['kind']} {r['public']} ".encode() + binding
         try:
-            kept = AESGCM(key).decrypt(bytes(12), bytes.fromhex(r["wrapped"]), bound)
+            unwrapped = AESGCM(key).decrypt(bytes(12), bytes.fromhex(r["wrapped"]), aad)
         except InvalidTag:
             return None
-        return X25519PrivateKey.from_private_bytes(kept) if isinstance(secret, str) else secret
+        return X25519PrivateKey.from_private_bytes(unwrapped) if isinstance(secret, str) else secret
 
-    def _take(self, recipient: str, own: X25519PrivateKey, begun: int, record: dict[str, Any]) -> None:
-        """Opens an epoch: its writer keys are those of all epochs so far."""
+    def _open_epoch(self, recipient: str, own: X25519PrivateKey, begun: int, record: dict[str, Any]) -> None:
+        """Opens an epoch. Its record holds the writer keys of all epochs so far."""
         name = self._name_of(record)
         sealed = (self.path / "keys" / f"{recipient}.{name}").read_bytes()
         sealed, checksum = sealed[:80], sealed[80:]
         if hashlib.sha256(sealed).digest()[:8] != checksum:
-            raise Unreadable(f"keys/{recipient}.{name} is damaged")
+            raise UnreadableError(f"keys/{recipient}.{name} is damaged")
         raw = unseal(own, sealed, "private key", self.vault + name.encode())
         private = X25519PrivateKey.from_private_bytes(raw)
         if public_of(private) != bytes.fromhex(record["public"]):
-            raise Unreadable(f"the epoch that begins at {begun} has another public key")
+            raise UnreadableError(f"the epoch that began at entry {begun} has another public key")
         text = unseal(private, bytes.fromhex(record["writer_keys"]), "writer keys", self.vault).decode()
         older = unseal(private, bytes.fromhex(record["private_keys"]), "private keys", self.vault)
         title, vault, identity, *rows = text.splitlines()
         if (title, vault) != ("undivided writer keys, version 1", f"vault {self.vault.hex()}"):
-            raise Unreadable("the writer keys are of another vault")
+            raise UnreadableError("the writer keys belong to another vault")
         self.id_key = bytes.fromhex(identity.split()[1])
         lines = [row.split()[1:] for row in rows]
         self.epochs = [Epoch(int(number), *map(bytes.fromhex, keys)) for number, *keys in lines]
@@ -255,7 +260,7 @@ class Vault:
     def _epoch(self, session: bytes) -> int:
         number = int.from_bytes(session[:2], "big")
         if number >= len(self.epochs):
-            raise Unreadable("a session of an epoch that this vault does not have")
+            raise UnreadableError("a session belongs to an epoch that this vault does not have")
         return number
 
     def _content_key(self, session: bytes, sealed: bytes) -> bytes:
@@ -267,13 +272,13 @@ class Vault:
     # ── section 4: the log ──────────────────────────────────────────────────────────────────────────────────
 
     def _entry(self, number: int) -> tuple[dict[str, Any], bytes]:
-        """An entry and the SHA-256 that the next one holds."""
+        """An entry, and its SHA-256 for the check of the next one."""
         data = (self.path / f"log/{number:010d}").read_bytes()
         magic, session, own, counter, before = struct.unpack_from(">4s16sQQ32s", data)
         epoch = self.epochs[self._epoch(session)]
         in_force = [e for e in self.epochs if e.begun < number][-1]
         if (magic, own) != (b"UDL1", number) or epoch != in_force:
-            raise Unreadable(f"log/{number:010d} is not this entry of the log")
+            raise UnreadableError(f"log/{number:010d} is not the log entry of this number")
         plain = self._open(epoch.structure, session, "log", counter, data[:68], data[68:])
         entry: dict[str, Any] = json.loads(zstandard.ZstdDecompressor().decompress(plain))
         entry["previous"] = before.hex() if any(before) else ""
@@ -286,7 +291,9 @@ class Vault:
                 key = Ed25519PublicKey.from_public_bytes(epoch.signing_key)
                 key.verify(bytes.fromhex(body["signature"]), b"undivided/1 signed entry" + text.encode())
             except (InvalidSignature, KeyError) as error:
-                raise Unreadable(f"log/{number:010d}: the vault's signing key did not sign it") from error
+                raise UnreadableError(
+                    f"log/{number:010d}: the vault's signing key did not sign it"
+                ) from error
         return entry, hashlib.sha256(data).digest()
 
     def _open_log(self) -> None:
@@ -294,35 +301,35 @@ class Vault:
         while (self.path / f"log/{number:010d}").exists():
             entry, digest = self._entry(number)
             if entry["previous"] != self.head:
-                raise Unreadable(f"log/{number:010d} does not follow the entry before it")
+                raise UnreadableError(f"log/{number:010d} does not follow the entry before it")
             self.log[number], self.head = entry, digest.hex()
             number += 1
 
     def points(self) -> dict[str, int]:
-        """Point id → its log entry; those that a prune forgot are left out."""
-        gone = {p for e in self.log.values() if e["kind"] == "prune" for p in e["body"]["expired_points"]}
+        """Point id → its log entry, without points that a prune expired."""
+        expired = {p for e in self.log.values() if e["kind"] == "prune" for p in e["body"]["expired_points"]}
         named = {e["body"]["point"]["id"]: n for n, e in self.log.items() if e["kind"] == "point"}
-        return {point: number for point, number in named.items() if point not in gone}
+        return {point: number for point, number in named.items() if point not in expired}
 
     # ── sections 5 and 6: packs and the index ───────────────────────────────────────────────────────────────
 
     def _named(self, folder: str, name: str) -> bytes:
         data = (self.path / folder / name).read_bytes()
         if hashlib.sha256(data).hexdigest() != name:
-            raise Unreadable(f"{folder}/{name} is not what was stored")
+            raise UnreadableError(f"{folder}/{name} is damaged: its SHA-256 is not its name")
         return data
 
     def _open_index(self) -> None:
-        """Segments, newest first; a damaged pack is the last choice, a pending_deletion one none."""
+        """Segments, newest first. A damaged pack is the last choice; a pack pending deletion is never used."""
         self._segments: list[tuple[dict[str, Any], dict[str, Any]]] = []
         self._damaged: set[str] = set()
         self._pending_deletion: set[str] = set()
-        healed: set[str] = set()
+        repaired: set[str] = set()
         number, covered = (self.log[max(self.log)]["links"]["data"] if self.log else 0), 0
         while number > covered:
             links = self.log[number]["links"]
-            healed.update(links.get("repaired", ()))
-            self._damaged.update(set(links.get("damaged", ())) - healed)
+            repaired.update(links.get("repaired", ()))
+            self._damaged.update(set(links.get("damaged", ())) - repaired)
             self._pending_deletion.update(links.get("pending_deletion", ()))
             for name in links.get("index", ()):
                 self._segments.append(self._segment(self._named("index", name)))
@@ -332,7 +339,7 @@ class Vault:
     def _segment(self, data: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
         magic, session, counter, length = struct.unpack_from(">4s16sQH", data)
         if (magic, length) != (b"UDI1", 0):
-            raise Unreadable("an index segment without its magic")
+            raise UnreadableError("an index segment does not begin with its magic")
         structure = self.epochs[self._epoch(session)].structure
         table, header = columns(self._open(structure, session, "index", counter, data[:30], data[30:]))
         packs, offsets = array("I"), array("Q")
@@ -369,17 +376,17 @@ class Vault:
             key=lambda place: place.pack in self._damaged,
         )
         for place in places:
-            with contextlib.suppress(OSError, InvalidTag, Unreadable, zstandard.ZstdError):
+            with contextlib.suppress(OSError, InvalidTag, UnreadableError, zstandard.ZstdError):
                 found = self._plain(place)[place.offset : place.offset + place.length]
                 if blake3(found, key=self.id_key).digest() == chunk:
                     return found
         lost = f", which should be in packs/{places[0].pack[:2]}/{places[0].pack}" if places else ""
-        raise Unreadable(f"chunk {chunk.hex()} is lost{lost}")
+        raise UnreadableError(f"chunk {chunk.hex()} is lost{lost}")
 
     def _plain(self, place: Place) -> bytes:
-        """The frame's bytes; the last one is kept, for chunks that lie next to each other."""
-        which = place.pack, place.frame_offset
-        if self._frame[0] != which:
+        """The frame's bytes. The last frame is cached, for neighbouring chunks."""
+        frame = place.pack, place.frame_offset
+        if self._frame[0] != frame:
             with open(self.path / "packs" / place.pack[:2] / place.pack, "rb") as pack:
                 pack.seek(place.frame_offset)
                 sealed = pack.read(place.stored)
@@ -387,39 +394,39 @@ class Vault:
             plain = self._open(key, place.session, "frame", place.counter, place.session, sealed)
             if place.codec == 1:
                 plain = zstandard.ZstdDecompressor().decompress(plain)
-            self._frame = which, plain
+            self._frame = frame, plain
         return self._frame[1]
 
     def footer(self, pack: str) -> tuple[dict[str, Any], dict[str, Any]]:
-        """What a pack says of itself: columns and header."""
+        """A pack's own description: columns and header."""
         data = self._named(f"packs/{pack[:2]}", pack)
         magic, session, counter, length = struct.unpack(">4s16sQI", data[-32:])
         if magic != b"UDP1":
-            raise Unreadable(f"packs/{pack[:2]}/{pack} has no trailer")
+            raise UnreadableError(f"packs/{pack[:2]}/{pack} does not end like a pack")
         structure = self.epochs[self._epoch(session)].structure
         sealed = data[-32 - length : -32]
         return columns(self._open(structure, session, "footer", counter, data[-32:], sealed))
 
     # ── section 7: timelines ────────────────────────────────────────────────────────────────────────────────
 
-    def _chain(self, number: int, timeline: str) -> dict[str, Any]:
+    def _head(self, number: int, timeline: str) -> dict[str, Any]:
         found: dict[str, Any] = self.log[number]["links"]["heads"][timeline]
         return found
 
     def _history(self, timeline: str, at: int) -> list[tuple[int, str, bool]]:
-        """(entry, segment, whether it is a compacted step), oldest first."""
+        """(entry, segment, whether a prune compacted it), oldest first."""
         named = [n for n, e in self.log.items() if timeline in e["links"].get("heads", {})]
-        base = self._chain(named[-1], timeline)["base"]
-        sequence = self._chain(at, timeline)["sequence"]
+        base = self._head(named[-1], timeline)["base"]
+        sequence = self._head(at, timeline)["sequence"]
         found: list[tuple[int, str, bool]] = []
         while sequence > base:
-            chain = self._chain(sequence, timeline)
-            found.append((sequence, chain["segment"], False))
-            sequence = chain["previous"]
+            head = self._head(sequence, timeline)
+            found.append((sequence, head["segment"], False))
+            sequence = head["previous"]
         if base and sequence:
             steps = [(n, s, True) for n, s in self.log[base]["body"]["timelines"][timeline] if n <= sequence]
             if not steps or steps[-1][0] != sequence:
-                raise Unreadable(f"the state of timeline {timeline} at entry {at} was expired")
+                raise UnreadableError(f"the state of timeline {timeline} at entry {at} has expired")
             found += reversed(steps)
         return found[::-1]
 
@@ -431,18 +438,18 @@ class Vault:
             data = self._named("timeline", segment)
             magic, session, counter, length = struct.unpack_from(">4s16sQH", data)
             if magic != b"UDT1":
-                raise Unreadable(f"timeline/{segment} has no magic")
+                raise UnreadableError(f"timeline/{segment} does not begin with its magic")
             end = 30 + length
             key = self._content_key(session, data[30:end])
             block = self._open(key, session, "timeline", counter, data[:end], data[end:])
-            own = bytes.fromhex(self._chain(number, timeline)["digest"])
+            own = bytes.fromhex(self._head(number, timeline)["digest"])
             text = b"undivided/1 timeline" + timeline.encode() + (digest or bytes(32))
             if not compacted and hashlib.sha256(text + hashlib.sha256(block).digest()).digest() != own:
-                raise Unreadable(f"timeline/{segment} does not continue its timeline")
+                raise UnreadableError(f"timeline/{segment} does not continue its timeline")
             digest = own
             rows, header = columns(block)
             if header["timeline"] != timeline:
-                raise Unreadable(f"timeline/{segment} is of another timeline")
+                raise UnreadableError(f"timeline/{segment} belongs to another timeline")
             for path in rows.pop("tombstones"):
                 state.pop(path, None)
             for i, path in enumerate(rows["path"]):
@@ -450,7 +457,7 @@ class Vault:
         return state
 
     def content(self, row: dict[str, Any]) -> Iterator[bytes]:
-        """A file's bytes; of a sparse one those of its extents, joined."""
+        """A file's bytes; for a sparse file those of its extents, joined."""
         ids = row["content"]
         return (self.chunk(ids[i : i + 32]) for i in range(0, len(ids), 32))
 
@@ -459,15 +466,15 @@ class Vault:
 
 
 def extract(state: dict[bytes, dict[str, Any]], vault: Vault, into: bytes) -> list[str]:
-    """Writes a tree into a new directory. Returns what could not be done. Symlinks are made last, so that no
-    path leads through one."""
+    """Writes a tree into a new directory. Returns the problems. Symlinks are made last, so that no path leads
+    through one."""
     os.mkdir(into, 0o700)
-    troubles: list[str] = []
+    problems: list[str] = []
     links: dict[int, bytes] = {}
     rank = {DIRECTORY: 0, SYMLINK: 2}
     for path, row in sorted(state.items(), key=lambda item: (rank.get(item[1]["kind"], 1), item[0])):
         if path.startswith(b"/") or b".." in path.split(b"/"):
-            raise Unreadable(f"{path!r} would lie outside")
+            raise UnreadableError(f"{path!r} would lie outside")
         place = into if path == b"." else os.path.join(into, path)
         os.makedirs(os.path.dirname(place), 0o700, exist_ok=True)
         try:
@@ -476,13 +483,13 @@ def extract(state: dict[bytes, dict[str, Any]], vault: Vault, into: bytes) -> li
                 continue
             links.setdefault(row["link"], place)
             make(row, place, vault)
-        except (OSError, Unreadable) as error:
-            troubles.append(f"{os.fsdecode(path)}: {error}")
+        except (OSError, UnreadableError) as error:
+            problems.append(f"{os.fsdecode(path)}: {error}")
     for path, row in sorted(state.items(), reverse=True):
         place = into if path == b"." else os.path.join(into, path)
         if os.path.lexists(place):
-            troubles += [f"{os.fsdecode(path)}: {said}" for said in dress(row, place)]
-    return troubles
+            problems += [f"{os.fsdecode(path)}: {cause}" for cause in set_attributes(row, place)]
+    return problems
 
 
 def make(row: dict[str, Any], place: bytes, vault: Vault) -> None:
@@ -509,8 +516,8 @@ def make(row: dict[str, Any], place: bytes, vault: Vault) -> None:
             file.truncate(row["size"])
 
 
-def dress(row: dict[str, Any], place: bytes) -> Iterator[str]:
-    """Owner, extended attributes, mode and time; says what was refused."""
+def set_attributes(row: dict[str, Any], place: bytes) -> Iterator[str]:
+    """Sets owner, extended attributes, mode and time. Yields the causes of failures."""
     symlink = row["kind"] == SYMLINK
     attributes = {os.fsencode(n): bytes.fromhex(v) for n, v in json.loads(row["xattrs"] or b"{}").items()}
     times = (row["mtime_ns"], row["mtime_ns"])
@@ -539,16 +546,16 @@ def main(arguments: list[str] | None = None) -> int:
     extracting = verbs.add_parser("extract", help="write a point to a new directory")
     extracting.add_argument("point")
     extracting.add_argument("directory", type=Path)
-    given = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     secret: str | X25519PrivateKey
     try:
-        if given.key_file:
-            secret = key_of_file(given.key_file.read_text())
+        if options.key_file:
+            secret = key_of_file(options.key_file.read_text())
         else:
             secret = os.environ.get("UNDIVIDED_PASSPHRASE") or getpass.getpass("Passphrase of the vault: ")
-        vault = Vault(given.vault, secret)
-        return show(vault) if given.verb == "points" else write(vault, given.point, given.directory)
-    except (Unreadable, OSError) as error:
+        vault = Vault(options.vault, secret)
+        return show(vault) if options.verb == "points" else write(vault, options.point, options.directory)
+    except (UnreadableError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
 
@@ -565,17 +572,17 @@ def show(vault: Vault) -> int:
 def write(vault: Vault, point: str, directory: Path) -> int:
     number = vault.points().get(point)
     if number is None:
-        raise Unreadable(f"there is no point {point!r}; `points` lists those there are")
+        raise UnreadableError(f"there is no point {point!r}; `points` lists the existing ones")
     directory.mkdir(mode=0o700)
-    troubles = []
+    problems = []
     for name, part in vault.log[number]["body"]["point"]["components"].items():
         state = vault.state(part["timeline"], number)
-        said = extract(state, vault, os.fsencode(directory / name))
-        troubles += [f"{name}: {trouble}" for trouble in said]
+        failed = extract(state, vault, os.fsencode(directory / name))
+        problems += [f"{name}: {problem}" for problem in failed]
         print(f"{name}: {len(state)} entries of kind {part['kind']}, at {part['position']['text']}")
-    for trouble in troubles:
-        sys.stderr.write(f"{trouble}\n")
-    return 1 if troubles else 0
+    for problem in problems:
+        sys.stderr.write(f"{problem}\n")
+    return 1 if problems else 0
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""Makes the golden vault anew: only when the format changes on purpose, with a new version number.
+"""Makes the golden vault again: only when the format changes on purpose, with a new version number.
 
-It has a bit of everything: two recipients, a rotation of the keys, points before and after it, a pinned one,
-a expired one, a history with fewer steps, frames of two sessions moved into one pack, and a condemned pack.
+It has every feature of the format: two recipients, a rotation of the keys, points before and after it, a
+pinned and an expired point, a compacted timeline, a pack with frames of two sessions, and a pack that is
+marked damaged.
 
 python tests/golden/make_vault.py
 """
@@ -43,7 +44,7 @@ FOURTH = {b"data/large": bytes(i * i % 241 for i in range(200_000)), b"data/late
 PASSING = {
     b"passing/%d" % n: b"".join(i.to_bytes(4, "big") * 8 for i in range(n, n + 50_000)) for n in (1, 90_000)
 }
-"""Content that nothing keeps, large enough to have frames of its own."""
+"""Content that no remaining point has, large enough to have frames of its own."""
 
 
 def add(vault: Vault, point: str, files: dict[bytes, bytes], drop: list[bytes]) -> LogEntry:

@@ -1,5 +1,5 @@
-"""The stored format, pinned: a vault made once is read for ever, by the product and by the reader in tools/,
-which was written from the document and shares no code with it."""
+"""The stored format, pinned: a vault that was made once stays readable, by the product and by the reader in
+tools/, which was written from the document and shares no code with the product."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ def independent() -> Iterator[Independent]:
 
 @pytest.fixture(scope="module")
 def product() -> Vault:
-    """A copy: a verification leaves its record in the log."""
+    """A copy, because a verification adds its record to the log."""
     store = MemoryStore()
     for name, _ in DirectoryStore(VAULT).list():
         store.create(name, [DirectoryStore(VAULT).read(name)])
     return Vault.open(store, passphrase=lambda: GOLDEN["passphrase"], head=Head(*GOLDEN["head"]))
 
 
-def test_the_product_opens_the_golden_vault_by_any_secret_alone(product: Vault) -> None:
+def test_the_product_opens_the_golden_vault_with_any_one_secret(product: Vault) -> None:
     assert product.keys == WriterKeys.decode(GOLDEN["writer_keys"].encode())
     assert verify(product, Scope(read_data=True)).damaged == []
     by_file = Vault.open(DirectoryStore(VAULT), passphrase=lambda: decode_key(GOLDEN["key_file"]))
@@ -72,7 +72,7 @@ def test_a_reader_written_from_the_document_reads_the_same(independent: Independ
     assert files(independent, GOLDEN["points"][point]) == EXPECTED[point]
 
 
-def test_it_lists_no_point_that_was_forgotten(independent: Independent) -> None:
+def test_it_lists_no_expired_point(independent: Independent) -> None:
     assert list(independent.points()) == list(EXPECTED)
 
 
@@ -82,7 +82,7 @@ def test_attributes_are_where_the_document_says(independent: Independent) -> Non
     assert (row["mtime_ns"], row["size"], row["link"]) == (1_700_000_000_123_456_789, 3300, 0)
 
 
-def test_packs_say_of_themselves_what_the_index_says(independent: Independent) -> None:
+def test_the_footers_of_packs_agree_with_the_index(independent: Independent) -> None:
     sessions = set()
     for pack in (VAULT / "packs").glob("*/*"):
         table, header = independent.footer(pack.name)
@@ -90,7 +90,7 @@ def test_packs_say_of_themselves_what_the_index_says(independent: Independent) -
         ids = table["id"].tobytes()
         for i in range(0, len(ids), 32):
             assert pack.name in {place.pack for place in independent._places(ids[i : i + 32])}
-    assert max(sessions) > 1, "a pack whose frames are of several sessions belongs to the format"
+    assert max(sessions) > 1, "the golden vault must have a pack with frames of several sessions"
 
 
 def test_the_vectors_hold(independent: Independent) -> None:
@@ -103,7 +103,7 @@ def test_the_vectors_hold(independent: Independent) -> None:
     assert own.private_bytes_raw() == theirs.private_bytes_raw()
 
 
-def test_a_vault_made_now_is_read_by_the_document_too(tmp_path: Path) -> None:
+def test_a_new_vault_is_read_by_the_independent_reader_too(tmp_path: Path) -> None:
     vault = Vault.create(DirectoryStore(tmp_path / "v"), "p")
     made = {b"a/%d" % i: bytes([i]) * i * 1000 for i in range(40)}
     one = protect(vault, "one", made)
@@ -141,7 +141,7 @@ def test_it_extracts_a_point_by_passphrase_or_key_file(tmp_path: Path) -> None:
             assert os.stat(place).st_mode & 0o7777 == 0o640
 
 
-def test_what_it_cannot_do_it_says(
+def test_it_reports_a_wrong_secret_and_a_missing_point(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("UNDIVIDED_PASSPHRASE", "another")
@@ -152,7 +152,7 @@ def test_what_it_cannot_do_it_says(
     assert "no point 'second'" in capsys.readouterr().err
 
 
-def test_every_label_in_the_document_is_one_that_is_used() -> None:
+def test_the_document_and_the_reader_use_the_same_labels() -> None:
     text = (HERE.parent.parent / "docs" / "vault-format.md").read_text()
     documented = {label.strip() for label in re.findall(r'"undivided/1 ([a-z ]+)"', text)}
     code = READER.read_text()
@@ -162,6 +162,5 @@ def test_every_label_in_the_document_is_one_that_is_used() -> None:
 
 
 def test_chunk_boundaries_have_not_moved() -> None:
-    """Moved cuts would still be readable, and store everything once more."""
-
+    """Data cut in other places would still be readable, but it would all be stored again."""
     assert [c.length for c in cutter().cut_buf(CUT)][:6] == GOLDEN["cuts"]

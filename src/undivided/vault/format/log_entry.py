@@ -42,7 +42,7 @@ class Head:
 
 @dataclass(frozen=True)
 class LogEntry:
-    """An authenticated entry. links: to other entries and objects, see vault/log/log.py."""
+    """An authenticated entry. links: to other entries and objects, see vault/log/slot.py."""
 
     number: int
     digest: str
