@@ -23,10 +23,10 @@ from undivided.model.columns import Array, Ragged
 from undivided.model.entries import Entries, Entry
 from undivided.vault.crypto.aead import Sealer
 from undivided.vault.crypto.envelope import digest_of
-from undivided.vault.crypto.keys import WriterKeys
 from undivided.vault.format.index_segment import PURPOSE, StoredPack, name_of, segments_of
 from undivided.vault.format.pack_header import PackHeader
 from undivided.vault.index.load import load_index
+from undivided.vault.keys import WriterKeys
 from undivided.vault.prune.reachability import pack_usage
 from undivided.vault.read.histories import ContentKeys, Histories
 from undivided.vault.stores.directory import DirectoryStore

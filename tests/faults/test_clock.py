@@ -9,9 +9,9 @@ import pytest
 
 from undivided.model.times import SECOND
 from undivided.testing.program import Program, open_shop
-from undivided.vault.crypto.keys import WriterKeys
-from undivided.vault.log.log import Log
+from undivided.vault.keys import WriterKeys
 from undivided.vault.stores.directory import DirectoryStore
+from undivided.vault.vault import Vault
 
 YEAR = 365 * 86400 * SECOND
 
@@ -32,8 +32,8 @@ def entry_by_a_clock_that_is(shop: Program, wrong_by: int) -> None:
     """Any entry of the log, by somebody whose clock is wrong."""
     keys = WriterKeys.decode((shop.config / "keys" / "near.key").read_bytes())
     store = DirectoryStore(shop.config / "vault")
-    log = Log(store, keys, None, now=lambda: time.time_ns() + wrong_by)
-    log.append("recovery", {"service": "shop", "point": "", "ok": False})
+    vault = Vault.open(store, keys=keys, now=lambda: time.time_ns() + wrong_by)
+    vault.append("recovery", {"service": "shop", "point": "", "ok": False})
 
 
 def suspended(shop: Program) -> set[str]:

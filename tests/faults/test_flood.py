@@ -14,7 +14,7 @@ from undivided.model.entries import Entries
 from undivided.model.point import RecoveryPoint
 from undivided.model.times import SECOND
 from undivided.testing.program import Program, open_shop
-from undivided.vault.crypto.keys import WriterKeys
+from undivided.vault.keys import WriterKeys
 from undivided.vault.stores.directory import DirectoryStore
 from undivided.vault.vault import TimelineSegment, Vault
 

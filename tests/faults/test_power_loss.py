@@ -18,8 +18,7 @@ from undivided.model.errors import NoVaultError
 from undivided.testing.disk import LoggedDisk, logged_disk, mounted
 from undivided.testing.kiosk import Kiosk
 from undivided.testing.vaults import contents, protect
-from undivided.vault.prune.execute import execute
-from undivided.vault.prune.plan import plan_prune
+from undivided.vault.prune import execute, plan_prune
 from undivided.vault.stores.directory import DirectoryStore
 from undivided.vault.vault import Vault
 from undivided.vault.verify import Scope, verify

@@ -11,9 +11,7 @@ import pytest
 
 from undivided.host.crashpoints import PRUNE
 from undivided.testing.vaults import contents, protect
-from undivided.vault.crypto import recipients
-from undivided.vault.prune.execute import execute
-from undivided.vault.prune.plan import plan_prune
+from undivided.vault.prune import execute, plan_prune
 from undivided.vault.stores.directory import DirectoryStore
 from undivided.vault.vault import Vault
 from undivided.vault.verify import Scope, verify
@@ -22,8 +20,8 @@ PASSPHRASE = "correct horse"
 LARGE = 1_200_000
 SCRIPT = """
 import sys
-from undivided.vault.prune.plan import plan_prune
-from undivided.vault.prune.execute import execute
+from undivided.vault.prune import plan_prune
+from undivided.vault.prune import execute
 from undivided.vault.stores.directory import DirectoryStore
 from undivided.vault.vault import Vault
 
@@ -41,15 +39,9 @@ def objects(path: Path) -> list[str]:
     return [name for kind in ("packs/", "index/", "timeline/") for name, _ in store.list(kind)]
 
 
-@pytest.fixture
-def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, cost in (("_ITERATIONS", 1), ("_LANES", 1), ("_MEMORY_KIB", 64)):
-        monkeypatch.setattr(recipients, name, cost)
-
-
 @pytest.mark.parametrize("place", PRUNE)
 def test_a_prune_killed_anywhere_has_lost_nothing_and_the_next_one_ends_it(
-    tmp_path: Path, cheap: None, place: str
+    tmp_path: Path, cheap_passphrases: None, place: str
 ) -> None:
     path = tmp_path / "vault"
     vault = Vault.create(DirectoryStore(path), PASSPHRASE)

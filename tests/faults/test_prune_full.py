@@ -10,9 +10,7 @@ import pytest
 
 from undivided.testing.filesystems import loop_filesystem
 from undivided.testing.vaults import contents, protect
-from undivided.vault.crypto import recipients
-from undivided.vault.prune.execute import execute
-from undivided.vault.prune.plan import plan_prune
+from undivided.vault.prune import execute, plan_prune
 from undivided.vault.stores.base import FullError
 from undivided.vault.stores.directory import DirectoryStore
 from undivided.vault.vault import Vault
@@ -20,9 +18,7 @@ from undivided.vault.verify import Scope, verify
 
 
 @pytest.fixture
-def vault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Vault]:
-    for name, cost in (("_ITERATIONS", 1), ("_LANES", 1), ("_MEMORY_KIB", 64)):
-        monkeypatch.setattr(recipients, name, cost)
+def vault(tmp_path: Path, cheap_passphrases: None) -> Iterator[Vault]:
     with loop_filesystem("ext4", tmp_path, megabytes=40) as root:
         yield Vault.create(DirectoryStore(root / "vault"), "correct horse")
 

@@ -17,20 +17,17 @@ from undivided.config.service_file import parse_service
 from undivided.testing.stores import Rival
 from undivided.testing.vaults import TIMELINE, contents
 from undivided.testing.vaults import protect as point
-from undivided.vault.crypto import recipients
-from undivided.vault.log.errors import ConflictError
-from undivided.vault.prune.execute import execute
-from undivided.vault.prune.plan import plan_prune
+from undivided.vault.prune import execute, plan_prune
 from undivided.vault.stores.directory import DirectoryStore
-from undivided.vault.vault import Vault
+from undivided.vault.vault import ConflictError, Vault
 from undivided.vault.verify import Scope, verify
 
 DAYS_NS = 86400 * 10**9
 SLEEPER = """
 import os, signal, sys
 from undivided.testing.vaults import segment
-from undivided.vault.log.errors import FencedError
-from undivided.vault.crypto.keys import WriterKeys
+from undivided.vault.vault import FencedError
+from undivided.vault.keys import WriterKeys
 from undivided.vault.stores.directory import DirectoryStore
 from undivided.vault.vault import Vault
 
@@ -47,10 +44,7 @@ with vault.writer() as writer:
 """
 
 
-@pytest.fixture(autouse=True)
-def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, cost in (("_ITERATIONS", 1), ("_LANES", 1), ("_MEMORY_KIB", 64)):
-        monkeypatch.setattr(recipients, name, cost)
+pytestmark = pytest.mark.usefixtures("cheap_passphrases")
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ import pytest
 from undivided.testing.kiosk import Kiosk
 from undivided.testing.program import PASSPHRASE
 from undivided.testing.redis import RedisServer
-from undivided.vault.crypto.keys import WriterKeys
+from undivided.vault.keys import WriterKeys
 
 PASSWORD = "wirbelwind-der-vergangenheit"
 

@@ -23,7 +23,6 @@ from undivided.vault.crypto import key_epochs as epochs
 from undivided.vault.crypto import recipients
 from undivided.vault.crypto.aead import Opener, Sealer
 from undivided.vault.crypto.envelope import Envelope
-from undivided.vault.crypto.key_file import decode_key, encode_key
 from undivided.vault.crypto.keys import CONTENT_KEY, WriterKeys, unseal
 from undivided.vault.crypto.signing import Signed, SigningKey
 from undivided.vault.format import frames
@@ -32,6 +31,7 @@ from undivided.vault.format.index_segment import IndexSegment
 from undivided.vault.format.log_entry import PURPOSE as LOG
 from undivided.vault.format.log_entry import decode_entry, encode_entry, name_of
 from undivided.vault.format.pack import open_footer
+from undivided.vault.keys import decode_key, encode_key
 from undivided.vault.read.histories import ContentKeys
 from undivided.vault.stores.memory import MemoryStore
 from undivided.vault.vault import Vault

@@ -15,9 +15,9 @@ import pytest
 
 from undivided.testing.stores import LostAnswer, Recording, Rival
 from undivided.testing.vaults import protect, segment
-from undivided.vault.crypto.keys import WriterKeys
 from undivided.vault.format.log_entry import HEADER, name_of
 from undivided.vault.format.pack import TRAILER, open_footer
+from undivided.vault.keys import WriterKeys
 from undivided.vault.stores.base import Store
 from undivided.vault.stores.memory import MemoryStore
 from undivided.vault.vault import TimelineSegment, Vault, Writer

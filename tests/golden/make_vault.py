@@ -20,10 +20,9 @@ from undivided.model.entries import Entries, Entry, Kind, Layout
 from undivided.testing.vaults import pieces
 from undivided.vault.crypto import recipients
 from undivided.vault.crypto.aead import derive
-from undivided.vault.crypto.key_file import encode_key
 from undivided.vault.damage import mark_damaged
-from undivided.vault.prune.execute import execute
-from undivided.vault.prune.plan import plan_prune
+from undivided.vault.keys import encode_key
+from undivided.vault.prune import execute, plan_prune
 from undivided.vault.stores.directory import DirectoryStore
 from undivided.vault.vault import LogEntry, TimelineSegment, Vault
 from undivided.vault.write.chunker import cutter

@@ -18,8 +18,7 @@ from read_vault import Vault as Independent
 from read_vault import derive, key_of_file, main
 
 from undivided.testing.vaults import contents, contents_one_by_one, protect
-from undivided.vault.crypto.key_file import decode_key
-from undivided.vault.crypto.keys import WriterKeys
+from undivided.vault.keys import WriterKeys, decode_key
 from undivided.vault.stores.directory import DirectoryStore
 from undivided.vault.stores.memory import MemoryStore
 from undivided.vault.vault import Head, Vault

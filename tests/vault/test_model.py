@@ -29,20 +29,19 @@ from undivided.model.errors import DamageError
 from undivided.testing.interleaving import HOUR_NS, Scheduler, Stepped
 from undivided.vault import ballast
 from undivided.vault.crypto import keys
-from undivided.vault.crypto.keys import WriterKeys
 from undivided.vault.format.log_entry import LogEntry, decode_entry
 from undivided.vault.format.pack import OpenPack
 from undivided.vault.index import load as known
 from undivided.vault.index.load import index_links, load_index
+from undivided.vault.keys import WriterKeys
 from undivided.vault.log import log as logs
-from undivided.vault.log.errors import ConflictError, FencedError
 from undivided.vault.log.log import Log
 from undivided.vault.log.slot import PRUNE
+from undivided.vault.prune import plan_prune
 from undivided.vault.prune.execute import Pruning, execute
-from undivided.vault.prune.plan import plan_prune
 from undivided.vault.stores.base import Store, StoreError
 from undivided.vault.stores.memory import MemoryStore
-from undivided.vault.vault import CommitPlace, TimelineSegment, Vault, Writer
+from undivided.vault.vault import CommitPlace, ConflictError, FencedError, TimelineSegment, Vault, Writer
 
 RUNS = int(os.environ.get("UNDIVIDED_MODEL_RUNS", "2000"))
 FIRST = int(os.environ.get("UNDIVIDED_MODEL_SEED", "0"))

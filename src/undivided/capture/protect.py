@@ -30,9 +30,8 @@ from ..model.errors import DamageError, SourceError, UndividedError
 from ..model.point import RecoveryPoint
 from ..model.service import Component, Service
 from ..snapshotters.registry import snapshotter_for
-from ..vault.log.errors import ConflictError, FencedError
 from ..vault.stores.base import StoreError
-from ..vault.vault import TimelineSegment, Vault, Writer
+from ..vault.vault import ConflictError, FencedError, TimelineSegment, Vault, Writer
 from .cut import cut
 from .damage import NEW_HISTORY, SEEN, damaged_files, lost_history, reread_note, without_state
 from .draft import CapturedComponent, PointDraft

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ..model.entries import Entries
     from ..model.point import ComponentPoint, RecoveryPoint
     from ..model.service import Component
-    from ..vault.read.reader import Reader
+    from ..vault.reading import Reader
 
 _SIGNS = {"added": "+", "removed": "-", "changed": "M"}
 

@@ -42,7 +42,7 @@ def new(file: Path, /, *, common: Common = COMMON) -> int:
     """
     from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-    from ..vault.crypto.key_file import encode_key
+    from ..vault.keys import encode_key
 
     if not save_new(file, encode_key(X25519PrivateKey.generate()).encode()):
         raise UsageError("there is a file of that name", doing=f"write {file}", hint="Choose another name.")

@@ -57,7 +57,7 @@ def make_kit(vault: Vault, url: str, label: str) -> tuple[str, str]:
     """The page, secret, and the id of its key, which opens the vault from now on."""
     from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-    from ..vault.crypto.key_file import encode_key
+    from ..vault.keys import encode_key
 
     private = X25519PrivateKey.generate()
     id = vault.add_recipient(private, label)

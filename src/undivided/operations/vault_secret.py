@@ -20,7 +20,7 @@ from .passphrase import from_command, new_passphrase, passphrase
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-    from ..vault.crypto.recipients import Secret
+    from ..vault.keys import Secret
 
 _NAME, _NEW = "UNDIVIDED_KEY", "UNDIVIDED_NEW_KEY"
 
@@ -38,7 +38,7 @@ def given_key() -> X25519PrivateKey | None:
 
 def new_secret(key_file: Path | None) -> tuple[Secret, str]:
     """What shall open the vault, too, and its kind. key_file: as the command line has it."""
-    from ..vault.crypto.recipients import COMMAND, KEY_FILE, PASSPHRASE
+    from ..vault.keys import COMMAND, KEY_FILE, PASSPHRASE
 
     file = key_file or os.environ.get(f"{_NEW}_FILE")
     if file:
@@ -50,7 +50,7 @@ def new_secret(key_file: Path | None) -> tuple[Secret, str]:
 
 def read_key(path: Path) -> X25519PrivateKey:
     """Raises UsageError when it cannot be read, WrongKeyError when it holds no key, or a mistyped one."""
-    from ..vault.crypto.key_file import decode_key
+    from ..vault.keys import decode_key
 
     try:
         return decode_key(path.read_text())

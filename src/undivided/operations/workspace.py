@@ -31,11 +31,9 @@ if TYPE_CHECKING:
     from ..catalog.catalog import Catalog
     from ..model.point import RecoveryPoint
     from ..model.service import Service
-    from ..vault.crypto.keys import WriterKeys
-    from ..vault.crypto.recipients import Secret
-    from ..vault.format.log_entry import Head
+    from ..vault.keys import Secret, WriterKeys
     from ..vault.stores.base import Store
-    from ..vault.vault import Vault
+    from ..vault.vault import Head, Vault
 
 
 class Workspace:
@@ -147,7 +145,7 @@ class Workspace:
 
     @cached_property
     def _keys(self) -> WriterKeys:
-        from ..vault.crypto.keys import WriterKeys
+        from ..vault.keys import WriterKeys
 
         try:
             return WriterKeys.decode(self.key_file().read_bytes())
@@ -207,7 +205,7 @@ class Workspace:
     @property
     def seen(self) -> Head:
         """The head of the vault's log as this client saw it last."""
-        from ..vault.format.log_entry import Head
+        from ..vault.vault import Head
 
         return Head(*self._catalog.head)
 

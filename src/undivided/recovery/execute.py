@@ -28,7 +28,7 @@ from ..host.crashpoints import crashpoint
 from ..host.lockfile import alone
 from ..model.errors import UndividedError, error_context
 from ..model.point import RecoveryPoint
-from ..vault.read.reader import Reader
+from ..vault.reading import Reader
 from ..vault.vault import Vault
 from . import checks
 from .errors import HINTS

@@ -20,7 +20,7 @@ from ..model.entries import Entries
 from ..model.errors import DamageError, UndividedError, UsageError
 from ..model.point import ComponentPoint
 from ..tree.write import TreeWriter
-from ..vault.read.reader import Reader
+from ..vault.reading import Reader
 
 
 class SourceAbandoned(UndividedError):

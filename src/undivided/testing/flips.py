@@ -22,9 +22,8 @@ from ..vault.index.index import StoredPack
 from ..vault.index.load import index_links, load_index, read_index_segment
 from ..vault.log.heads import TimelineHead, history_of
 from ..vault.log.log import Log
-from ..vault.prune.execute import execute
-from ..vault.prune.plan import plan_prune
-from ..vault.read.reader import Reader
+from ..vault.prune import execute, plan_prune
+from ..vault.reading import Reader
 from ..vault.stores.memory import MemoryStore
 from ..vault.vault import Vault
 from ..vault.verify import Scope, verify

@@ -30,6 +30,7 @@ from .format.readme import README
 from .format.timeline_segment import TimelineSegment
 from .format.vault_json import CONFIG, FORMAT, VaultConfig, read_config
 from .log import keyring
+from .log.errors import ConflictError, ExpiredError, FencedError
 from .log.keyring import Ask, Keyring
 from .log.log import Clock, Log
 from .read.histories import ContentKeys
@@ -40,7 +41,17 @@ if TYPE_CHECKING:
     # Who protects neither reads nor verifies: a command's start is no time to load what only those need.
     from .read.reader import Reader
 
-__all__ = ["CommitPlace", "Head", "LogEntry", "TimelineSegment", "Vault", "Writer"]
+__all__ = [
+    "CommitPlace",
+    "ConflictError",
+    "ExpiredError",
+    "FencedError",
+    "Head",
+    "LogEntry",
+    "TimelineSegment",
+    "Vault",
+    "Writer",
+]
 
 
 class Vault:

@@ -6,7 +6,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from undivided.model.errors import WrongKeyError
-from undivided.vault.crypto.key_file import decode_key, encode_key
+from undivided.vault.keys import decode_key, encode_key
 
 PRIVATE = X25519PrivateKey.from_private_bytes(bytes(range(100, 132)))
 TEXT = encode_key(PRIVATE)

@@ -16,10 +16,9 @@ from undivided.testing.vaults import contents, protect
 from undivided.vault.crypto import key_epochs as epochs
 from undivided.vault.crypto import recipients
 from undivided.vault.crypto.keys import new_epoch, new_keys
-from undivided.vault.crypto.recipients import Secret
 from undivided.vault.format.vault_json import VaultConfig, read_config
-from undivided.vault.prune.execute import execute
-from undivided.vault.prune.plan import plan_prune
+from undivided.vault.keys import Secret
+from undivided.vault.prune import execute, plan_prune
 from undivided.vault.stores.memory import MemoryStore
 from undivided.vault.vault import Vault
 from undivided.vault.verify import Scope, verify

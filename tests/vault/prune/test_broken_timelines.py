@@ -8,12 +8,10 @@ from undivided.model.errors import DamageError
 from undivided.testing.vaults import TIMELINE, contents, protect, segment
 from undivided.vault.damage import mark_damaged
 from undivided.vault.format.timeline_segment import name_of
-from undivided.vault.log.errors import ConflictError
 from undivided.vault.log.heads import latest_head
-from undivided.vault.prune.execute import execute
-from undivided.vault.prune.plan import plan_prune
+from undivided.vault.prune import execute, plan_prune
 from undivided.vault.stores.memory import MemoryStore
-from undivided.vault.vault import Vault
+from undivided.vault.vault import ConflictError, Vault
 from undivided.vault.verify import Scope, verify
 
 NEW = "fedcba9876543210"

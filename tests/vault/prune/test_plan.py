@@ -11,11 +11,9 @@ import pytest
 from undivided.model.errors import DamageError, UsageError
 from undivided.testing.stores import Slow, Wrapper
 from undivided.testing.vaults import TIMELINE, contents, protect, segment
-from undivided.vault.log.errors import ConflictError, FencedError
-from undivided.vault.prune.execute import execute
-from undivided.vault.prune.plan import plan_prune
+from undivided.vault.prune import execute, plan_prune
 from undivided.vault.stores.memory import MemoryStore
-from undivided.vault.vault import TimelineSegment, Vault, Writer
+from undivided.vault.vault import ConflictError, FencedError, TimelineSegment, Vault, Writer
 from undivided.vault.verify import Scope, verify
 
 KINDS = ("packs/", "index/", "timeline/")

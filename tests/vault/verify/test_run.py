@@ -8,8 +8,7 @@ import pytest
 
 from undivided.testing.vaults import contents, protect
 from undivided.vault.damage import damaged_since, mark_damaged
-from undivided.vault.prune.execute import execute
-from undivided.vault.prune.plan import plan_prune
+from undivided.vault.prune import execute, plan_prune
 from undivided.vault.stores.memory import MemoryStore
 from undivided.vault.vault import Vault
 from undivided.vault.verify import Scope, verify
