@@ -98,7 +98,7 @@ def test_a_point_is_exactly_what_was_acknowledged_before_the_mark(server: MariaD
     assert rows == seen[-1] | {"first"}
 
 
-def test_going_on_moves_only_what_the_server_added_to_its_log(server: MariaDBServer) -> None:
+def test_the_next_point_moves_only_the_bytes_that_the_server_added_to_its_log(server: MariaDBServer) -> None:
     sink, driver = MemorySink(), MariaDBDriver(server.component())
     first = capture(driver, sink)
     image = sink.settle()
@@ -120,7 +120,7 @@ def test_an_unchanged_server_moves_nothing(server: MariaDBServer) -> None:
     assert second.position == first.position
 
 
-def test_the_log_goes_on_through_several_files_of_the_server(server: MariaDBServer) -> None:
+def test_the_log_continues_through_several_files_of_the_server(server: MariaDBServer) -> None:
     sink, driver = MemorySink(), MariaDBDriver(server.component())
     point = capture(driver, sink)
     for number in range(3):
@@ -136,7 +136,7 @@ def test_the_log_goes_on_through_several_files_of_the_server(server: MariaDBServ
 
 
 @pytest.mark.parametrize("break_it", ["PURGE BINARY LOGS TO '{last}'", "RESET MASTER"])
-def test_a_log_that_cannot_be_gone_on_with_makes_a_new_image_and_says_so(
+def test_a_log_that_cannot_be_continued_makes_a_new_image_and_the_point_notes_it(
     server: MariaDBServer, break_it: str
 ) -> None:
     sink, driver = MemorySink(), MariaDBDriver(server.component())
@@ -154,7 +154,7 @@ def test_a_log_that_cannot_be_gone_on_with_makes_a_new_image_and_says_so(
     second = capture(driver, sink, first)
     sink.settle()
 
-    assert any("A new image was taken: the binary log" in note for note in second.notes)
+    assert any("a new image was taken: the binary log" in note for note in second.notes)
     assert [p for p in sink.data if p.startswith(b"log/")] == [
         b"log/" + second.position.text.split(":")[0].encode()
     ]
@@ -170,7 +170,7 @@ def test_a_reset_log_is_not_mistaken_for_the_old_one_when_it_has_grown_past_it(s
         server.run("INSERT INTO shop.orders (what) VALUES ('again')")
     second = capture(driver, sink, first)
 
-    assert any("is another than the last point ended in" in note for note in second.notes)
+    assert any("is not the one in which the last point ended" in note for note in second.notes)
 
 
 def test_definitions_accounts_and_routines_in_the_log_come_back(server: MariaDBServer) -> None:
@@ -194,12 +194,15 @@ def test_definitions_accounts_and_routines_in_the_log_come_back(server: MariaDBS
         assert answer(session, "SELECT t FROM shop.notes") == [("kept by MyISAM",)]
         assert answer(session, "CALL shop.count_orders()") == [(2,)]
         socket = str(copy.parent / "copy.s")
-        with pymysql.connect(unix_socket=socket, user="bob", password="swordfish") as bob, bob.cursor() as cursor:
+        with (
+            pymysql.connect(unix_socket=socket, user="bob", password="swordfish") as bob,
+            bob.cursor() as cursor,
+        ):
             cursor.execute("SELECT COUNT(*) FROM shop.orders")
             assert cursor.fetchone() == (2,)
 
 
-def test_transaction_numbers_go_on_where_the_mark_was(server: MariaDBServer) -> None:
+def test_transaction_numbers_continue_from_the_mark(server: MariaDBServer) -> None:
     sink, driver = MemorySink(), MariaDBDriver(server.component())
     point = capture(driver, sink)
     before = server.rows("SELECT @@gtid_binlog_pos")[0][0]

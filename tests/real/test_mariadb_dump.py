@@ -66,7 +66,7 @@ def others(server: MariaDBServer) -> list[int]:
     return [number for (number,) in server.rows(ask)]
 
 
-def test_a_cut_given_up_ends_the_dump_and_leaves_nothing_on_the_server(server: MariaDBServer) -> None:
+def test_an_abandoned_cut_ends_the_dump_and_leaves_nothing_on_the_server(server: MariaDBServer) -> None:
     session = MariaDBDriver(server.component()).session(None, must_hold=True)
     session.prepare(MemorySink())
     session.hold(NoWatchdog(), time.monotonic() + 5)
@@ -91,7 +91,7 @@ def test_a_dump_cut_short_makes_no_point(server: MariaDBServer) -> None:
         capture(MariaDBDriver(server.component()), MemorySink(), released=cut_it_short)
 
 
-def test_a_log_turned_on_or_off_between_points_changes_the_way_and_keeps_every_row() -> None:
+def test_a_log_turned_on_or_off_between_points_changes_the_method_and_keeps_every_row() -> None:
     with MariaDBServer() as server:
         sink, driver = MemorySink(), MariaDBDriver(server.component())
         server.run("CREATE DATABASE shop", "CREATE TABLE shop.orders (what TEXT)")
@@ -118,7 +118,7 @@ def test_a_log_turned_on_or_off_between_points_changes_the_way_and_keeps_every_r
             assert answer(copy, "SELECT what FROM shop.orders") == [("unlogged",), ("logged",)]
 
 
-def test_what_was_written_between_points_while_the_log_was_off_is_not_lost() -> None:
+def test_rows_written_between_points_while_the_log_was_off_are_not_lost() -> None:
     with MariaDBServer() as server:
         sink, driver = MemorySink(), MariaDBDriver(server.component())
         server.run("CREATE DATABASE shop", "CREATE TABLE shop.orders (what TEXT)")

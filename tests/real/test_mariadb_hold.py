@@ -124,11 +124,11 @@ def test_while_it_is_held_nothing_commits_and_reads_go_on(server: MariaDBServer,
         ("LOCK TABLES shop.old WRITE", "LOCK TABLES"),
     ],
 )
-def test_a_table_lock_in_the_way_is_named_and_our_request_is_gone(
+def test_a_blocking_table_lock_is_named_and_our_request_is_withdrawn(
     server: MariaDBServer, hold: CommitBlock, in_the_way: str, stage: str
 ) -> None:
     with locked(server, in_the_way):
-        with pytest.raises(SourceError, match="another session keeps the server") as failure:
+        with pytest.raises(SourceError, match="another session is blocking BACKUP STAGE") as failure:
             hold.enter(soon())
         assert stage in failure.value.hint
         assert "user root" in failure.value.cause
@@ -142,7 +142,7 @@ def test_a_long_statement_on_myisam_is_named_and_the_application_goes_on(
     server: MariaDBServer, hold: CommitBlock
 ) -> None:
     with busy(server, "INSERT INTO shop.old SELECT SLEEP(60)"):
-        with pytest.raises(SourceError, match="another session keeps the server") as failure:
+        with pytest.raises(SourceError, match="another session is blocking BACKUP STAGE") as failure:
             hold.enter(soon())
         assert "MyISAM" in failure.value.hint
         assert not backup_sessions(server)
@@ -150,7 +150,7 @@ def test_a_long_statement_on_myisam_is_named_and_the_application_goes_on(
         server.run("CREATE TABLE shop.free (n INT)", "DROP TABLE shop.free")
 
 
-def test_a_long_query_is_in_nobodys_way(server: MariaDBServer, hold: CommitBlock) -> None:
+def test_a_long_query_blocks_no_hold(server: MariaDBServer, hold: CommitBlock) -> None:
     with busy(server, "SELECT SLEEP(60) FROM shop.orders"):
         hold.enter(soon())
         assert not writes(server)
@@ -158,7 +158,7 @@ def test_a_long_query_is_in_nobodys_way(server: MariaDBServer, hold: CommitBlock
         assert writes(server)
 
 
-def test_what_would_keep_us_from_holding_fails_the_point_before_an_image_is_taken(
+def test_a_blocking_session_fails_the_point_before_an_image_is_taken(
     server: MariaDBServer,
 ) -> None:
     sink = MemorySink()
@@ -210,12 +210,12 @@ def test_a_hold_ends_by_itself_when_its_time_is_over_and_there_is_no_point(serve
 
 
 def test_a_hold_that_has_no_time_left_is_not_begun(server: MariaDBServer, hold: CommitBlock) -> None:
-    with pytest.raises(SourceError, match="no time left"):
+    with pytest.raises(SourceError, match="deadline passed before the hold began"):
         hold.enter(time.monotonic() - 1)
     assert writes(server)
 
 
-def test_arming_makes_nobody_wait(server: MariaDBServer, hold: CommitBlock) -> None:
+def test_arming_makes_no_session_wait(server: MariaDBServer, hold: CommitBlock) -> None:
     hold.approach(soon())
     with server.connect() as connection, connection.cursor() as cursor:
         cursor.execute("SET SESSION lock_wait_timeout = 1")

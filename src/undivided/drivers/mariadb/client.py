@@ -1,8 +1,9 @@
-"""Speaking to a MariaDB server: who we are there, a connection, and what its refusals mean.
+"""The client of a MariaDB server: login, connection, and the hints for its errors.
 
-PyMySQL is imported when the first connection is made: it is an extra, and every other command would pay for
-it. Its exceptions end here, as errors that say what to do. The password is given to the library, or to
-MariaDB's own programs by an option file that only we can read; never in an argument, where `ps` shows it.
+PyMySQL is imported for the first connection: it is an extra, and its import would slow down every other
+command. Its exceptions are translated here into errors with a hint. The password is passed to the library, or
+to MariaDB's own programs in an option file that only this user can read; never in an argument, which `ps`
+shows.
 """
 
 from __future__ import annotations
@@ -19,15 +20,15 @@ from ...config.secrets import secret
 from ...model.errors import SourceError, UndividedError
 from ...model.service import Component
 
-PATIENCE = 10.0
-"""Seconds to wait for a server that says nothing: to a greeting, and between a statement and its answer."""
+TIMEOUT = 10.0
+"""Seconds to wait for a silent server: for its greeting, and for the answer to a statement."""
 
 _HINTS = {
     1044: "Grant the privileges that docs/drivers/mariadb.md lists.",
     1045: "Check `user` and `password` of this component.",
     1142: "Grant the privileges that docs/drivers/mariadb.md lists.",
     1227: "Grant the privileges that docs/drivers/mariadb.md lists.",
-    1698: "This account logs in only as the system user of its name: run as that user, or name another.",
+    1698: "Only the system user of this name can log in: run as that user, or set another `user`.",
     2002: "Is it running? Check `socket` of this component.",
     2003: "Is it running? Check `socket`, or `address` and `port`, of this component.",
 }
@@ -48,7 +49,8 @@ def pymysql() -> ModuleType:
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """Where a server listens and who we are there. socket wins over address and port."""
+    """The address of a server and the account to log in with. socket takes precedence over address and
+    port."""
 
     user: str
     socket: str | None = None
@@ -58,7 +60,7 @@ class Login:
 
     @staticmethod
     def of(component: Component) -> Login:
-        """Reads the component's password. Raises UndividedError when it cannot be had."""
+        """Reads the component's password. Raises UndividedError when it cannot be read."""
         return Login(
             user=str(component.get("user", "root")),
             socket=component.get("socket"),
@@ -73,10 +75,10 @@ class Login:
 
     @contextlib.contextmanager
     def option_file(self, *, socket: str | None = None) -> Iterator[str]:
-        """The path of a file that tells MariaDB's own programs how to log in; gone when the block ends.
+        """The path of an option file with the login for MariaDB's own programs; removed when the block ends.
 
-        socket: another socket to go through. It is the only option file they shall read, as
-        `--defaults-file`: the system's own could speak of another server.
+        socket: connect through this socket instead. Pass the path as `--defaults-file`, so that it is the
+        only option file the programs read: the system's own could name another server.
         """
         lines = ["[client]", f"user={_quoted(self.user)}"]
         through = socket or self.socket
@@ -98,7 +100,7 @@ class Login:
 class MariaDBConnection:
     """One session on a server. Not thread-safe. A context manager.
 
-    Raises SourceError wherever the server cannot be reached, refuses, or does not answer in time.
+    Every method raises SourceError when the server cannot be reached, refuses, or does not answer in time.
     """
 
     def __init__(self, login: Login, doing: str) -> None:
@@ -107,21 +109,21 @@ class MariaDBConnection:
         where: dict[str, Any] = (
             {"unix_socket": login.socket} if login.socket else {"host": login.address, "port": login.port}
         )
-        with self._translated(login.place):
+        with self._server_errors(login.place):
             self._connection = self._library.connect(
                 user=login.user,
                 password=login.password or "",
                 charset="utf8mb4",
                 autocommit=True,
-                connect_timeout=PATIENCE,
-                read_timeout=PATIENCE,
-                write_timeout=PATIENCE,
+                connect_timeout=TIMEOUT,
+                read_timeout=TIMEOUT,
+                write_timeout=TIMEOUT,
                 **where,
             )
         self.id: int = self._connection.thread_id()
 
     def rows(self, statement: str) -> list[tuple[Any, ...]]:
-        with self._translated(statement), self._connection.cursor() as cursor:
+        with self._server_errors(statement), self._connection.cursor() as cursor:
             cursor.execute(statement)
             return list(cursor.fetchall())
 
@@ -129,14 +131,14 @@ class MariaDBConnection:
         """The first row."""
         rows = self.rows(statement)
         if not rows:
-            raise SourceError(f"the server answered nothing to {statement}", doing=self._doing)
+            raise SourceError(f"the server returned no row for {statement}", doing=self._doing)
         return rows[0]
 
     def run(self, statement: str) -> None:
         self.rows(statement)
 
     def close(self) -> None:
-        """Hangs up. Never raises; what the session held goes with it."""
+        """Disconnects, which ends all that the session holds. Never raises."""
         with contextlib.suppress(OSError, self._library.err.Error):
             self._connection.close()
 
@@ -147,23 +149,24 @@ class MariaDBConnection:
         self.close()
 
     @contextlib.contextmanager
-    def _translated(self, about: str) -> Iterator[None]:
+    def _server_errors(self, about: str) -> Iterator[None]:
         try:
             yield
         except self._library.err.Error as error:
             code = error.args[0] if error.args and isinstance(error.args[0], int) else 0
-            said = str(error.args[-1]) if error.args else str(error)
-            raise ServerError(said[:1].lower() + said[1:], code, about, doing=self._doing) from error
+            text = str(error.args[-1]) if error.args else str(error)
+            raise ServerError(text[:1].lower() + text[1:], code, about, doing=self._doing) from error
         except OSError as error:
             raise ServerError(f"the connection broke: {error}", 0, about, doing=self._doing) from error
 
 
 class ServerError(SourceError):
-    """What the server, or the way to it, said no to. code: MariaDB's error number, 0 when it gave none."""
+    """An error of the server or of the connection to it. code: MariaDB's error number, 0 when there is
+    none."""
 
-    def __init__(self, said: str, code: int, about: str, *, doing: str) -> None:
+    def __init__(self, text: str, code: int, about: str, *, doing: str) -> None:
         self.code = code
-        super().__init__(f"{said} ({about})", doing=doing, hint=_HINTS.get(code, ""))
+        super().__init__(f"{text} ({about})", doing=doing, hint=_HINTS.get(code, ""))
 
 
 def _quoted(value: str) -> str:

@@ -1,11 +1,11 @@
-"""The option file of a restored server, and how a server is started on a data directory.
+"""The option file of a restored server, and the command that starts a server on a data directory.
 
-A restored data directory carries a small `my.cnf`: the settings of the original without which its data would
-not open or would mean something else, and the places of this component. Paths are left out where they are the
-data directory's own, so that it can be moved.
+A restored data directory carries a small `my.cnf`: the original's settings without which its data would not
+open or would mean something else, and the addresses of this component. Paths inside the data directory are
+left out, so that it can be moved.
 
-The component's own option file (`defaults`) is used when it speaks of this data directory. One that speaks of
-another is left alone: started from it, a copy would write the original's logs.
+The component's own option file (`defaults`) is used when it names this data directory. One that names another
+is not used: a copy started from it would write the original's logs.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ _KEPT = (
 
 
 def socket_of(component: Component, directory: Path) -> str:
-    """Where a server on `directory` listens. Raises UsageError when the path is too long for a socket."""
+    """The socket of a server on `directory`. Raises UsageError when its path is too long for a socket."""
     path = str(component.get("socket") or directory / "mysqld.sock")
     if len(os.fsencode(path)) > _LONGEST_SOCKET:
         raise UsageError(
-            f"the path of its socket is longer than {_LONGEST_SOCKET} bytes: {path}",
+            f"the path of the server's socket is longer than {_LONGEST_SOCKET} bytes: {path}",
             doing=f"start {component.name}",
             hint="Name a shorter `socket` for this component.",
         )
@@ -49,8 +49,8 @@ def socket_of(component: Component, directory: Path) -> str:
 
 def write_configuration(component: Component, into: Path, settings: Mapping[str, Any]) -> None:
     lines = [
-        "# Written when this data directory was recovered. Used to start it where the service file names no",
-        "# `defaults` that speak of it.",
+        "# Written when this data directory was recovered. Undivided starts the server with it, unless the",
+        "# service file has `defaults` that name this data directory.",
         "[mariadbd]",
         *(f"{name}={settings[name]}" for name in _KEPT if settings.get(name) not in (None, "")),
         f"port={_own_port(component) or settings.get('port', _USUAL_PORT)}",
@@ -65,7 +65,7 @@ def write_configuration(component: Component, into: Path, settings: Mapping[str,
 
 
 def server_command(component: Component, directory: Path) -> list[str]:
-    """How a server is started on `directory`. Raises UndividedError when no server is installed."""
+    """The command that starts a server on `directory`. Raises UndividedError when none is installed."""
     own = component.get("defaults")
     argv = [program(component, "mariadbd")]
     if own and datadir_in(component, own) == os.path.normpath(directory):
@@ -83,22 +83,22 @@ def server_command(component: Component, directory: Path) -> list[str]:
 
 
 def datadir_in(component: Component, defaults: str) -> str | None:
-    """The data directory an option file speaks of, None when it names none."""
+    """The data directory that an option file names, None when it names none."""
     argv = [program(component, "mariadbd"), f"--defaults-file={defaults}", "--print-defaults"]
     try:
-        said = subprocess.run(argv, capture_output=True, check=False, text=True, timeout=30)
+        output = subprocess.run(argv, capture_output=True, check=False, text=True, timeout=30).stdout
     except (OSError, subprocess.TimeoutExpired) as error:
         raise UndividedError(f"{argv[0]}: {error}", doing=f"read {defaults}") from error
-    found = re.findall(r"--datadir=(\S+)", said.stdout)
+    found = re.findall(r"--datadir=(\S+)", output)
     return os.path.normpath(found[-1]) if found else None
 
 
 def _places(component: Component) -> list[str]:
-    said = {"socket": component.get("socket"), "port": _own_port(component)}
-    return [f"--{name}={value}" for name, value in said.items() if value]
+    chosen = {"socket": component.get("socket"), "port": _own_port(component)}
+    return [f"--{name}={value}" for name, value in chosen.items() if value]
 
 
 def _own_port(component: Component) -> int | None:
-    """The port this component asks for. The usual one is what a component has that asks for none."""
+    """The port that this component sets. The default port counts as not set."""
     port = int(component.get("port", _USUAL_PORT))
     return None if port == _USUAL_PORT else port

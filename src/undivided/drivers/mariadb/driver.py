@@ -1,6 +1,6 @@
-"""MariaDB as a component: what Undivided asks of it, and how it is started, stopped, found and restored.
+"""The driver of MariaDB: describing, finding, starting, stopping and restoring servers.
 
-The contract is drivers/base.py; this class only brings the parts of the package together.
+The contract is drivers/base.py; this class only joins the modules of the package.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from .client import Login, MariaDBConnection, ServerError
 from .configuration import LOG, datadir_in, server_command
 from .processes import found, launch, serving, terminate
 from .restore import restore
-from .server_facts import ask
+from .server_facts import read_facts
 from .session import MariaDBSession
 
 _START = 300.0
 _GONE = 2.0
-"""Seconds without a process after which a started server counts as failed."""
+"""Seconds without a process after which the start of a server counts as failed."""
 
 
 class MariaDBDriver:
@@ -45,7 +45,7 @@ class MariaDBDriver:
 
     def describe(self) -> Description:
         with MariaDBConnection(self._login, f"describe {self.component.name}") as connection:
-            facts = ask(connection)
+            facts = read_facts(connection)
             rows = connection.one(
                 "SELECT COALESCE(SUM(DATA_LENGTH + INDEX_LENGTH), 0) FROM information_schema.TABLES"
             )
@@ -76,12 +76,12 @@ class MariaDBDriver:
         if path is None:
             try:
                 with MariaDBConnection(self._login, f"find the data of {self.component.name}") as connection:
-                    path = ask(connection).directory
+                    path = read_facts(connection).directory
             except SourceError as error:
                 raise SourceError(
                     error.cause,
                     doing=error.doing,
-                    hint="Give the component its `path`, so that it is known while the server is down.",
+                    hint="Set the component's `path`, so that it is known while the server is down.",
                 ) from error
         return Path(path)
 
@@ -104,8 +104,9 @@ class MariaDBDriver:
             if serving(directory):
                 seen = now
             if now - seen > _GONE or now - begun > _START:
-                what = "it ended again" if now - seen > _GONE else f"it did not answer within {_START:g} s"
-                raise UndividedError(f"{what}{_last_words(directory)}", doing=doing)
+                ended = now - seen > _GONE
+                cause = "the server ended" if ended else f"the server did not answer within {_START:g} s"
+                raise UndividedError(f"{cause}{_last_errors(directory)}", doing=doing)
             time.sleep(0.05)
 
     def stop(self) -> None:
@@ -120,7 +121,7 @@ class MariaDBDriver:
         return Login.of(self.component)
 
     def _answers(self) -> bool:
-        """Whether a server speaks at this component's place. One that refuses our login does."""
+        """Whether a server answers at this component's address, even if it refuses the login."""
         try:
             MariaDBConnection(self._login, f"ask {self.component.name}").close()
         except ServerError as error:
@@ -129,7 +130,7 @@ class MariaDBDriver:
 
 
 def _filesystem(directory: str) -> str:
-    """'ext4 on /': what lies beneath."""
+    """The filesystem of a directory, for example 'ext4 on /'."""
     best = max(
         (p for p in psutil.disk_partitions(all=True) if _beneath(directory, p.mountpoint)),
         key=lambda p: len(p.mountpoint),
@@ -142,7 +143,7 @@ def _beneath(path: str, mount: str) -> bool:
     return os.path.commonpath([os.path.realpath(path), mount]) == mount
 
 
-def _last_words(directory: Path) -> str:
+def _last_errors(directory: Path) -> str:
     try:
         with open(directory / LOG, "rb") as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - 4000))

@@ -1,12 +1,12 @@
-"""The physical image: mariadb-backup's stream, put into the sink as it comes, without a copy on disk.
+"""The physical image: mariadb-backup's stream, put into the sink as it arrives, without a copy on disk.
 
-The program copies data files while they change and its stream ends with the redo log that makes them whole,
-so an image needs `prepare` before a server starts on it (restore.py). With it comes the place in the binary
-log that it stands for: from there the log goes on.
+The program copies data files while they change, and its stream ends with the redo log that makes them
+consistent; so an image needs `--prepare` before a server starts on it (restore.py). The image comes with its
+position in the binary log, from which the log continues.
 
-A file goes straight into the sink while its pieces follow each other. The redo log is collected all the while
-the data files are copied, so its pieces may lie between theirs: those wait, in memory and beyond 64 MiB in an
-unlinked temporary file, until the other files are through.
+A file goes straight into the sink while its pieces follow each other. The redo log is collected while the
+data files are copied, so its pieces may lie between theirs. Such pieces wait, in memory and beyond 64 MiB in
+an unlinked temporary file, until the other files are done.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _BINLOG_INFO = (b"xtrabackup_binlog_info", b"mariadb_backup_binlog_info")
 
 @dataclass(frozen=True, slots=True)
 class MariaDBImage:
-    """file, offset: the place in the binary log it stands for. size: bytes."""
+    """file, offset: its position in the binary log. size: bytes."""
 
     file: str
     offset: int
@@ -45,7 +45,7 @@ class MariaDBImage:
 
 
 def take_image(sink: Sink, component: Component, login: Login, facts: MariaDBFacts) -> MariaDBImage:
-    """A new image under `data/`. Raises SourceError when it is not whole: then the point must not be made."""
+    """Takes a new image into `data/`. Raises SourceError when it is not whole: then no point must be made."""
     doing = f"take an image of {component.name}"
     tool = program(component, "mariadb-backup")
     sink.replace(PREFIX)
@@ -58,27 +58,26 @@ def take_image(sink: Sink, component: Component, login: Login, facts: MariaDBFac
             "--stream=mbstream",
             "--parallel=1",
             f"--datadir={facts.directory}",
-            f"--target-dir={scratch}",  # for notes of its own; it insists, even when it streams
+            f"--target-dir={scratch}",  # for files of its own; required even when it streams
         ]
         with (
-            LockWait(login, doing) as patience,
-            Child(argv, doing=doing, says="completed OK!", stdout=subprocess.PIPE) as child,
+            LockWait(login, doing) as wait,
+            Child(argv, doing=doing, last_line="completed OK!", stdout=subprocess.PIPE) as child,
         ):
             try:
                 writer.take(pieces(child.stdout))
                 child.done()
             except SourceError as error:
                 child.end()
-                if patience.ended:
+                if wait.ended:
                     raise SourceError(
                         f"another session kept mariadb-backup waiting for more than {LIMIT:g} s",
                         doing=doing,
-                        hint="LOCK TABLES, DDL or a long MyISAM statement is in the way: let it end first.",
+                        hint="LOCK TABLES, DDL or a MyISAM statement blocks it: protect again after its end.",
                     ) from error
-                said = "" if child.last_words() in error.cause else child.last_words()
-                raise SourceError(
-                    f"{error.cause}{said}", doing=doing, hint=_hint(child.last_words())
-                ) from error
+                output = child.last_errors()
+                more = "" if output in error.cause else output
+                raise SourceError(f"{error.cause}{more}", doing=doing, hint=_hint(output)) from error
     return writer.image(doing)
 
 
@@ -97,7 +96,7 @@ class _Writer:
         self._folder(b"")
         for piece in stream:
             if piece.data is None or piece.path in self._waiting or piece.path.startswith(_REDO):
-                self._wait(piece)
+                self._set_aside(piece)
             else:
                 self._put(piece.path, self._whole(piece, stream))
         for path, spool in self._waiting.items():
@@ -108,15 +107,15 @@ class _Writer:
     def image(self, doing: str) -> MariaDBImage:
         words = self._info.decode("utf-8", "replace").split()
         if len(words) < 2 or not words[1].isdigit():
-            raise SourceError("the image does not say where in the binary log it stands", doing=doing)
+            raise SourceError("the image has no position in the binary log", doing=doing)
         return MariaDBImage(os.path.basename(words[0]), int(words[1]), self._size)
 
     def _whole(self, first: Piece, stream: Iterator[Piece]) -> Iterator[bytes]:
-        """The file that begins with `first`, to its end. What is another file's goes to wait."""
+        """The file that begins with `first`, to its end. Pieces of other files are set aside."""
         piece: Piece | None = first
         while piece is not None:
             if piece.path != first.path:
-                self._wait(piece)
+                self._set_aside(piece)
             elif piece.data is None:
                 self._done.add(first.path)
                 return
@@ -126,7 +125,7 @@ class _Writer:
                 yield piece.data
             piece = next(stream, None)
 
-    def _wait(self, piece: Piece) -> None:
+    def _set_aside(self, piece: Piece) -> None:
         if piece.path in self._done:
             return
         spool = self._waiting.get(piece.path)
@@ -149,7 +148,8 @@ class _Writer:
         self._sink.put(self._entry(path, Kind.DIRECTORY, 0o700))
 
     def _entry(self, path: bytes, kind: Kind, mode: int) -> Entry:
-        """As the live file is; what only the image has gets the data directory's owner."""
+        """With the attributes of the live file; a file that only the image has gets the data directory's
+        owner."""
         name = PREFIX + b"/" + path if path else PREFIX
         live = os.path.join(self._directory, path) if path else self._directory
         try:
@@ -160,7 +160,7 @@ class _Writer:
         return Entry(name, kind, mode=mode, uid=found.st_uid, gid=found.st_gid, mtime_ns=found.st_mtime_ns)
 
 
-def _hint(words: str) -> str:
-    if "denied" in words or "privilege" in words.lower():
-        return "Grant the privileges that docs/drivers/mariadb.md lists, and let us read the data directory."
-    return "Run mariadb-backup by hand to see all it says; it must be of the server's own version."
+def _hint(output: str) -> str:
+    if "denied" in output or "privilege" in output.lower():
+        return "Grant the privileges that docs/drivers/mariadb.md lists, and read access to the data."
+    return "Run mariadb-backup by hand to see its whole output; it must be of the server's own version."

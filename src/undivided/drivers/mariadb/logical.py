@@ -1,9 +1,9 @@
-"""The way without a binary log: a dump whose snapshot is opened inside the hold.
+"""The method without a binary log: a dump whose snapshot is opened inside the hold.
 
-The dump is started in `prepare` and comes as far as its snapshot, where the gate (proxy.py) keeps it. `mark`
-lets the snapshot be opened while every commit waits; the dump is read after the release and shows the instant
-of the mark all the same. What InnoDB does not keep (MyISAM, Aria, MEMORY tables) is in no snapshot: it is
-read afterwards, and the point says so, by name.
+`prepare` starts the dump, which runs until it opens its snapshot; there the proxy (proxy.py) stops it. `mark`
+lets the snapshot be opened while every commit waits. The dump is read after the release and still shows the
+instant of the mark. Tables outside InnoDB (MyISAM, Aria, MEMORY) are in no snapshot: they are read after the
+release, and the point names them.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from .programs import Child, program
 from .proxy import Proxy
 from .server_facts import MariaDBFacts
 
-WAY = "dump"
+METHOD = "dump"
 PATH = b"dump.sql"
 END = b"-- Dump completed"
-_PATIENCE = 60.0
-"""Seconds the dump may take to come to its snapshot."""
+_SNAPSHOT_TIMEOUT = 60.0
+"""Seconds that the dump may take until it opens its snapshot."""
 _READ = 1 << 20
 _NAMED = 5
 
@@ -38,14 +38,14 @@ class Logical:
     def __init__(self, component: Component, login: Login, facts: MariaDBFacts) -> None:
         self._component, self._login, self._facts = component, login, facts
         self._doing = f"dump {component.name}"
-        self._gate: Proxy | None = None
+        self._proxy: Proxy | None = None
         self._child: Child | None = None
 
     def prepare(self, sink: Sink) -> None:
         with MariaDBConnection(self._login, self._doing) as connection:
-            self._name_the_unsteady(sink, connection)
-        gate = self._gate = Proxy(self._login, self._doing)
-        with self._login.option_file(socket=gate.path) as options:
+            self._note_other_engines(sink, connection)
+        proxy = self._proxy = Proxy(self._login, self._doing)
+        with self._login.option_file(socket=proxy.path) as options:
             self._child = Child(
                 [
                     program(self._component, "mariadb-dump"),
@@ -65,17 +65,20 @@ class Logical:
                 doing=self._doing,
                 stdout=subprocess.PIPE,
             )
-            deadline = time.monotonic() + _PATIENCE
-            while not self._arrived(gate):
+            deadline = time.monotonic() + _SNAPSHOT_TIMEOUT
+            while not self._arrived(proxy):
                 if not self._child.running:
                     self._child.done()
                 if time.monotonic() > deadline:
-                    raise SourceError("mariadb-dump did not come to its snapshot", doing=self._doing)
+                    raise SourceError(
+                        f"mariadb-dump did not open its snapshot within {_SNAPSHOT_TIMEOUT:g} s",
+                        doing=self._doing,
+                    )
 
     def mark(self, session: MariaDBConnection) -> Position:
-        assert self._gate is not None
-        self._gate.open()
-        # Asked on the session that holds: its answer shows that it held when the snapshot was opened.
+        assert self._proxy is not None
+        self._proxy.open()
+        # The session that holds asks: an answer shows that it still held when the snapshot was opened.
         _, value = session.one("SHOW GLOBAL STATUS LIKE 'Innodb_lsn_current'")
         return Position(f"lsn {value}", (int(value),))
 
@@ -87,26 +90,29 @@ class Logical:
         size = sink.put(Entry(PATH, mode=0o600), self._pieces(sink, end), Layout.CONTENT)
         self._child.done()
         if END not in end:
-            raise SourceError("mariadb-dump ended without saying that it was complete", doing=self._doing)
+            raise SourceError(
+                "mariadb-dump ended without its last line, which reports that the dump is complete",
+                doing=self._doing,
+            )
         return {"image_size": size}
 
     def close(self) -> None:
-        if self._gate is not None:
-            self._gate.close()
+        if self._proxy is not None:
+            self._proxy.close()
         if self._child is not None:
             self._child.end()
 
-    def _arrived(self, gate: Proxy) -> bool:
+    def _arrived(self, proxy: Proxy) -> bool:
         try:
-            return gate.arrived(0.05)
+            return proxy.arrived(0.05)
         except SourceError:
-            # The dump's own words say why it hung up.
+            # The dump's own error tells why it disconnected.
             assert self._child is not None
-            self._child.done(_PATIENCE)
+            self._child.done(_SNAPSHOT_TIMEOUT)
             raise
 
     def _pieces(self, sink: Sink, end: bytearray) -> Iterator[bytes]:
-        """The dump as it comes; its last bytes are left in `end`."""
+        """The dump as it arrives; its last bytes are left in `end`."""
         assert self._child is not None
         done = 0
         while piece := self._child.stdout.read(_READ):
@@ -115,7 +121,7 @@ class Logical:
             sink.progress(done)
             yield piece
 
-    def _name_the_unsteady(self, sink: Sink, connection: MariaDBConnection) -> None:
+    def _note_other_engines(self, sink: Sink, connection: MariaDBConnection) -> None:
         rows = connection.rows(
             "SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABLES WHERE TABLE_TYPE = 'BASE TABLE' "
             "AND ENGINE NOT IN ('InnoDB', 'SEQUENCE') AND TABLE_SCHEMA NOT IN "
@@ -125,6 +131,6 @@ class Logical:
             names = [f"{schema}.{table}" for schema, table in rows]
             more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
             sink.note(
-                f"Read after the mark, for want of snapshots: {', '.join(names[:_NAMED])}{more}. "
-                "Move them to InnoDB, or turn on the binary log."
+                f"tables without snapshots were read after the mark: {', '.join(names[:_NAMED])}{more}. "
+                "Convert them to InnoDB, or turn on the binary log."
             )

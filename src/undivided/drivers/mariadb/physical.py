@@ -1,12 +1,13 @@
-"""The way with a binary log: a physical image now and then, and the log from it to each mark.
+"""The method with a binary log: a physical image when needed, and the log from it to each mark.
 
-The image is taken when there is none, or when the log since the last one cannot be gone on with; every other
-point moves only the bytes the server has added to its log. Most of these move in `prepare`, so that what is
-left after the mark is small.
+An image is taken when there is none, or when the log since the last one cannot be continued; every other
+point moves only the bytes that the server has added to its log. Most of these move in `prepare`, so that few
+are left after the mark.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -17,11 +18,13 @@ from ..base import Sink
 from .binlog import BinaryLog, BinlogChain, number
 from .client import Login, MariaDBConnection
 from .image import PREFIX, take_image
-from .server_facts import MariaDBFacts, readable
+from .server_facts import MariaDBFacts, require_readable
 
-WAY = "log"
+logger = logging.getLogger(__name__)
+
+METHOD = "log"
 LONG_CHAIN = 1 << 30
-"""Bytes of log since the image, beyond which a new image is taken, unless half the image is more."""
+"""Bytes of log since the image after which a new image is taken: this, or half the image if that is more."""
 _DUMP = b"dump.sql"
 
 
@@ -41,13 +44,14 @@ class Physical:
         self._mark: tuple[str, int, str] | None = None
 
     def prepare(self, sink: Sink) -> None:
-        readable(self._facts)
-        reason = self._why_new(sink)
+        require_readable(self._facts)
+        reason = self._reason_for_image(sink)
         if reason is None:
             self._chain = BinlogChain.from_record(self._state["chain"])
         else:
             if self._state:
-                sink.note(f"A new image was taken: {reason}.")
+                sink.note(f"a new image was taken: {reason}")
+                logger.info("%s: a new image is taken: %s", self._component.name, reason)
             image = take_image(sink, self._component, self._login, self._facts)
             sink.drop([_DUMP])
             self._image = image.size
@@ -55,7 +59,7 @@ class Physical:
         if self._facts.statements:
             sink.note(
                 "binlog_format is STATEMENT: a statement whose effect depends on more than the data it reads "
-                "may have another effect when it is replayed. ROW is safe."
+                "may have a different effect when it is replayed; set it to ROW"
             )
         with MariaDBConnection(self._login, self._doing) as connection:
             file, offset, *_ = connection.one("SHOW MASTER STATUS")
@@ -76,24 +80,28 @@ class Physical:
         return {"image_size": self._image, "chain": self._chain.as_record(), "gtid_state": gtid_state}
 
     def close(self) -> None:
-        """Nothing of it stays open."""
+        """Does nothing: no resource stays open."""
 
-    def _why_new(self, sink: Sink) -> str | None:
-        """Why the last point cannot be gone on from; None when it can."""
-        if self._state.get("way") != WAY:
-            return "the last point was a dump; there is a binary log now" if self._state else "there was none"
+    def _reason_for_image(self, sink: Sink) -> str | None:
+        """The reason why the last point cannot be continued; None when it can."""
+        if self._state.get("method") != METHOD:
+            return (
+                "the last point was a dump, and there is a binary log now"
+                if self._state
+                else "this is the first point"
+            )
         chain = BinlogChain.from_record(self._state["chain"])
         if self._state["series"] != self._facts.series:
-            return f"the server was {self._state['series']} and is {self._facts.series} now"
+            return f"the server was MariaDB {self._state['series']} and is {self._facts.series} now"
         if self._state["started"] != self._facts.started:
-            # It may have run without its log in between, or have lost what it had not flushed.
+            # It may have run without its log meanwhile, or have lost changes that were not flushed.
             return "the server was restarted"
         if chain.size > max(LONG_CHAIN, self._image // 2):
             return f"the log since the last image has grown to {chain.size >> 20} MiB"
         if PREFIX not in sink.entries.path.tolist():
-            return "the files of the last point are not there"
+            return "the last point has no image"
         if not os.path.exists(os.path.join(self._log.directory, chain.file)):
             return f"the binary log {chain.file} has been purged or reset"
         if not self._log.continues(chain):
-            return f"the binary log {chain.file} is another than the last point ended in"
+            return f"the binary log {chain.file} is not the one in which the last point ended"
         return None

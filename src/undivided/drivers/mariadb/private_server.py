@@ -1,17 +1,18 @@
-"""A private server for recovery: the restored data directory, seen by us alone.
+"""A private server for recovery: it runs on the restored data directory, and only this process can reach it.
 
-It listens on no port, only on a socket in a directory of its own; it runs as the owner of the data, and dies
-with us. Which accounts the restored data knows is not ours to know, so it starts without asking for any. The
-first statement of a session is then FLUSH PRIVILEGES: that session keeps every right, and from there on the
-server has its accounts again, so that the log's own CREATE USER and GRANT work as they did.
+It listens on no port, only on a socket in a directory of its own. It runs as the owner of the data, and dies
+with this process. The accounts in the restored data are unknown, so it starts without checking accounts. The
+first statement of a session is then FLUSH PRIVILEGES: that session keeps all privileges, and the server has
+its accounts again, so that CREATE USER and GRANT in the log work as they did.
 
-It writes no binary log, runs no events and starts no replication. It ends cleanly, with everything on disk,
-or the recovery fails.
+It writes no binary log, runs no events and starts no replication. It must end cleanly, with all data on disk;
+otherwise the recovery fails.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import shutil
 import socket
@@ -26,8 +27,10 @@ from ...model.errors import UndividedError
 from ...model.service import Component
 from .programs import Child, MariaDBOwner, program
 
+logger = logging.getLogger(__name__)
+
 _START = 300.0
-"""Seconds until it answers: crash recovery of a large redo log takes its time."""
+"""Seconds until it answers: crash recovery of a large redo log takes long."""
 _STOP = 600.0
 _SERVER_SIDE = (
     "innodb_page_size",
@@ -46,7 +49,7 @@ _SERVER_SIDE = (
 
 
 class PrivateServer:
-    """Runs while the `with` block does. doing: for errors, which are UndividedErrors."""
+    """Runs as long as the `with` block. doing: the operation for its errors, which are UndividedErrors."""
 
     def __init__(
         self,
@@ -66,28 +69,30 @@ class PrivateServer:
         return os.path.join(self._scratch, "sock")
 
     def __enter__(self) -> PrivateServer:
-        # Short whatever the target is called: a socket's path holds 107 bytes.
+        # A short path, whatever the target is called: the path of a socket has at most 107 bytes.
         self._scratch = tempfile.mkdtemp(prefix="undivided-")
         try:
             if os.geteuid() == 0:
                 os.chown(self._scratch, self._owner.uid, self._owner.gid)
             self._child = Child(self._argv(), doing=self._doing, owner=self._owner, with_us=True)
             self._wait()
+            logger.info("private server started on %s, pid %d", self._directory, self._child.pid)
         except BaseException:
-            self._give_up()
+            self._end()
             raise
         return self
 
     def __exit__(self, failure: object, *rest: object) -> None:
         if failure is not None:
-            self._give_up()
+            self._end()
             return
         assert self._child is not None
         try:
             self._child.terminate()
             self._child.done(_STOP)
+            logger.info("private server on %s stopped", self._directory)
         finally:
-            self._give_up()
+            self._end()
 
     def load(self, statements: Iterable[bytes]) -> None:
         """Runs SQL text with the command line client. Raises UndividedError at the first statement that
@@ -103,7 +108,7 @@ class PrivateServer:
             "--default-character-set=utf8mb4",
         ]
         with Child(argv, doing=self._doing, stdin=subprocess.PIPE) as client:
-            with contextlib.suppress(BrokenPipeError):  # it failed, and says below why
+            with contextlib.suppress(BrokenPipeError):  # it failed; `done` below raises with the reason
                 client.stdin.write(b"FLUSH PRIVILEGES;\n")
                 for piece in statements:
                     client.stdin.write(piece)
@@ -137,15 +142,17 @@ class PrivateServer:
         while not answers(self.socket):
             if not self._child.running:
                 self._child.done()
-                raise UndividedError(f"the server ended{self._child.last_words()}", doing=self._doing)
+                raise UndividedError(
+                    f"the private server ended{self._child.last_errors()}", doing=self._doing
+                )
             if time.monotonic() > deadline:
                 raise UndividedError(
-                    f"the server did not answer within {_START:g} s{self._child.last_words()}",
+                    f"the private server did not answer within {_START:g} s{self._child.last_errors()}",
                     doing=self._doing,
                 )
             time.sleep(0.02)
 
-    def _give_up(self) -> None:
+    def _end(self) -> None:
         if self._child is not None:
             self._child.end()
             self._child = None
@@ -153,7 +160,7 @@ class PrivateServer:
 
 
 def answers(path: str) -> bool:
-    """Whether a server greets at this socket."""
+    """Whether a server answers at this socket."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as end:
         end.settimeout(5)
         try:
@@ -164,7 +171,7 @@ def answers(path: str) -> bool:
 
 
 def output(child: Child) -> Iterator[bytes]:
-    """What a child writes to stdout; at its end, whether it succeeded. Raises as `Child.done`."""
+    """The stdout of a child. Raises as `Child.done` at its end."""
     while piece := child.stdout.read(1 << 20):
         yield piece
     child.done()

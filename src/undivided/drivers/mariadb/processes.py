@@ -1,6 +1,6 @@
-"""Servers as processes: which run here, on which data, and how one is started and stopped.
+"""Servers as processes: which ones run on this host, on which data, and how one is started and stopped.
 
-A server changes into its data directory when it starts, so its working directory tells whose data it serves,
+A server changes into its data directory when it starts, so its working directory is its data directory,
 whatever its command line says.
 """
 
@@ -29,7 +29,7 @@ def servers() -> list[psutil.Process]:
 
 
 def serving(directory: str | os.PathLike[str]) -> list[psutil.Process]:
-    """The servers that run on this data directory, as far as we may see."""
+    """The servers that run on this data directory, as far as this user may see them."""
     place = os.path.realpath(directory)
     found = []
     for process in servers():
@@ -42,7 +42,7 @@ def serving(directory: str | os.PathLike[str]) -> list[psutil.Process]:
 
 
 def launch(argv: list[str], directory: Path, doing: str) -> None:
-    """Starts a server apart from us: it goes on when we end. Raises UndividedError when that fails."""
+    """Starts a server that continues when this process ends. Raises UndividedError when that fails."""
     try:
         subprocess.run(
             ["setsid", "--fork", *argv],
@@ -67,9 +67,9 @@ def terminate(directory: Path, doing: str) -> None:
             continue
         except psutil.AccessDenied as error:
             raise UndividedError(
-                f"we may not stop process {process.pid}",
+                f"no permission to stop process {process.pid}",
                 doing=doing,
-                hint="Run as the server's account or as root, or give the component a `unit` or a `stop`.",
+                hint="Run as the server's account or as root, or set the component's `unit` or `stop`.",
             ) from error
     deadline = time.monotonic() + _STOP
     while serving(directory):
@@ -79,7 +79,7 @@ def terminate(directory: Path, doing: str) -> None:
 
 
 def found() -> list[Found]:
-    """The servers that run on this host, as components one could protect."""
+    """The servers that run on this host, as components that could be protected."""
     sockets = _listening_sockets()
     answer = []
     for process in servers():
@@ -90,7 +90,7 @@ def found() -> list[Found]:
                 c.laddr.port for c in process.net_connections("inet") if c.status == psutil.CONN_LISTEN
             )
         except psutil.Error:
-            continue  # it ended, or is not ours to look into
+            continue  # it ended, or this user may not look at it
         options: dict[str, Any] = {"path": directory}
         if ports:
             options["port"] = ports[0]
@@ -107,7 +107,7 @@ def found() -> list[Found]:
 def _listening_sockets() -> dict[int, str]:
     by_pid: dict[int, str] = {}
     for end in psutil.net_connections("unix"):
-        path = str(end.laddr)  # typed as an internet address; of a UNIX socket it is the path
+        path = str(end.laddr)  # the type says internet address; for a UNIX socket it is the path
         if end.pid and path.startswith("/"):
             by_pid.setdefault(end.pid, path)
     return by_pid

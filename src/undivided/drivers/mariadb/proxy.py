@@ -1,12 +1,12 @@
-"""A gate between mariadb-dump and its server: the dump's snapshot is opened when we say so, inside the hold.
+"""A proxy between mariadb-dump and its server: it opens the dump's snapshot inside the hold.
 
-`mariadb-dump --single-transaction` reads everything from one snapshot, and opens it when it pleases. Its
-connection goes through a private socket of ours; we pass its packets on until the one that opens the snapshot
-arrives, and keep that one. `open` lets it through, sees the server's answer, and from then on bytes just
-flow.
+`mariadb-dump --single-transaction` reads all data from one snapshot, and chooses itself when to open it. Its
+connection goes through a private socket of this proxy, which forwards its packets until the one that opens
+the snapshot arrives, and keeps that one. `open` forwards it and reads the server's answer; after that, bytes
+flow freely.
 
-Each packet of the protocol is a length (u24), a number (u8) and a payload; a command's payload begins with a
-byte that says which, 3 for a query. The dump speaks in packets far below the length that would split them.
+Each packet of the protocol is a length (u24), a number (u8) and a payload. A command's payload begins with a
+byte for its type, 3 for a query. The dump's packets are far shorter than the length that would split them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import tempfile
 import threading
 
 from ...model.errors import SourceError
-from .client import PATIENCE, Login
+from .client import TIMEOUT, Login
 
 _QUERY = 3
 _SNAPSHOT = b"START TRANSACTION"
@@ -34,7 +34,7 @@ class Proxy:
     def __init__(self, login: Login, doing: str) -> None:
         self._login, self._doing = login, doing
         self._directory = tempfile.mkdtemp(prefix="undivided-")
-        self.path = os.path.join(self._directory, "gate")
+        self.path = os.path.join(self._directory, "proxy")
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.bind(self.path)
         self._listener.listen(1)
@@ -44,11 +44,12 @@ class Proxy:
         self._server: socket.socket | None = None
         self._kept: bytes | None = None
         self._failure: str | None = None
-        self._thread = threading.Thread(target=self._approach, name="gate", daemon=True)
+        self._thread = threading.Thread(target=self._forward_to_snapshot, name="proxy", daemon=True)
         self._thread.start()
 
     def arrived(self, timeout: float) -> bool:
-        """Waits until the client asks for its snapshot. Raises SourceError when the way there broke."""
+        """Waits until the client asks for its snapshot. Raises SourceError when the connection broke
+        before."""
         if not self._arrived.wait(timeout):
             return False
         if self._failure is not None:
@@ -56,7 +57,7 @@ class Proxy:
         return True
 
     def open(self) -> None:
-        """Lets the snapshot be opened, and returns when it is. Raises SourceError when the server refuses."""
+        """Opens the snapshot and returns when it is open. Raises SourceError when the server refuses."""
         assert self._server is not None and self._client is not None and self._kept is not None
         try:
             self._server.sendall(self._kept)
@@ -66,23 +67,23 @@ class Proxy:
             self._client.sendall(answer)
         except (OSError, EOFError) as error:
             raise SourceError(f"the dump's connection broke: {error}", doing=self._doing) from error
-        self._thread = threading.Thread(target=self._flow, name="gate", daemon=True)
+        self._thread = threading.Thread(target=self._flow, name="proxy", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
-        """Cuts the connection if there is one. Idempotent; never raises."""
+        """Ends the connection if there is one. Idempotent; never raises."""
         self._closing = True
         ends = [end for end in (self._listener, self._client, self._server) if end is not None]
         for end in ends:
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
-        self._thread.join(PATIENCE)
+        self._thread.join(TIMEOUT)
         for end in ends:
             end.close()
         shutil.rmtree(self._directory, ignore_errors=True)
 
-    def _approach(self) -> None:
-        """Up to the snapshot: packet by packet from the client, whatever comes from the server."""
+    def _forward_to_snapshot(self) -> None:
+        """Up to the snapshot: forwards packet by packet from the client, and all bytes from the server."""
         try:
             client, _ = self._listener.accept()
             self._client = client
@@ -100,7 +101,7 @@ class Proxy:
                             _SNAPSHOT
                         ):
                             self._kept = packet
-                            self._ask_for_patience(server)
+                            self._extend_idle_limit(server)
                             return
                         server.sendall(packet)
         except (OSError, EOFError) as error:
@@ -108,27 +109,27 @@ class Proxy:
         finally:
             self._arrived.set()
 
-    def _ask_for_patience(self, server: socket.socket) -> None:
-        """The dump has set its session to the server's idle limit, and other components may take hours."""
+    def _extend_idle_limit(self, server: socket.socket) -> None:
+        """The dump's session has the server's idle limit, and other components may need hours to prepare."""
         query = bytes([_QUERY]) + b"SET SESSION wait_timeout = 28800"
         server.sendall(len(query).to_bytes(3, "little") + b"\0" + query)
         if _packet(server)[4] != _OK:
-            raise EOFError("the server refused a longer idle time")
+            raise EOFError("the server refused a longer idle limit")
 
     def _connect(self) -> socket.socket:
         if self._login.socket:
             server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            server.settimeout(PATIENCE)
+            server.settimeout(TIMEOUT)
             server.connect(self._login.socket)
             return server
-        return socket.create_connection((self._login.address, self._login.port), PATIENCE)
+        return socket.create_connection((self._login.address, self._login.port), TIMEOUT)
 
     def _flow(self) -> None:
-        """After the snapshot: bytes, both ways, until one side ends."""
+        """After the snapshot: forwards bytes both ways until one side ends."""
         assert self._client is not None and self._server is not None
         other = {self._client: self._server, self._server: self._client}
         with contextlib.suppress(OSError, EOFError, ValueError), selectors.DefaultSelector() as ready:
-            # Whatever ends the flow early ends the dump, which then says so itself.
+            # An early end also ends the dump, which then reports the error itself.
             for end, far in other.items():
                 end.settimeout(None)
                 ready.register(end, selectors.EVENT_READ, (end, far))
@@ -151,7 +152,7 @@ def _exactly(end: socket.socket, size: int) -> bytes:
     while len(data) < size:
         more = end.recv(size - len(data))
         if not more:
-            raise EOFError("it was closed")
+            raise EOFError("the other side closed it")
         data += more
     return data
 
@@ -159,5 +160,5 @@ def _exactly(end: socket.socket, size: int) -> bytes:
 def _some(end: socket.socket) -> bytes:
     data = end.recv(_READ)
     if not data:
-        raise EOFError("it was closed")
+        raise EOFError("the other side closed it")
     return data

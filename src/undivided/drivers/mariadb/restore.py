@@ -1,12 +1,11 @@
-"""From a point back to a data directory that is exactly at the mark, and starts.
+"""From a point back to a data directory that is exactly at the mark, ready to start.
 
-With a log: the image's files, made whole by `mariadb-backup --prepare`, then everything in `log/` replayed by
-a private server. The log in the vault ends at the mark, so there is no position to stop at. With a dump: a
-new data directory, and the dump loaded.
+With a log: the image's files are made consistent by `mariadb-backup --prepare`, then a private server replays
+all of `log/`. The log in the vault ends at the mark, so there is no position to stop at. With a dump: the
+dump is loaded into a new data directory.
 
-What a restored server would otherwise lose is its place in the history of global transaction ids. A state
-file beside the binary log to come gives it that, as a clean shutdown leaves it: its next transaction gets the
-next number.
+A restored server would lose its position in the sequence of global transaction ids. A state file next to the
+future binary log restores it, as a clean shutdown leaves one: the next transaction gets the next number.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ...model.entries import Kind
-from ...model.errors import DamageError, SourceError, UndividedError
+from ...model.errors import DamageError, SourceError, UndividedError, error_context
 from ...model.service import Component
 from ..base import Source
 from . import binlog, image, logical, physical
@@ -28,45 +27,43 @@ from .private_server import PrivateServer, output
 from .programs import Child, MariaDBOwner, program
 
 _SCRATCH = ".undivided-restore"
-"""A name that no database can have, and that the server does not take for one."""
-_LEFT_BY_THE_TOOL = ("xtrabackup_", "mariadb_backup_")
+"""A name that no database can have and that the server ignores."""
+_BACKUP_FILES = ("xtrabackup_", "mariadb_backup_")
 
 
 def restore(component: Component, source: Source, into: Path) -> None:
-    """Fills the empty directory `into`. Raises UndividedError; then `into` is worth nothing."""
+    """Fills the empty directory `into`. Raises UndividedError; `into` is unusable then."""
     doing = f"restore {component.name} to {into}"
     state = source.point.state
-    way = state.get("way")
-    if way not in (physical.WAY, logical.WAY):
-        raise UndividedError(f"its point was made in a way this version does not know: {way!r}", doing=doing)
-    _plain(source, doing)
+    method = state.get("method")
+    if method not in (physical.METHOD, logical.METHOD):
+        raise UndividedError(f"this version does not know the point's method {method!r}", doing=doing)
+    _require_plain(source, doing)
     try:
-        into.mkdir(mode=0o700, parents=True, exist_ok=True)
-        owner = MariaDBOwner.fit(int(state["uid"]), int(state["gid"]))
-        _reachable(into, owner, doing)
-        if way == physical.WAY:
-            _from_image(component, source, into, owner, doing)
-        else:
-            _from_dump(component, source, into, owner, doing)
-        write_configuration(component, into, state["settings"])
-        owner.take(into)
-    except OSError as error:
-        cause = f"{error.filename or into}: {(error.strerror or str(error)).lower()}"
-        raise UndividedError(cause, doing=doing) from error
+        with error_context(doing):
+            into.mkdir(mode=0o700, parents=True, exist_ok=True)
+            owner = MariaDBOwner.fit(int(state["uid"]), int(state["gid"]))
+            _require_reachable(into, owner, doing)
+            if method == physical.METHOD:
+                _from_image(component, source, into, owner, doing)
+            else:
+                _from_dump(component, source, into, owner, doing)
+            write_configuration(component, into, state["settings"])
+            owner.take(into)
     except SourceError as error:
-        # What failed is a program at work on the copy; nothing is wrong with the source.
+        # A program that works on the copy has failed; the source is not the reason.
         raise UndividedError(error.cause, doing=doing, hint=error.hint) from error
 
 
 def _from_image(component: Component, source: Source, into: Path, owner: MariaDBOwner, doing: str) -> None:
     state = source.point.state
-    _fits(component, state, doing)
+    _require_version(component, state, doing)
     source.extract(into, image.PREFIX)
     owner.take(into)
     argv = [program(component, "mariadb-backup"), "--no-defaults", "--prepare", f"--target-dir={into}"]
-    with Child(argv, doing=doing, owner=owner, says="completed OK!") as child:
+    with Child(argv, doing=doing, owner=owner, last_line="completed OK!") as child:
         child.done()
-    _forget_other_places(into)
+    _remove_outside_links(into)
     logs = _logs(source)
     scratch = into / _SCRATCH
     scratch.mkdir(mode=0o700)
@@ -76,7 +73,7 @@ def _from_image(component: Component, source: Source, into: Path, owner: MariaDB
             program(component, "mariadb-binlog"),
             "--no-defaults",
             "--verify-binlog-checksum",
-            # The first file begins in the middle of a history, which the strict mode takes for a gap.
+            # The first file begins in the middle of a history, which the strict mode reports as a gap.
             "--skip-gtid-strict-mode",
             *(str(scratch / name) for name in logs),
         ]
@@ -84,7 +81,7 @@ def _from_image(component: Component, source: Source, into: Path, owner: MariaDB
             server.load(output(reader))
     shutil.rmtree(scratch)
     for name in os.listdir(into):
-        if name.startswith(_LEFT_BY_THE_TOOL) or name == "backup-my.cnf":
+        if name.startswith(_BACKUP_FILES) or name == "backup-my.cnf":
             os.unlink(into / name)
     if state.get("gtid_state") and state["settings"].get("log_bin"):
         lines = state["gtid_state"].replace(",", "\n") + "\n"
@@ -117,36 +114,38 @@ def _logs(source: Source) -> list[str]:
     return sorted(names, key=binlog.number)
 
 
-def _fits(component: Component, state: Mapping[str, Any], doing: str) -> None:
-    """Data files are prepared by the version that made them. Raises UndividedError with what is needed."""
+def _require_version(component: Component, state: Mapping[str, Any], doing: str) -> None:
+    """Raises UndividedError unless the installed mariadb-backup is of the image's own version series."""
     tool = program(component, "mariadb-backup")
-    said = subprocess.run([tool, "--version"], capture_output=True, check=False, text=True)
-    if f"server {state['series']}." not in said.stdout + said.stderr:
+    version = subprocess.run([tool, "--version"], capture_output=True, check=False, text=True)
+    if f"server {state['series']}." not in version.stdout + version.stderr:
         raise UndividedError(
             f"the image is of MariaDB {state['version']}, and {tool} is of another version",
             doing=doing,
-            hint=f"Install MariaDB {state['series']}, or name its directory as `binaries`.",
+            hint=f"Install MariaDB {state['series']}, or set `binaries` to its directory.",
         )
 
 
-def _forget_other_places(into: Path) -> None:
-    """Tables whose files lay elsewhere (DATA DIRECTORY) are in the image; the links to their old place must
-    not lead a restored server to the original's files."""
+def _remove_outside_links(into: Path) -> None:
+    """Removes the links of tables with DATA DIRECTORY: their files are in the image, and a restored server
+    must not open the original's files."""
     for link in into.glob("*/*.isl"):
         if link.with_suffix(".ibd").exists():
             link.unlink()
 
 
-def _plain(source: Source, doing: str) -> None:
-    """Raises DamageError unless all there is are files and directories: what is written into the copy
-    afterwards must not follow a link out of it."""
+def _require_plain(source: Source, doing: str) -> None:
+    """Raises DamageError unless the image has only files and directories: later writes into the copy must not
+    follow a link out of it."""
     kinds = set(source.entries.kind.tolist())
     if not kinds <= {int(Kind.FILE), int(Kind.DIRECTORY)}:
-        raise DamageError("it holds what no capture of MariaDB makes", doing=doing)
+        raise DamageError(
+            "the image holds links or special files, which no capture of MariaDB makes", doing=doing
+        )
 
 
-def _reachable(into: Path, owner: MariaDBOwner, doing: str) -> None:
-    """Raises UndividedError when the owner of the data cannot get to `into`."""
+def _require_reachable(into: Path, owner: MariaDBOwner, doing: str) -> None:
+    """Raises UndividedError when the owner of the data cannot enter `into`."""
     if os.geteuid() != 0:
         return
     for folder in into.resolve().parents:
@@ -157,5 +156,5 @@ def _reachable(into: Path, owner: MariaDBOwner, doing: str) -> None:
             raise UndividedError(
                 f"the account that owns the data (uid {owner.uid}) may not enter {folder}",
                 doing=doing,
-                hint=f"Let it: chmod o+x {folder}; or recover to a directory it can reach.",
+                hint=f"Run chmod o+x {folder}, or recover to a directory that the account can enter.",
             )

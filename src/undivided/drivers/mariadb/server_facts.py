@@ -1,8 +1,8 @@
-"""What has to be known of a server before it is captured: one question, one value.
+"""The facts about a server that capture needs: read once, kept in one value.
 
-The settings kept are those without which its data files do not open, or its log, replayed elsewhere, would
-mean something else (the engine of a table that names none, how names compare). They are part of a point's
-state and come back as options of the restored server.
+The settings that are kept are those without which its data files do not open, or without which its log would
+have another effect when it is replayed elsewhere (the engine of a table that names none, the comparison of
+names). They are part of a point's state, and become options of the restored server.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SETTINGS = (
     "explicit_defaults_for_timestamp",
     "default_time_zone",
 )
-_ASKED = (
+_ALSO_READ = (
     "version",
     "datadir",
     "log_bin",
@@ -56,8 +56,8 @@ _STARTED = (
 @dataclass(frozen=True, slots=True)
 class MariaDBFacts:
     """directory: its data directory. log_base: path and first part of its binary logs' names, None without a
-    log. settings: option name → value. without_log: why the binary log cannot be relied on, None when it
-    can."""
+    log. settings: option name → value. without_log: the reason why the binary log is not enough, None when it
+    is."""
 
     version: str
     directory: str
@@ -65,13 +65,13 @@ class MariaDBFacts:
     settings: dict[str, str]
     without_log: str | None
     started: int
-    """When this run of the server began, by its own clock: what tells one run from another."""
+    """When this run of the server began, by its own clock: identifies the run."""
     statements: bool
     """Whether the log holds statements rather than rows."""
 
     @property
     def series(self) -> str:
-        """The part of the version within which data files and tools fit each other: '10.11'."""
+        """The version series, within which data files and tools are compatible: '10.11'."""
         return ".".join(self.version.split(".")[:2])
 
     @property
@@ -79,12 +79,12 @@ class MariaDBFacts:
         return MariaDBOwner.of(self.directory)
 
 
-def ask(connection: MariaDBConnection) -> MariaDBFacts:
-    """Raises SourceError when the server does not answer or its data directory is not here."""
-    names = ", ".join(f"'{n}'" for n in (*SETTINGS, *_ASKED))
+def read_facts(connection: MariaDBConnection) -> MariaDBFacts:
+    """Raises SourceError when the server does not answer, or is not a supported MariaDB."""
+    names = ", ".join(f"'{n}'" for n in (*SETTINGS, *_ALSO_READ))
     rows = connection.rows(f"SHOW GLOBAL VARIABLES WHERE Variable_name IN ({names})")
     known: dict[str, Any] = {str(name).lower(): str(value) for name, value in rows}
-    _supported(known["version"])
+    _require_supported(known["version"])
     directory = os.path.normpath(known["datadir"])
     settings = {n: known[n] for n in SETTINGS if n in known}
     if known["time_zone"] not in ("SYSTEM", ""):
@@ -106,30 +106,30 @@ def ask(connection: MariaDBConnection) -> MariaDBFacts:
     )
 
 
-def _supported(version: str) -> None:
+def _require_supported(version: str) -> None:
     numbers = version.split("-")[0].split(".")
     if "MariaDB" in version and tuple(int(n) for n in numbers[:2]) >= _OLDEST:
         return
     raise SourceError(
         f"the server is {version}: MariaDB {'.'.join(map(str, _OLDEST))} or newer is needed",
-        doing="ask a MariaDB server",
-        hint="Its backup stages are what holds it.",
+        doing="read the settings of a MariaDB server",
+        hint="Undivided needs MariaDB's backup stages (BACKUP STAGE) to hold a server.",
     )
 
 
-def readable(facts: MariaDBFacts) -> None:
-    """Raises SourceError, with what to do, unless we can read the server's files."""
+def require_readable(facts: MariaDBFacts) -> None:
+    """Raises SourceError unless this process can read the server's files."""
     places = [facts.directory] + ([os.path.dirname(facts.log_base)] if facts.log_base else [])
     for place in places:
         if not os.path.isdir(place):
             raise SourceError(
-                f"its directory {place} is not on this host",
+                f"the server's directory {place} is not on this host",
                 doing="read the files of a MariaDB server",
-                hint="Undivided must run on the server's own host, in the same view of the filesystem.",
+                hint="Run Undivided on the server's own host, in the same mount namespace.",
             )
         if not os.access(place, os.R_OK | os.X_OK):
             raise SourceError(
-                f"its directory {place} is not readable by us",
+                f"no permission to read the server's directory {place}",
                 doing="read the files of a MariaDB server",
                 hint="Run as the server's account or as root: the image is copied from its data files.",
             )

@@ -1,11 +1,12 @@
-"""One component's part in a cut: the hold is the same, the way the data goes is one of two.
+"""The session of one MariaDB server: one kind of hold, and one of two methods to capture the data.
 
-With a binary log that tells everything: physical.py. Without: logical.py. Which one is decided when the
-server has been asked, and said in the point where it is not the better one.
+With a binary log that has all changes the method is physical.py, else logical.py. `prepare` decides after
+reading the server's settings; the point notes why a dump was taken.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -15,20 +16,22 @@ from ...model.service import Component
 from ..base import Sink, Watchdog
 from .client import Login, MariaDBConnection
 from .hold import CommitBlock
-from .logical import WAY as LOGICAL
+from .logical import METHOD as LOGICAL
 from .logical import Logical
-from .physical import WAY as PHYSICAL
+from .physical import METHOD as PHYSICAL
 from .physical import Physical
-from .server_facts import ask
+from .server_facts import read_facts
+
+logger = logging.getLogger(__name__)
 
 
 class Method(Protocol):
-    """How the data goes to the sink."""
+    """One way to bring the data into the sink."""
 
     def prepare(self, sink: Sink) -> None: ...
 
     def mark(self, session: MariaDBConnection) -> Position:
-        """session: the one that holds."""
+        """session: the one that holds the server."""
         ...
 
     def finish(self, sink: Sink) -> dict[str, Any]: ...
@@ -47,24 +50,25 @@ class MariaDBSession:
         self._previous = previous
         self._login: Login | None = None
         self._hold: CommitBlock | None = None
-        self._way: Method | None = None
+        self._method: Method | None = None
         self._state: dict[str, Any] = {}
 
     def prepare(self, sink: Sink) -> None:
         login = self._login = Login.of(self._component)
         state: Mapping[str, Any] | None = self._previous.state if self._previous else None
         with MariaDBConnection(login, f"capture {self._name}") as connection:
-            facts = ask(connection)
+            facts = read_facts(connection)
         self._hold = CommitBlock(login, self._name)
         self._hold.open()
         self._hold.rehearse()
         if facts.without_log is None:
-            self._way = Physical(self._component, login, facts, state)
+            self._method = Physical(self._component, login, facts, state)
         else:
-            sink.note(f"Captured by a dump, since {facts.without_log}.")
-            self._way = Logical(self._component, login, facts)
+            sink.note(f"captured by a dump: {facts.without_log}")
+            logger.info("%s: falling back to a dump: %s", self._name, facts.without_log)
+            self._method = Logical(self._component, login, facts)
         self._state = {
-            "way": PHYSICAL if facts.without_log is None else LOGICAL,
+            "method": PHYSICAL if facts.without_log is None else LOGICAL,
             "version": facts.version,
             "series": facts.series,
             "started": facts.started,
@@ -74,7 +78,7 @@ class MariaDBSession:
         }
         # An image may take hours, longer than the server keeps an idle session.
         self._hold.close()
-        self._way.prepare(sink)
+        self._method.prepare(sink)
         self._hold.open()
         self._hold.rehearse()
 
@@ -83,20 +87,20 @@ class MariaDBSession:
         self._hold.approach(deadline)
 
     def hold(self, watchdog: Watchdog, deadline: float) -> None:
-        # No recipe for the watchdog: the hold ends with our connection, and by itself when we fall silent.
+        # The watchdog needs no undo step: the hold ends with our connection, or at the idle limit.
         assert self._hold is not None
         self._hold.enter(deadline)
 
     def mark(self, point: str) -> Position:
-        assert self._hold is not None and self._way is not None
-        return self._way.mark(self._hold.session)
+        assert self._hold is not None and self._method is not None
+        return self._method.mark(self._hold.session)
 
     def release(self) -> None:
         if self._hold is not None:
             self._hold.leave()
 
     def finish(self, sink: Sink) -> Mapping[str, Any]:
-        assert self._hold is not None and self._way is not None
+        assert self._hold is not None and self._method is not None
         if self._hold.lost:
             raise SourceError(
                 "the server ended the hold before it was released",
@@ -104,12 +108,12 @@ class MariaDBSession:
                 hint="Other components took longer than the pause allows; see `policy: pause`.",
             )
         self._hold.close()
-        return {**self._state, **self._way.finish(sink)}
+        return {**self._state, **self._method.finish(sink)}
 
     def committed(self) -> None:
-        """Nothing is kept beside the state."""
+        """Nothing is kept on this source."""
 
     def close(self) -> None:
-        for part in (self._way, self._hold):
+        for part in (self._method, self._hold):
             if part is not None:
                 part.close()

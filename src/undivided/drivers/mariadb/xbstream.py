@@ -1,12 +1,12 @@
-"""The stream that mariadb-backup writes, taken apart: many files, in chunks, on one pipe.
+"""The stream that mariadb-backup writes, parsed: many files, in chunks, on one pipe.
 
     "XBSTCK01" | flags u8 | type u8 | path length u32 | path | for a payload: length u64 | offset u64 | crc32
     u32 | bytes
 
-Type 'P' is a piece of a file, 'E' its end; numbers are little-endian. Chunks of different files may follow
-each other in any order, those of one file come in order. Everything is checked: a stream that is cut short,
-has a gap, a wrong checksum or a chunk we do not know is an error, never a shorter file. Flag 1 marks chunks
-that a reader may ignore.
+Type 'P' is a piece of a file, 'E' its end; numbers are little-endian. Chunks of different files may come in
+any order, chunks of one file come in order. Everything is checked: a stream that is cut short, has a gap, a
+wrong checksum or an unknown chunk is an error, never a shorter file. Flag 1 marks chunks that a reader may
+ignore.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Piece:
 
 
 def pieces(stream: IO[bytes]) -> Iterator[Piece]:
-    """The stream's pieces in order. Raises SourceError for anything that is not a whole, sound stream."""
+    """The stream's pieces in order. Raises SourceError for a stream that is not whole and valid."""
     sizes: dict[bytes, int] = {}
     ended: set[bytes] = set()
     while head := stream.read(_HEAD.size):
