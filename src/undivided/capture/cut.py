@@ -90,7 +90,7 @@ def cut(
         *([name for name in rank if name in held and name not in frozen] for rank in ranks),
     ]
     with start_watchdog() if held else nullcontext() as watchdog, _attention(), _pool(len(sessions)) as pool:
-        crashpoint("cut.guarded")
+        crashpoint("cut.watchdog-started")
         took: Took = {name: {} for name in sessions}
         try:
             if watchdog:

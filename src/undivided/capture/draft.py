@@ -1,4 +1,4 @@
-"""A point that is captured and not committed yet: all of it except its place in the log.
+"""A point that is captured but not committed: all of it except its place in the log.
 
 A point names the log entry that commits it and the digests of its timelines after that entry. Both are known
 only when the commit takes its place in the log, and they change when another writer takes that place first.
@@ -21,18 +21,18 @@ from ..model.service import Component, Service
 from ..vault.vault import CommitPlace, Writer
 from .cut import Cut
 from .sink import ComponentSink
-from .source_cache import CachedState, lay_down
+from .source_cache import CachedState, write_next
 
 
 @dataclass(frozen=True)
 class CapturedComponent:
-    """One component as captured. entries: its whole tree, sorted by path; state: the driver's, for the next
-    point; remembered: the component at the last point, None for a new timeline."""
+    """One component as captured. entries: its whole tree, sorted by path. state: the driver's, for the next
+    point. cached: the component at the last point, None for a new timeline."""
 
     component: Component
     directory: Path
     timeline: str
-    remembered: CachedState | None
+    cached: CachedState | None
     sink: ComponentSink
     entries: Entries
     state: Mapping[str, Any]
@@ -40,8 +40,8 @@ class CapturedComponent:
 
 @dataclass
 class PointDraft:
-    """begun: monotonic seconds when the point was begun. kept: of the components that this point changes,
-    component → digest of the entries that were kept for the next point."""
+    """begun: monotonic seconds when the capture started. kept: for each changed component, the digest of the
+    entries that were written for the next point."""
 
     id: str
     service: Service
@@ -52,12 +52,12 @@ class PointDraft:
 
     def continues(self) -> dict[str, str]:
         """Timeline → its digest at the last point, "" for a new timeline."""
-        befores = [(part.timeline, part.remembered) for part in self.components.values()]
+        befores = [(part.timeline, part.cached) for part in self.components.values()]
         return {timeline: before.point.digest if before else "" for timeline, before in befores}
 
     def record(self, place: CommitPlace, writer: Writer) -> dict[str, Any]:
-        """The body of the point's log entry at this place. First keeps the entries of the changed components
-        for the next point. Raises UndividedError when they cannot be kept."""
+        """The body of the point's log entry at this place. First writes the entries of the changed components
+        for the next point. Raises UndividedError when they cannot be written."""
         components = {name: self._component(name, place) for name in self.components}
         self._keep_entries(components)
         point = RecoveryPoint(
@@ -79,7 +79,7 @@ class PointDraft:
 
     def _component(self, name: str, place: CommitPlace) -> ComponentPoint:
         own = self.components[name]
-        before = own.remembered.point if own.remembered else None
+        before = own.cached.point if own.cached else None
         digest = place.digests[own.timeline]
         changed = digest != (before.digest if before else "")
         return ComponentPoint(
@@ -100,11 +100,11 @@ class PointDraft:
         )
 
     def _keep_entries(self, components: Mapping[str, ComponentPoint]) -> None:
-        """A digest that was kept for an earlier place is not kept again."""
+        """Entries that were written for an earlier place are not written again."""
         for name, own in self.components.items():
             digest = components[name].digest
-            before = own.remembered.point.digest if own.remembered else None
+            before = own.cached.point.digest if own.cached else None
             if digest not in (before, self.kept.get(name)):
-                lay_down(own.directory, components[name], own.entries)
+                write_next(own.directory, components[name], own.entries)
                 self.kept[name] = digest
-        crashpoint("protect.laid-down")
+        crashpoint("protect.cache-written")

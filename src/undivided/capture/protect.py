@@ -1,14 +1,15 @@
 """Protect: one recovery point of one service, from the live parts to the commit.
 
-    prepare all, side by side ──▶ the cut ──▶ finish all ──▶ one commit ──▶ remember
+    prepare all, in parallel ──▶ the cut ──▶ finish all ──▶ one commit ──▶ promote the source's cache
 
-All or nothing. Until the commit's one log entry exists there is no point, whatever was uploaded; if a
-component cannot be captured, everything is released, the error names it, and the vault's points are what they
-were. A vault that cannot be written to is its own failure, and never taken for a component's.
+All or nothing. Until the commit's one log entry exists there is no point, whatever was uploaded. If a
+component cannot be captured, all components are released, the error names it, and the vault's points do not
+change. A vault that cannot be written to is a failure of its own, and never reported as a component's.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
@@ -36,11 +37,12 @@ from .cut import cut
 from .damage import NEW_HISTORY, SEEN, damaged_files, lost_history, reread_note, without_state
 from .draft import CapturedComponent, PointDraft
 from .sink import ComponentSink, Progress, SinkAbandoned
-from .source_cache import CachedState, make_private, recall, settle
+from .source_cache import CachedState, load, make_private, promote_next
 
 T = TypeVar("T")
+_log = logging.getLogger(__name__)
 OF_THE_VAULT = (StoreError, DamageError, FencedError)
-"""What is not a component's failure, though it is met while one is captured."""
+"""Failures of the vault and not of a component, although they occur while one is captured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +52,13 @@ class Part:
     component: Component
     directory: Path
     timeline: str
-    remembered: CachedState | None
+    cached: CachedState | None
     session: Session
     sink: ComponentSink
 
     @property
     def previous(self) -> Entries:
-        return self.remembered.entries if self.remembered else Entries.none()
+        return self.cached.entries if self.cached else Entries.none()
 
 
 def protect(
@@ -67,22 +69,23 @@ def protect(
     last: RecoveryPoint | None,
     progress: Progress | None = None,
 ) -> RecoveryPoint:
-    """Takes a point and commits it. last: the service's newest point, to go on from. state: a private
-    directory that survives between points.
+    """Takes a point and commits it. last: the service's newest point, to continue from. state: a private
+    directory that is kept between points.
 
     Raises SourceError when a component could not be captured, StoreError when the vault could not be written
-    to, FencedError or ConflictError when others pruned what this rested on, again and again: then there is
-    no point. Another UndividedError says so when the point was made and only what the next one goes on from
-    could not be kept.
+    to, FencedError or ConflictError when prunes by others removed the base of this point again and again:
+    then there is no point. Any other UndividedError means that the point exists, but the cache for the next point
+    could not be kept; its message names the point.
     """
     try:
         return _take(service, vault, state, last, progress)
     except ConflictError as error:
+        _log.warning("protect %s: taking the point again with new timelines: %s", service.name, error.cause)
         return _take(service, vault, state, _without(last, error.timelines), progress)
 
 
 def _without(last: RecoveryPoint | None, timelines: Collection[str]) -> RecoveryPoint | None:
-    """The point without the components whose timelines these are: they are begun anew."""
+    """The point without the components on these timelines: they start new ones."""
     if last is None:
         return None
     parts = {name: part for name, part in last.components.items() if part.timeline not in timelines}
@@ -115,7 +118,7 @@ def _take(
                 part.component,
                 part.directory,
                 part.timeline,
-                part.remembered,
+                part.cached,
                 part.sink,
                 merge(part.previous, *added[name]),
                 {**states[name], **here},
@@ -123,24 +126,24 @@ def _take(
             for name, part in parts.items()
         }
         draft = PointDraft(point_id, service, instant, captured, begun)
-        # Unchanged components are named too: their empty segments add nothing, but link the commit to them.
+        # With unchanged components: their empty segments add nothing, but link the commit to them.
         segments = {parts[name].timeline: TimelineSegment(*segment) for name, segment in added.items()}
         try:
             entry = writer.commit(
                 "point", segments, lambda place: draft.record(place, writer), draft.continues()
             )
         except StoreError as error:
-            raise StoreError(_story(error), doing=doing, hint=error.hint) from error
+            raise StoreError(_with_operation(error), doing=doing, hint=error.hint) from error
         except (FencedError, ConflictError) as error:
             error.doing = doing
             raise
         point = RecoveryPoint.from_record(entry.body["point"])
-        _remember(parts, draft.kept, point, doing)
+        _promote(parts, draft.kept, point, doing)
         return point
 
 
 def new_point_id() -> str:
-    """Sorts by time for people's eyes; order in the vault is the log's alone."""
+    """Sorts by time, for people to read; only the log gives the order in the vault."""
     return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.urandom(3).hex()}"
 
 
@@ -161,20 +164,20 @@ def _open(
         directory = home / name
         make_private(directory)
         before = last.components.get(name) if last else None
-        remembered = recall(directory, before if before and before.kind == component.kind else None)
+        cached = load(directory, before if before and before.kind == component.kind else None)
         driver = drivers[name]
         driver.cache = directory
         if isinstance(driver, TreeDriver):
             driver.snapshotter = snapshotter_for(driver.directory())
-        lost = lost_history(remembered, vault)
+        lost = lost_history(cached, vault)
         if lost:
-            remembered = None
-        damaged = damaged_files(remembered, vault, writer)
-        known = remembered.point if remembered else None
+            cached = None
+        damaged = damaged_files(cached, vault, writer)
+        known = cached.point if cached else None
         previous = without_state(known) if known and damaged else known
         session = driver.session(previous, must_hold=name != unheld)
         closing.callback(session.close)
-        entries = remembered.entries if remembered else Entries.none()
+        entries = cached.entries if cached else Entries.none()
         sink = ComponentSink(name, writer, entries, abandoned, progress)
         if damaged:
             sink.note(reread_note(damaged))
@@ -183,8 +186,8 @@ def _open(
         parts[name] = Part(
             component,
             directory,
-            remembered.point.timeline if remembered else os.urandom(16).hex(),
-            remembered,
+            cached.point.timeline if cached else os.urandom(16).hex(),
+            cached,
             session,
             sink,
         )
@@ -192,12 +195,12 @@ def _open(
 
 
 def _left_unheld(drivers: Mapping[str, Driver]) -> str | None:
-    """The one component that needs no hold: the last that can merely be marked."""
+    """The one component that needs no hold: the last one that can be marked without it."""
     return next((name for name in reversed(list(drivers)) if drivers[name].markable), None)
 
 
 def _everywhere(parts: Mapping[str, Part], work: Callable[[Part], T]) -> dict[str, T]:
-    """The same step on all components, side by side. The first failure abandons the others."""
+    """The same step on all components, in parallel. The first failure abandons the others."""
     if len(parts) == 1:
         return {name: _named(name, work, part) for name, part in parts.items()}
     with ThreadPoolExecutor(len(parts), thread_name_prefix="component") as pool:
@@ -217,38 +220,38 @@ def _named(name: str, work: Callable[[Part], T], part: Part) -> T:
         return work(part)
     except UndividedError as error:
         if not isinstance(error, (SinkAbandoned, *OF_THE_VAULT)):
-            error.cause = f"component {name}: {_story(error)}"
+            error.cause = f"component {name}: {_with_operation(error)}"
             error.doing = ""
         raise
 
 
 def _no_point(error: UndividedError, doing: str) -> UndividedError:
-    """What failed, said of the whole service."""
+    """The failure of a component as a failure of the whole service."""
     if isinstance(error, OF_THE_VAULT):
-        return type(error)(f"no point was made: {_story(error)}", doing=doing, hint=error.hint)
+        return type(error)(f"no point was made: {_with_operation(error)}", doing=doing, hint=error.hint)
     kind = type(error) if error.exit_code != 1 else SourceError
     return kind(f"no point was made: {error.cause}", doing=doing, hint=error.hint)
 
 
-def _story(error: UndividedError) -> str:
+def _with_operation(error: UndividedError) -> str:
     return f"{error.doing}: {error.cause}" if error.doing else error.cause
 
 
-def _remember(parts: Mapping[str, Part], kept: Mapping[str, str], point: RecoveryPoint, doing: str) -> None:
-    """Lets the next point go on from this one. Raises UndividedError: the point is there all the same."""
+def _promote(parts: Mapping[str, Part], kept: Mapping[str, str], point: RecoveryPoint, doing: str) -> None:
+    """Lets the next point continue from this one. Raises UndividedError when it cannot; the point exists."""
     try:
         for name, part in parts.items():
             if name in kept:
-                settle(part.directory)
+                promote_next(part.directory)
             part.session.committed()
     except (OSError, UndividedError) as error:
-        cause = _story(error) if isinstance(error, UndividedError) else str(error)
+        cause = _with_operation(error) if isinstance(error, UndividedError) else str(error)
         raise UndividedError(
-            f"point {point.id} was made, but not all that the next one goes on from was kept: {cause}",
+            f"point {point.id} was made, but the cache for the next point could not be written: {cause}",
             doing=doing,
-            hint="The point is good. Mend the cause: without it the next point may read everything again.",
+            hint="The point is good. Remove the cause, or the next point may have to read everything again.",
         ) from error
-    crashpoint("protect.state-saved")
+    crashpoint("protect.cache-promoted")
 
 
 @contextmanager

@@ -5,9 +5,9 @@ outside the vault, as a raw column block that opens by mapping. The cache has a 
 the component's last point it is ignored, and the component starts a new timeline with a full read of content
 that the vault already has.
 
-    lay_down ──▶ entries.udc.next     before the commit, on disk
+    write_next   ──▶ entries.udc.next     before the commit, on disk
     the commit
-    settle   ──▶ entries.udc          a rename
+    promote_next ──▶ entries.udc          a rename
 
 A process killed between the commit and the rename leaves both files. The digest shows which of them belongs
 to the last point, so the next point continues normally.
@@ -44,7 +44,7 @@ def make_private(directory: Path) -> None:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
-def recall(directory: Path, point: ComponentPoint | None) -> CachedState | None:
+def load(directory: Path, point: ComponentPoint | None) -> CachedState | None:
     """The entries of `point`, or None when they are not cached."""
     if point is None:
         return None
@@ -53,12 +53,12 @@ def recall(directory: Path, point: ComponentPoint | None) -> CachedState | None:
         if entries is None:
             continue
         if name == NEXT:
-            settle(directory)
+            promote_next(directory)
         return CachedState(point, entries)
     return None
 
 
-def lay_down(directory: Path, point: ComponentPoint, entries: Entries) -> None:
+def write_next(directory: Path, point: ComponentPoint, entries: Entries) -> None:
     """Writes the entries of a point that is about to be committed, next to those of the last one. They are on
     disk when it returns. Raises UndividedError when they cannot be written."""
     stamp = {"timeline": point.timeline, "sequence": point.sequence, "digest": point.digest}
@@ -68,7 +68,7 @@ def lay_down(directory: Path, point: ComponentPoint, entries: Entries) -> None:
         write_synced(path, block, 0o666)  # a stamp without its rows would be believed after a power loss
 
 
-def settle(directory: Path) -> None:
+def promote_next(directory: Path) -> None:
     """After the commit: the next point continues from the entries of this one."""
     with error_context(f"write {directory / FILE}", _HINT):
         os.replace(directory / NEXT, directory / FILE)

@@ -12,7 +12,7 @@ import signal
 PROTECT = (
     "protect.begun",
     "protect.prepared",
-    "cut.guarded",
+    "cut.watchdog-started",
     "cut.first-held",
     "cut.held",
     "cut.marked",
@@ -21,9 +21,9 @@ PROTECT = (
     "vault.pack-stored",
     "vault.packs-stored",
     "vault.segments-stored",
-    "protect.laid-down",
+    "protect.cache-written",
     "vault.committed",
-    "protect.state-saved",
+    "protect.cache-promoted",
     "protect.cataloged",
 )
 RECOVER = (
