@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -100,7 +101,7 @@ def test_a_position_read_after_the_cap_makes_no_cut(
     mark = session.mark
 
     def late(point: str) -> Position:
-        assert session.counter.growing(0.6)
+        time.sleep(0.6)  # far past the cap: the watchdog releases at the cap, and a position may then arrive
         return mark(point)
 
     monkeypatch.setattr(session, "mark", late)

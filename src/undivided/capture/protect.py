@@ -74,8 +74,8 @@ def protect(
 
     Raises SourceError when a component could not be captured, StoreError when the vault could not be written
     to, FencedError or ConflictError when prunes by others removed the base of this point again and again:
-    then there is no point. Any other UndividedError means that the point exists, but the cache for the next point
-    could not be kept; its message names the point.
+    then there is no point. Any other UndividedError means that the point exists, but the cache for the next
+    point could not be kept; its message names the point.
     """
     try:
         return _take(service, vault, state, last, progress)
