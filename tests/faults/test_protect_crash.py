@@ -1,4 +1,4 @@
-"""Fault: the protecting process is killed. At every step the application goes on, the vault holds the old
+"""Fault: the protecting process is killed. At every step the application continues, the vault holds the old
 points or these and the new one, and the next protection works."""
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def test_killed_at_any_step_there_are_only_whole_points_and_the_next_one_works(
     kiosk.work()
     kiosk.run("protect", kiosk.service, code=SIGKILLED, UNDIVIDED_CRASH_AT=name)
     kiosk.rest()
-    kiosk.order()  # is acknowledged: nobody is held
+    kiosk.order()  # is acknowledged: no component is held
     after = kiosk.points()
     new = after[len(before) :]
     assert after == [*before, *new]
@@ -38,6 +38,7 @@ def test_killed_at_any_step_there_are_only_whole_points_and_the_next_one_works(
     last = kiosk("protect", kiosk.service)
     assert kiosk.recovered(last["point"]) == kiosk.orders()
     assert kiosk.damaged() == []
-    # It went on from the last one, also when the death was between the commit and what we remember of it.
-    assert last["components"]["db"]["image"] == "continued"
+    # It continued from the last point, also after a kill between the commit and the promotion of the cache.
+    db = last["components"]["db"]
+    assert db["image"] == "continued", db["notes"]
     assert len(kiosk.histories("db")) == len(kiosk.histories("site")) == 1

@@ -58,7 +58,7 @@ def refused(kiosk: Kiosk, component: str) -> str:
     assert f"component {component}: " in said
     assert len(said.splitlines()) == 2 and said.splitlines()[1].startswith("HINT: "), said
     assert kiosk.points() == before
-    kiosk.order()  # is acknowledged: nobody is held
+    kiosk.order()  # is acknowledged: no component is held
     return said
 
 

@@ -180,7 +180,7 @@ class _Recovery:
             first=self.first,
         )
         source = VaultSource(reader, placement.part, abandoned=abandoned, given=given)
-        with error_context(f"build {placement.name}", HINTS):
+        with _step(f"build {placement.name}"):
             placement.staging.write(record)
             driver_for(placement.component).restore(source, placement.staging.empty())
             placement.staging.settle()
@@ -207,7 +207,7 @@ class _Recovery:
         self.stopped = time.monotonic()
         for number, placement in enumerate(placements):
             try:
-                with error_context(f"stop {placement.name}", HINTS):
+                with _step(f"stop {placement.name}"):
                     driver_for(placement.component).stop()
             except UndividedError as error:
                 self.start_again(placements[: number + 1], error)
@@ -225,7 +225,7 @@ class _Recovery:
     def install(self) -> None:
         for placement in self.plan.placed(StepKind.INSTALL):
             what = f"install {placement.name} at {placement.place}"
-            with error_context(what, HINTS):
+            with _step(what):
                 self.make_way(placement)
                 aside = driver_for(placement.component).install(placement.staging.data, placement.suffix)
             if aside:
@@ -245,7 +245,7 @@ class _Recovery:
         for placement in self.plan.placed(StepKind.START):
             component = placement.component
             driver = driver_for(component)
-            with error_context(f"start {component.name}", HINTS):
+            with _step(f"start {component.name}"):
                 driver.start()
                 deadline = time.monotonic() + _READY_SECONDS
                 while not (health := driver.health()).ok:
@@ -314,3 +314,15 @@ def _alone(state: Path, plan: RecoveryPlan) -> Iterator[None]:
             state.mkdir(mode=0o700, parents=True, exist_ok=True)
             held.enter_context(alone(file, doing, "another recovery of this service is running"))
         yield
+
+
+@contextmanager
+def _step(doing: str) -> Iterator[None]:
+    """Every error inside names this step, and with it the component, before the operation that failed."""
+    try:
+        with error_context(doing, HINTS):
+            yield
+    except UndividedError as error:
+        if error.doing != doing:
+            error.doing = f"{doing}: {error.doing}"
+        raise
