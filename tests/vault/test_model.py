@@ -126,7 +126,7 @@ class World:
 def store_chunks(writer: Writer, contents: list[bytes]) -> list[bytes]:
     """As the pipeline does it, without its threads: what is not known goes into one pack."""
     ids = [blake3(data, key=writer._keys.id).digest() for data in contents]
-    fresh = writer._claim(b"".join(ids))
+    fresh = writer._chunks.claim(b"".join(ids))
     if fresh:
         pack, session = OpenPack(bytearray(10_000)), writer._session  # type: ignore[arg-type]
         frames = session.content.frames
@@ -134,7 +134,7 @@ def store_chunks(writer: Writer, contents: list[bytes]) -> list[bytes]:
             counter = frames.count()
             place = pack.allocate(len(contents[i]), len(contents[i]), 0, counter, ids[i], [len(contents[i])])
             frames.seal_into(counter, contents[i], session.id, place)
-        writer._upload(pack)
+        writer._packs.upload(pack)
     return ids
 
 

@@ -1,9 +1,8 @@
 """The ballast: room for one prune on a disk that is full.
 
-Deleting starts with writing: the log must say what is pending_deletion before it goes. So every vault holds an object
-of random bytes that means nothing. A prune that finds no room deletes it, writes its entry where it was, and
-puts it back when there is room again.
-"""
+Deleting starts with writing: the log must say what is pending_deletion before it goes. So every vault holds
+an object of random bytes that means nothing. A prune that finds no room deletes it, writes its entry where it
+was, and puts it back when there is room again."""
 
 from __future__ import annotations
 

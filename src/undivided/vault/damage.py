@@ -15,14 +15,15 @@ __all__ = ["broken_timelines", "damaged_since", "mark_damaged"]
 
 
 def mark_damaged(vault: Vault, packs: Sequence[str], timelines: Sequence[str] = ()) -> LogEntry | None:
-    """Marks these packs and timelines (a verification's Report.packs and .timelines) as damaged, so that the next
-    protection stores again what the source still has. Returns None when all of them are marked already."""
+    """Marks these packs and timelines (a verification's Report.packs and .timelines) as damaged, so that the
+    next protection stores again what the source still has. Returns None when all of them are marked
+    already."""
     return damage_marks.mark_damaged(vault.commits, packs, timelines)
 
 
 def damaged_since(vault: Vault, since: int = 0) -> bool:
-    """Whether packs were marked damaged after log entry `since`. Then `Writer.missing` finds the files to read
-    again."""
+    """Whether packs were marked damaged after log entry `since`. Then `Writer.missing` finds the files to
+    read again."""
     return damage_marks.damaged_since(vault.commits, since)
 
 

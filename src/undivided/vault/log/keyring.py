@@ -1,8 +1,8 @@
 """The keyring: opening the vault's keys, and changing who can open them.
 
 Opening with a secret begins at a recipient: its voucher proves the epoch in which it was added. From there on
-each later epoch is proven by its log entry, which the signing key of the one before has signed. So neither the
-store nor a stolen source can pass off keys of its own as the vault's.
+each later epoch is proven by its log entry, which the signing key of the one before has signed. So neither
+the store nor a stolen source can pass off keys of its own as the vault's.
 
 Every change is one signed log entry. A change that is killed half-way has happened or has not:
 
@@ -144,7 +144,8 @@ class Keyring:
         return [r for r in recipients.stored_recipients(self._store) if not isinstance(r, DamageError)]
 
     def allowed(self, log: Log, last: LogEntry | None) -> dict[str, str]:
-        """id → public key (hex) of every recipient that may open the vault, as the log lists them at `last`."""
+        """id → public key (hex) of every recipient that may open the vault, as the log lists them at
+        `last`."""
         record = self._open().record
         if last is None or last.links["keys"] <= record.begun:
             return dict(record.recipients)

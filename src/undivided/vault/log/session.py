@@ -1,7 +1,7 @@
 """A session: one client that adds objects to a vault, under a name and a key of its own.
 
-Before its first upload a session registers: an entry "session" in the log. It registers again every hour while
-it uploads. So a later prune knows the session of every object, and what its orphans are:
+Before its first upload a session registers: an entry "session" in the log. It registers again every hour
+while it uploads. So a later prune knows the session of every object, and what its orphans are:
 
     open      the newest registration is newer than the newest commit: its objects are left alone
     done      it has committed since: objects that no entry names are orphans
@@ -37,8 +37,8 @@ RENEWAL_NS = 3600 * 10**9
 
 
 class WriteSession:
-    """Thread-safe. name: hex. entries: seals its log entries. bytes_stored: all bytes sent to the store. seen:
-    the newest prune entry that this session has looked at."""
+    """Thread-safe. name: hex. entries: seals its log entries. bytes_stored: all bytes sent to the store.
+    seen: the newest prune entry that this session has looked at."""
 
     def __init__(self, store: Store, keys: WriterKeys, log: Log) -> None:
         self.id = keys.new_session()
@@ -124,8 +124,8 @@ class WriteSession:
             self.bytes_stored += sum(len(part) for part in parts)
 
     def abandon(self) -> None:
-        """Deletes what was uploaded. Only before the first attempt to commit: an entry whose fate is unknown may
-        still arrive, and refer to it."""
+        """Deletes what was uploaded. Only before the first attempt to commit: an entry whose fate is unknown
+        may still arrive, and refer to it."""
         for name in self._created:
             self._store.delete(name)
 

@@ -6,8 +6,8 @@
 A prune must read what it keeps, so it refuses as long as b and c are points: somebody has to heal the segment
 from a copy, or to give them up by name. When they are given up, nothing needs the states behind a. In any
 other timeline the newest state stays even without a point, because its source goes on from it. From one that
-the log says is torn nobody goes on (vault/index/damage_marks.py), so it is cut behind the last state that has a point.
-"""
+the log says is torn nobody goes on (vault/index/damage_marks.py), so it is cut behind the last state that has
+a point."""
 
 from __future__ import annotations
 

@@ -1,14 +1,16 @@
 """Pruning, carried out: whatever the plan needs is stored first, then one log entry does it all.
 
-    sweep what was pending_deletion long ago ▸ announce ▸ move frames ▸ store steps ▸ prove them ▸ store the index
-        ▸ one entry: expired, steps, fenced, pending_deletion ▸ (after a reader's grace) sweep what it pending_deletion
+    sweep what was pending_deletion long ago ▸ announce ▸ move frames ▸ store steps ▸ prove them ▸ store the
+    index
+        ▸ one entry: expired, steps, fenced, pending_deletion ▸ (after a reader's grace) sweep what it
+        pending_deletion
 
 Killed before that entry, a prune has changed nothing, and what it stored are the orphans of its session;
 killed after it, the next one sweeps. Deleting twice does no harm.
 
 Between the plan and the entry others commit. Each entry that came is looked at before ours: a pack that it
-refers to leaves the list of the pending_deletion, a session that is alive after all is not fenced. Another prune ends
-ours.
+refers to leaves the list of the pending_deletion, a session that is alive after all is not fenced. Another
+prune ends ours.
 
 On a full disk the vault's ballast makes room: for moving a little, or, where even that is too much, for no
 more than the one entry that says what is pending_deletion.
@@ -195,8 +197,8 @@ class Pruning:
         return name
 
     def _rewrite_index(self, stored: Sequence[StoredPack]) -> None:
-        """The whole index without what is pending_deletion. Segments that have nothing of it stay the objects they
-        are."""
+        """The whole index without what is pending_deletion. Segments that have nothing of it stay the objects
+        they are."""
         gone = self._pending_deletion["packs"] | self._plan.links.pending_deletion
         small = list(stored)
         large: list[str] = []

@@ -43,9 +43,9 @@ def listed(store: Store) -> dict[str, dict[str, int]]:
 
 @dataclass
 class Orphans:
-    """By kind, digests with their sizes. sweep: pending_deletion long enough ago; waiting: not yet; pending_deletion: from now
-    on. orphans: for each session, which of `pending_deletion` were its. fenced: sessions to be shut out. unknown:
-    orphans of nobody."""
+    """By kind, digests with their sizes. sweep: pending_deletion long enough ago; waiting: not yet;
+    pending_deletion: from now on. orphans: for each session, which of `pending_deletion` were its. fenced:
+    sessions to be shut out. unknown: orphans of nobody."""
 
     sweep: dict[str, dict[str, int]] = field(default_factory=lambda: {kind: {} for kind in NAMES})
     waiting: dict[str, dict[str, int]] = field(default_factory=lambda: {kind: {} for kind in NAMES})

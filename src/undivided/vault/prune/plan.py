@@ -102,8 +102,8 @@ def plan_prune(
 ) -> PrunePlan:
     """forget: ids of points; unknown ones and those expired before do no harm. session_age: a session that
     was silent for more seconds is taken for dead. grace: so many seconds a reader may go on with what was
-    pending_deletion. Packs of which less than `threshold` is needed are moved, and small ones if there are `many`;
-    `budget` bytes at the most.
+    pending_deletion. Packs of which less than `threshold` is needed are moved, and small ones if there are
+    `many`; `budget` bytes at the most.
 
     Raises DamageError when a listing lacks what the log commits to, or a history cannot be read: nothing must
     be given up then. UsageError, WrongKeyError: as for reading.

@@ -1,4 +1,5 @@
-"""Repair: damaged objects are restored from a copy, rebuilt, or set aside. `plan_repair` plans, `execute` carries out.
+"""Repair: damaged objects are restored from a copy, rebuilt, or set aside. `plan_repair` plans, `execute`
+carries out.
 
 `open_damaged` opens the vault for both, also one that other commands refuse.
 """

@@ -1,4 +1,5 @@
-"""A repair, carried out: step by step. Each step is complete in itself, so a killed repair is simply run again.
+"""A repair, carried out: step by step. Each step is complete in itself, so a killed repair is simply run
+again.
 
     log          vault.json, keys and entries are restored, or junk is set aside: from here on the log can be
                  appended to
@@ -10,12 +11,11 @@
     timelines    the same without salvage: a segment is whole or lost
     record       one signed entry lists the repaired and quarantined objects
 
-No object is overwritten: ours goes into quarantine before the copy's takes its place. A repair that dies in between
-leaves an object missing. The next run finds that, and the copy still has it.
+No object is overwritten: ours goes into quarantine before the copy's takes its place. A repair that dies in
+between leaves an object missing. The next run finds that, and the copy still has it.
 
-A damaged log or index may hide more damage. So when one was repaired, the vault is verified again, and the new
-damage is repaired too.
-"""
+A damaged log or index may hide more damage. So when one was repaired, the vault is verified again, and the
+new damage is repaired too."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ _ROUNDS = 3
 
 @dataclass
 class Repaired:
-    """Names of objects. healed: whole again; quarantined: object → its place in quarantine. salvaged: how many
-    chunks of damaged packs were stored again. last: the last plan made; `last.lost` stays lost."""
+    """Names of objects. healed: whole again; quarantined: object → its place in quarantine. salvaged: how
+    many chunks of damaged packs were stored again. last: the last plan made; `last.lost` stays lost."""
 
     last: RepairPlan
     healed: list[str] = field(default_factory=list)
@@ -56,8 +56,8 @@ class Repaired:
 
 
 def execute(vault: Vault, plan: RepairPlan) -> Repaired:
-    """vault: for which the plan was made. Raises StoreError, and DamageError when the log cannot be repaired. The
-    steps that were completed by then stay done."""
+    """vault: for which the plan was made. Raises StoreError, and DamageError when the log cannot be repaired.
+    The steps that were completed by then stay done."""
     done = Repaired(plan)
     for _ in range(_ROUNDS):
         _Round(vault, plan, done).run()

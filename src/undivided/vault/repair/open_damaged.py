@@ -1,8 +1,8 @@
-"""A vault opened as far as possible: for verification and repair, which must look where other commands refuse.
+"""A vault opened as far as possible: for verification and repair, which must look where other commands
+refuse.
 
-Junk behind the last log entry that opens is passed over as if it did not exist. Nothing can be appended behind such
-junk; repair takes it away first.
-"""
+Junk behind the last log entry that opens is passed over as if it did not exist. Nothing can be appended
+behind such junk; repair takes it away first."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from .plan import config_to_use
 
 def open_damaged(store: Store, keys: WriterKeys, passphrase: Ask | None, other: Store | None = None) -> Vault:
     """other: the store of a copy; its vault.json is used where the one here is lost. Raises NoVaultError,
-    WrongKeyError, DamageError when vault.json itself is damaged, and UsageError when `other` is not a copy."""
+    WrongKeyError, DamageError when vault.json itself is damaged, and UsageError when `other` is not a
+    copy."""
     config, _ = config_to_use(store, keys, other)
     config = config or read_config(store)
     if not config.is_of(keys):

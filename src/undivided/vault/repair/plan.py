@@ -8,8 +8,8 @@
     none        nothing can be done, and nothing is
 
 Making a plan verifies the vault and changes nothing; execute.py carries it out. A vault that does not open is
-planned for as `open_damaged` shows it. Everything that a repair takes away goes into quarantine (quarantine.py).
-"""
+planned for as `open_damaged` shows it. Everything that a repair takes away goes into quarantine
+(quarantine.py)."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ class RepairAction(enum.StrEnum):
 
 @dataclass(frozen=True)
 class Remedy:
-    """What is done about one damaged object. exists: whether there is an object of its name. points, files: those
-    that it affects. They stay lost where the action is neither COPY nor REBUILD and the source no longer has
-    them."""
+    """What is done about one damaged object. exists: whether there is an object of its name. points, files:
+    those that it affects. They stay lost where the action is neither COPY nor REBUILD and the source no
+    longer has them."""
 
     object: str
     cause: str
@@ -57,8 +57,9 @@ class Remedy:
 
 @dataclass(frozen=True)
 class RepairPlan:
-    """source: URL of the copy, "" without one. remedies: in the order in which they are carried out. cleared packs
-    (hex digests) and timelines were marked damaged and are whole. timelines: those that lost a segment."""
+    """source: URL of the copy, "" without one. remedies: in the order in which they are carried out. cleared
+    packs (hex digests) and timelines were marked damaged and are whole. timelines: those that lost a
+    segment."""
 
     source: str
     remedies: tuple[Remedy, ...]
@@ -100,13 +101,12 @@ def plan_repair(
     read_data: bool = False,
     progress: Progress | None = None,
 ) -> RepairPlan:
-    """vault: from `open_damaged`. other: the store of a copy. seen: the head of the log that this client saw last;
-    entries up to it must exist. read_data: check every byte first; otherwise the structure, and the objects that
-    were found damaged before.
+    """vault: from `open_damaged`. other: the store of a copy. seen: the head of the log that this client saw
+    last; entries up to it must exist. read_data: check every byte first; otherwise the structure, and the
+    objects that were found damaged before.
 
-    Reads from the copy what it has of the damaged objects, so the plan relies on nothing that was not read. Raises
-    UsageError without a passphrase, and when `other` is not a copy of this vault; StoreError.
-    """
+    Reads from the copy what it has of the damaged objects, so the plan relies on nothing that was not read.
+    Raises UsageError without a passphrase, and when `other` is not a copy of this vault; StoreError."""
     store, keys, seen = uncached(vault.store), vault.keys, seen or Head()
     _, lost_config = config_to_use(store, keys, other)
     vault.signing_key()
@@ -124,8 +124,8 @@ def plan_repair(
 
 
 def config_to_use(store: Store, keys: WriterKeys, other: Store | None) -> tuple[VaultConfig | None, str]:
-    """The copy's vault.json where ours is lost, and why ours is lost. Raises UsageError when `other` is another
-    vault, DamageError and NoVaultError when no vault.json can be read."""
+    """The copy's vault.json where ours is lost, and why ours is lost. Raises UsageError when `other` is
+    another vault, DamageError and NoVaultError when no vault.json can be read."""
     theirs = read_config(other) if other else None
     if other and theirs and not theirs.is_of(keys):
         raise UsageError(

@@ -1,8 +1,7 @@
 """Objects of a copy of the vault, each proven before it is used.
 
-Packs, segments and epoch records are named by the hash of their bytes. A log entry is proven by its neighbours: the
-entry after it names its hash. So no copy is trusted, and none needs to be.
-"""
+Packs, segments and epoch records are named by the hash of their bytes. A log entry is proven by its
+neighbours: the entry after it names its hash. So no copy is trusted, and none needs to be."""
 
 from __future__ import annotations
 
@@ -18,7 +17,8 @@ from ..verify.log_scan import LogScan
 
 
 class ProvenCopy:
-    """store: of the vault under repair; scan: its log; other: the copy's store, None when there is no copy."""
+    """store: of the vault under repair; scan: its log; other: the copy's store, None when there is no
+    copy."""
 
     def __init__(self, store: Store, keys: WriterKeys, scan: LogScan, other: Store | None) -> None:
         self._store, self._keys, self._scan, self._other = store, keys, scan, other

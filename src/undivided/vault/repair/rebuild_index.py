@@ -31,8 +31,8 @@ _ATTEMPTS = 5
 
 
 def rebuild_index(store: Store, keys: WriterKeys, log: Log, signing_key: SigningKey) -> list[str]:
-    """Returns notes about packs that could not be added. Raises StoreError when other clients change the index
-    each time."""
+    """Returns notes about packs that could not be added. Raises StoreError when other clients change the
+    index each time."""
     session = WriteSession(store, keys, log)
     turns = log.turns(session.entries)
     for _ in range(_ATTEMPTS):
@@ -56,8 +56,8 @@ def rebuild_index(store: Store, keys: WriterKeys, log: Log, signing_key: Signing
 
 @dataclass(frozen=True)
 class _Rebuilt:
-    """A stored index and the entry that makes it the one in force. seen: the newest entry that had changed the
-    index when it was rebuilt."""
+    """A stored index and the entry that makes it the one in force. seen: the newest entry that had changed
+    the index when it was rebuilt."""
 
     seen: int
     body: Mapping[str, Any]

@@ -1,4 +1,5 @@
-"""Verification: are the stored bytes the bytes that were written? `plan_verify` plans, `execute` carries out."""
+"""Verification: are the stored bytes the bytes that were written? `plan_verify` plans, `execute` carries
+out."""
 
 from ..vault import Vault
 from .execute import Progress, execute
@@ -26,6 +27,6 @@ def verify(vault: Vault, scope: Scope | None = None, *, progress: Progress | Non
 
 
 def verification_age(vault: Vault) -> tuple[int, VerificationAge] | None:
-    """UTC ns of the newest verification of data, and how long ago all packs were verified as of then. None when
-    there was none."""
+    """UTC ns of the newest verification of data, and how long ago all packs were verified as of then. None
+    when there was none."""
     return last_verification(vault.commits)

@@ -57,8 +57,8 @@ class History:
 @dataclass
 class LogScan:
     """head: the last entry that opens. junk: (object, cause) behind it; unreadable: the same before it.
-    points: id → its record, in order of the log. indexed: entry → the index segments that it added; pending_deletion:
-    objects that a prune gave up. objects: how many entries there are."""
+    points: id → its record, in order of the log. indexed: entry → the index segments that it added;
+    pending_deletion: objects that a prune gave up. objects: how many entries there are."""
 
     head: Head = field(default_factory=Head)
     junk: list[tuple[str, str]] = field(default_factory=list)

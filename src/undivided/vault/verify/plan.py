@@ -1,13 +1,12 @@
 """Verification, as a plan: the structure of a vault, and which packs and points are to be read.
 
-A vault that may be damaged can only be planned for by looking at it. So making the plan checks the structure that
-leads to the data: the log, the objects that open the vault, the index segments, and which packs the store lists.
-What that finds is part of the plan. The plan changes nothing, and execute.py carries it out: it reads packs,
-decodes points, and works out what the damage means.
+A vault that may be damaged can only be planned for by looking at it. So making the plan checks the structure
+that leads to the data: the log, the objects that open the vault, the index segments, and which packs the
+store lists. What that finds is part of the plan. The plan changes nothing, and execute.py carries it out: it
+reads packs, decodes points, and works out what the damage means.
 
-The packs whose verification is oldest come first, and so do the points. Packs that were found damaged before are
-always read.
-"""
+The packs whose verification is oldest come first, and so do the points. Packs that were found damaged before
+are always read."""
 
 from __future__ import annotations
 
@@ -83,8 +82,8 @@ class VerifyPlan:
 
 
 def plan_verify(vault: Vault, scope: Scope | None = None, *, now: Clock = time.time_ns) -> VerifyPlan:
-    """Checks the structure and changes nothing. Without a passphrase, names and data stay sealed, and the report
-    says so. Raises WrongKeyError, StoreError."""
+    """Checks the structure and changes nothing. Without a passphrase, names and data stay sealed, and the
+    report says so. Raises WrongKeyError, StoreError."""
     scope, begun = scope or Scope(), time.monotonic()
     store, keys, log = uncached(vault.store), vault.keys, vault.commits
     found = Report()

@@ -7,8 +7,8 @@ and two packs alike in them would merely share an age.
 
     depth, packs: base64 of 8 bytes each, points: [ids], damaged: [names], verification_age: see report.py
 
-Each entry of the log leads to the newest of these (vault/log/log.py), so an age is found without walking the log.
-"""
+Each entry of the log leads to the newest of these (vault/log/log.py), so an age is found without walking the
+log."""
 
 from __future__ import annotations
 

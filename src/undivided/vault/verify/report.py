@@ -11,11 +11,10 @@ from dataclasses import dataclass, field
 class Scope:
     """What to read besides the structure, which is always checked.
 
-    read_data: every stored byte. points: ids of points to decode completely; sample: how many points more, those
-    decoded longest ago first. within: seconds; packs that were verified within them are skipped. seconds: the
-    time limit for reading and decoding; the next verification continues where this one stopped. recorded:
-    whether the log records what was verified.
-    """
+    read_data: every stored byte. points: ids of points to decode completely; sample: how many points more,
+    those decoded longest ago first. within: seconds; packs that were verified within them are skipped.
+    seconds: the time limit for reading and decoding; the next verification continues where this one stopped.
+    recorded: whether the log records what was verified."""
 
     read_data: bool = False
     points: Sequence[str] = ()
@@ -37,8 +36,8 @@ class Damage:
 
 @dataclass(frozen=True)
 class VerificationAge:
-    """How long ago the vault was verified. packs: how many there are; never: how many of them were not verified
-    within the horizon (record.py); oldest_ns, median_ns: UTC, of all packs, 0 for never."""
+    """How long ago the vault was verified. packs: how many there are; never: how many of them were not
+    verified within the horizon (record.py); oldest_ns, median_ns: UTC, of all packs, 0 for never."""
 
     packs: int = 0
     never: int = 0
@@ -50,8 +49,8 @@ class VerificationAge:
 class Report:
     """packs: hex digests of damaged packs, and timelines: ids of timelines that lost a segment; both for
     `mark_damaged`. unlocked: whether names and data were opened. notes: sentences about what was not checked.
-    objects, bytes: how many were checked. read, left: packs that were read, and packs for which no time was left.
-    decoded: ids of points. unneeded: damaged objects that nothing needs any more. cleared: packs and
+    objects, bytes: how many were checked. read, left: packs that were read, and packs for which no time was
+    left. decoded: ids of points. unneeded: damaged objects that nothing needs any more. cleared: packs and
     cleared_timelines: timelines that are marked damaged and are whole."""
 
     damaged: list[Damage] = field(default_factory=list)

@@ -1,9 +1,8 @@
 """Restore test: points decoded from end to end as a recovery would, except that nothing is written.
 
 The timelines are folded, their digests compared with the point's, the tree checked for being one, and every
-chunk of every file read from its pack, opened and compared with its id. That proves more than reading packs does:
-it takes the very path by which the point would be recovered.
-"""
+chunk of every file read from its pack, opened and compared with its id. That proves more than reading packs
+does: it takes the very path by which the point would be recovered."""
 
 from __future__ import annotations
 
@@ -29,8 +28,8 @@ class _TimeIsUp(Exception):
 
 
 class RestoreTest:
-    """The points of one verification. suspects: packs (hex digests) with content of a point that does not decode;
-    they are to be read completely. failed: point → why it does not decode."""
+    """The points of one verification. suspects: packs (hex digests) with content of a point that does not
+    decode; they are to be read completely. failed: point → why it does not decode."""
 
     def __init__(self, reader: Reader, index: ChunkIndex, report: Report) -> None:
         self._reader, self._index, self._report = reader, index, report

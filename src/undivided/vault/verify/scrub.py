@@ -1,9 +1,8 @@
 """Scrub: reading every stored byte, several packs in parallel, until the time is up.
 
-A large vault is not read in a night. So each run begins with the packs whose verification is oldest (plan.py), and
-records every minute in the log what it has read (record.py). A run that is killed, or runs out of time, is
-resumed by the next one.
-"""
+A large vault is not read in a night. So each run begins with the packs whose verification is oldest
+(plan.py), and records every minute in the log what it has read (record.py). A run that is killed, or runs out
+of time, is resumed by the next one."""
 
 from __future__ import annotations
 
@@ -25,8 +24,8 @@ EVERY = 60.0
 
 
 class Scrub:
-    """One run over the packs of a vault. packs: u1[n,32]; known: when they were verified last; at_once: how many are
-    checked in parallel. recorded: whether the log can be appended to. now: UTC ns."""
+    """One run over the packs of a vault. packs: u1[n,32]; known: when they were verified last; at_once: how
+    many are checked in parallel. recorded: whether the log can be appended to. now: UTC ns."""
 
     def __init__(
         self,

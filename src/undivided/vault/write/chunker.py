@@ -1,17 +1,16 @@
-"""Dividing content into chunks, the units of deduplication.
+"""The chunker: content is cut into chunks, the units of deduplication.
 
     CONTENT  up to 256 KiB a file is one chunk; larger ones are cut where their content says so (FastCDC,
              128 KiB to 1 MiB, about 256), so an insertion moves boundaries only around itself
     BLOCKS   64 KiB at multiples of 64 KiB, the last one shorter: pages and disk images change in place
 
-A producer may use its buffers again, so what is handed over is copied into a lent region; what can be read is
-read there. It stays until its frame is sealed. What cannot be cut yet, because more of its row may follow,
-moves on to the next region; FastCDC looks at nothing before the start of a chunk, so the cuts do not depend
-on how the pieces came.
+A producer may reuse its buffers, so bytes that it hands over are copied into a lent region; streams are read
+into it directly. The bytes stay there until their frame is sealed. The end of a row that cannot be cut yet
+moves on to the next region. FastCDC looks at nothing before the start of a chunk, so the cuts do not depend
+on the sizes of the pieces.
 
-A batch is only given its place in a region: the worker that takes it reads and cuts it. So many small files
-are opened by all workers side by side, and nobody copies what they hold.
-"""
+A batch only gets its place in a region: the worker that takes it reads and cuts it. So many small files are
+opened by all workers in parallel, and their content is never copied."""
 
 from __future__ import annotations
 
@@ -37,8 +36,8 @@ _own = threading.local()
 
 
 def cutter() -> Any:
-    """This thread's FastCDC of our parameters. Raises when only its pure Python fallback is there: 0.5 % of
-    the speed."""
+    """This thread's FastCDC with our parameters. Raises UndividedError when there is only its pure Python
+    fallback, which has 0.5 % of the speed."""
     if not hasattr(_own, "cutter"):
         try:
             from pyfastcdc.cy.fastcdc import FastCDC
@@ -52,7 +51,7 @@ def cutter() -> Any:
 
 
 class Chunker:
-    """Divides the rows of one `store` call and hands them to the pipeline."""
+    """Cuts the rows of one `store` call and hands them to the pipeline."""
 
     def __init__(self, pipeline: Pipeline, layout: Layout) -> None:
         self._pipeline = pipeline
@@ -61,16 +60,13 @@ class Chunker:
         self._fill = 0  # bytes in the region
         self._row_start = 0  # where the uncut rest of the row begins
         self._begun = False  # whether the row was found to be larger than one whole chunk
-        self._jobs: list[Job] = []
-        self._hashed = 0
-        self._error: BaseException | None = None
         self._job: Job | None = None  # the one being put together
         self._pending = 0  # bytes in it
 
     def run(self, pieces: Iterable[Piece], rows: int) -> tuple[Ragged, int]:
-        """The content column of `rows` rows, and the bytes read. Raises what a batch failed with."""
-        try:
-            with self._pipeline.caller():
+        """The content column of `rows` rows, and the bytes read. Raises the error of a batch that failed."""
+        with self._pipeline.caller() as self._caller:
+            try:
                 for piece in pieces:
                     if isinstance(piece, Batch):
                         self._place(piece)
@@ -80,26 +76,26 @@ class Chunker:
                         self._take(*piece)
                 self._flush()
                 self._let_go()
-                self._pipeline.wait(lambda: self._hashed == len(self._jobs))
-                self._check()
-        finally:
-            self._let_go()
-            # What batches read from may be closed as soon as we return, however that is.
-            self._pipeline.wait_for_reads(self._jobs)
-        return _content(self._jobs, rows), sum(sum(job.lengths) for job in self._jobs)
+                self._caller.wait()
+            finally:
+                self._let_go()
+                # The sources of batches may be closed as soon as we return, or raise.
+                self._caller.wait_for_reads()
+        jobs = self._caller.jobs
+        return _content(jobs, rows), sum(sum(job.lengths) for job in jobs)
 
     def _place(self, batch: Batch) -> None:
-        """A job that reads the batch. Its place follows what is in the region: no row is half done now."""
-        self._check()
+        """A job that reads the batch. Its place follows the bytes in the region: no row is half done now."""
+        self._caller.check()
         self._flush()
         if self._region is None or self._fill + batch.room > REGION:
             self._renew(b"")
         assert self._region is not None
-        job = Job(self._region, self._fill, self._one_hashed)
+        job = Job(self._region, self._fill, self._caller)
         job.read = lambda: self._read(batch, job)
         self._fill += batch.room
         self._row_start = self._fill
-        self._submit(job)
+        self._caller.submit(job)
 
     def _read(self, batch: Batch, job: Job) -> None:
         """In a worker: reads the batch to its place, and cuts each of its rows."""
@@ -121,12 +117,12 @@ class Chunker:
             self._region.view[self._fill : self._fill + size] = data
             self._fill += size
         elif size:
-            self._skew(row, memoryview(data).cast("B"))
+            self._copy(row, memoryview(data).cast("B"))
         if last:
             self._cut(row, final=True)
 
-    def _skew(self, row: int, data: memoryview) -> None:
-        """Copies what does not fit into one region, cutting each full one."""
+    def _copy(self, row: int, data: memoryview) -> None:
+        """Copies data that does not fit into one region, and cuts each full one."""
         while len(data):
             room = self._room(row)[: len(data)]
             room[:] = data[: len(room)]
@@ -176,7 +172,7 @@ class Chunker:
         if self._job and (self._pending + length > TARGET or len(self._job.lengths) >= _MOST_CHUNKS):
             self._flush()
         if self._job is None:
-            self._job = Job(self._region, self._row_start, self._one_hashed)
+            self._job = Job(self._region, self._row_start, self._caller)
         self._job.lengths.append(length)
         self._job.rows.append(row)
         self._pending += length
@@ -185,33 +181,19 @@ class Chunker:
     def _flush(self) -> None:
         """Hands over the job that was put together."""
         if self._job:
-            self._submit(self._job)
+            self._caller.submit(self._job)
             self._job, self._pending = None, 0
-
-    def _submit(self, job: Job) -> None:
-        self._pipeline.submit(job)
-        self._jobs.append(job)
-
-    def _one_hashed(self, job: Job) -> None:
-        with self._pipeline.changed:
-            self._hashed += 1
-            self._error = self._error or job.error
-            self._pipeline.changed.notify_all()
-
-    def _check(self) -> None:
-        if self._error:
-            raise self._error
 
     def _renew(self, carried: bytes) -> None:
         self._let_go()
-        self._region = self._pipeline.lend()
+        self._region = self._caller.lend()
         self._region.view[: len(carried)] = carried
         self._fill = len(carried)
         self._row_start = 0
 
     def _let_go(self) -> None:
         if self._region:
-            self._pipeline.give_back(self._region)
+            self._caller.give_back(self._region)
             self._region = None
             self._fill = self._row_start = 0
 

@@ -1,6 +1,6 @@
-"""InFlightChunks: the chunks that a session stores, so that none is stored twice while no index knows of it yet.
+"""In-flight chunks: those that a session stores, so that none is stored twice before an index has it.
 
-A first backup of a large service claims tens of millions. As Python objects they would take three times as
+A first backup of a large service has tens of millions. As Python objects they would take three times as
 much as the index, so only the latest are: sixty thousand at a time become columns like those of the index,
 sorted by prefix, 32 bytes a chunk. Columns are joined while they are small, so that few have to be searched.
 """
@@ -30,7 +30,8 @@ class InFlightChunks:
         return len(self._latest) + sum(len(column.prefix) for column in self._columns)
 
     def take(self, ids: bytes, among: Sequence[int]) -> list[int]:
-        """Those of the positions `among` whose id was not claimed before, each id once. Now it is."""
+        """Those of the positions `among` whose id was not taken before, each id once. From now on it is
+        taken."""
         fresh = []
         parts = np.frombuffer(ids, np.uint8).reshape(-1, CHUNK_ID_BYTES)[np.array(among, np.int64)]
         for i, known in zip(among, self._in_columns(parts).tolist(), strict=True):

@@ -1,13 +1,14 @@
-"""The pipeline from plain bytes to stored packs: where a backup's time goes, so all of it runs side by side.
+"""The pipeline from plain bytes to stored packs: here a backup spends its time, so all of it runs in
+parallel.
 
-    caller            divides into chunks, in buffers lent by the pool        (chunker.py)
+    caller            cuts into chunks, in buffers lent by the pool            (chunker.py)
       │ jobs: about 1 MiB of chunks that lie next to each other, or a place for a batch of small files
     workers, one per core: read the batch ▸ hash ▸ is it known? ▸ compress ▸ seal into the open pack
-      │ full packs
-    uploaders: footer ▸ SHA-256 ▸ write and fsync
+      │ full packs                          (Dedup: dedup.py)
+    uploaders: footer ▸ SHA-256 ▸ write and fsync                              (Uploader: uploads.py)
 
-Everything heavy releases the interpreter's lock. Memory is bounded by the pools: whoever is ahead waits. A
-thread that fails stops the whole session: the error is raised to whoever calls next, and nothing is
+Everything heavy releases the interpreter's lock. Memory is bounded by the pools: a thread that is ahead
+waits. A thread that fails stops the whole session: the error is raised to the next caller, and nothing is
 committed.
 
 Chunks that are small, or left over when their neighbours were known, are gathered until they fill a frame.
@@ -23,7 +24,7 @@ import threading
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from blake3 import blake3
@@ -59,16 +60,15 @@ class Region:
 @dataclass
 class Job:
     """Chunks lying next to each other in a region from `start`, and the row of each. read: puts them there
-    first, if they are not there yet. From the worker: ids, 32 bytes each, and what `read` failed with."""
+    first, if they are not there yet. From the worker: ids, 32 bytes each."""
 
     region: Region
     start: int
-    done: Callable[[Job], None]
+    caller: Caller
     lengths: list[int] = field(default_factory=list)
     rows: array[int] = field(default_factory=lambda: array("q"))
     read: Callable[[], None] | None = None
     ids: bytes = b""
-    error: BaseException | None = None
 
 
 @dataclass
@@ -81,6 +81,61 @@ class _Gathered:
     lengths: list[int] = field(default_factory=list)
 
 
+class Dedup(Protocol):
+    """Decides which chunks are stored. Thread-safe."""
+
+    def claim(self, ids: bytes) -> list[int]:
+        """ids: 32 bytes each. The positions of those that are stored nowhere; from now on the caller stores
+        them."""
+        ...
+
+
+class Uploader(Protocol):
+    """Stores packs. Thread-safe."""
+
+    def upload(self, pack: OpenPack) -> None:
+        """Stores a full pack."""
+        ...
+
+
+class Caller:
+    """One thread that hands jobs to the pipeline, and waits for all of its own. Not thread-safe."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+        self.jobs: list[Job] = []
+        self.hashed = 0
+        """How many of the jobs have their ids. The pipeline's lock protects it."""
+        self.error: BaseException | None = None
+        """The first error of a batch."""
+
+    def lend(self) -> Region:
+        """A region to fill, with one user: this caller. Waits while all are in work."""
+        return self._pipeline.lend()
+
+    def give_back(self, region: Region) -> None:
+        self._pipeline.give_back(region)
+
+    def submit(self, job: Job) -> None:
+        """Hands a job to the workers, which become users of its region."""
+        self._pipeline.submit(job)
+        self.jobs.append(job)
+
+    def check(self) -> None:
+        """Raises the first error of a batch."""
+        if self.error:
+            raise self.error
+
+    def wait(self) -> None:
+        """Until every chunk has its id. Raises the error of a batch, or of a thread that failed."""
+        self._pipeline.wait(lambda: self.hashed == len(self.jobs))
+        self.check()
+
+    def wait_for_reads(self) -> None:
+        """Until no worker reads for these jobs, and none will. Raises nothing."""
+        self._pipeline.wait_for_reads(self.jobs)
+
+
 class Pipeline:
     """Threads, pools and the open pack of one session. Threads are started by the first job."""
 
@@ -89,15 +144,14 @@ class Pipeline:
         id_key: bytes,
         session: bytes,
         sealer: Sealer,
-        claim: Callable[[bytes], list[int]],
-        upload: Callable[[OpenPack], None],
+        dedup: Dedup,
+        uploader: Uploader,
         uploads: int = 2,
     ) -> None:
-        """claim: ids of a job → positions of those nobody has stored yet. upload: stores a full pack;
-        uploads: how many at once."""
+        """uploads: how many run in parallel."""
         self._id_key, self._session, self._sealer = id_key, session, sealer
-        self._claim, self._upload, self._uploads = claim, upload, uploads
-        self.changed = threading.Condition()
+        self._dedup, self._uploader, self._uploads = dedup, uploader, uploads
+        self._changed = threading.Condition()
         self._failure: BaseException | None = None
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._packs: queue.SimpleQueue[OpenPack | None] = queue.SimpleQueue()
@@ -113,19 +167,19 @@ class Pipeline:
     # ── the caller's side ───────────────────────────────────────────────────────────────────────────────────
 
     @contextlib.contextmanager
-    def caller(self) -> Iterator[None]:
-        """Each caller that fills regions is owed one: so none waits for another's producer."""
-        with self.changed:
+    def caller(self) -> Iterator[Caller]:
+        """Each caller adds a region to the pool: so none waits for another caller's producer."""
+        with self._changed:
             self._callers += 1
         try:
-            yield
+            yield Caller(self)
         finally:
-            with self.changed:
+            with self._changed:
                 self._callers -= 1
 
     def lend(self) -> Region:
-        """A region to fill, with one user: the caller. Waits while all are in work."""
-        with self.changed:
+        """A region to fill, with one user: the caller. Waits while all are in use."""
+        with self._changed:
             self._wait(lambda: self._free_regions or self._regions < _REGIONS + self._callers)
             if self._free_regions:
                 region = self._free_regions.pop()
@@ -136,15 +190,15 @@ class Pipeline:
             return region
 
     def give_back(self, region: Region) -> None:
-        with self.changed:
+        with self._changed:
             region.users -= 1
             if not region.users:
                 self._free_regions.append(region)
-                self.changed.notify_all()
+                self._changed.notify_all()
 
     def submit(self, job: Job) -> None:
         """Hands a job to the workers, which become users of its region."""
-        with self.changed:
+        with self._changed:
             self._check()
             job.region.users += 1
             self._working += 1
@@ -152,33 +206,34 @@ class Pipeline:
         self._jobs.put(job)
 
     def wait(self, condition: Callable[[], Any]) -> None:
-        """Until `condition` holds; it is asked again after each change. Raises what a thread failed with."""
-        with self.changed:
+        """Until `condition` holds; it is checked again after each change. Raises the error of a thread that
+        failed."""
+        with self._changed:
             self._wait(condition)
 
     def wait_for_reads(self, jobs: Sequence[Job]) -> None:
-        """Until no worker reads for these jobs, nor ever will. Raises nothing."""
-        with self.changed:
+        """Until no worker reads for these jobs, and none will. Raises nothing."""
+        with self._changed:
             while any(job.read for job in jobs):
-                self.changed.wait()
+                self._changed.wait()
 
     def drain(self) -> None:
         """Returns when every chunk handed in is in a stored pack."""
         self.wait(lambda: not self._working)
-        with self.changed:
+        with self._changed:
             gathered, self._gathered = self._gathered, None
         if gathered:
             self._frame_gathered(gathered)
-        with self.changed:
+        with self._changed:
             if self._open:
                 self._close(self._open)
         self.wait(lambda: not self._uploading)
 
     def close(self) -> None:
         """Ends the threads and frees the buffers. What was not drained is abandoned."""
-        with self.changed:
+        with self._changed:
             self._failure = self._failure or RuntimeError("the session is closed")
-            self.changed.notify_all()
+            self._changed.notify_all()
         for _ in self._threads:
             self._jobs.put(None)
             self._packs.put(None)
@@ -191,7 +246,7 @@ class Pipeline:
     # ── threads ─────────────────────────────────────────────────────────────────────────────────────────────
 
     def _start(self) -> None:
-        with self.changed:
+        with self._changed:
             if self._threads:
                 return
             kinds = [self._run_jobs] * _WORKERS + [self._run_uploads] * self._uploads
@@ -203,27 +258,27 @@ class Pipeline:
         while (job := self._jobs.get()) is not None:
             if not self._failure:
                 self._guarded(self._work, job)
-            with self.changed:
+            with self._changed:
                 job.read = None
                 self._working -= 1
-                self.changed.notify_all()
+                self._changed.notify_all()
 
     def _run_uploads(self) -> None:
         while (pack := self._packs.get()) is not None:
             if not self._failure:
-                self._guarded(self._upload, pack)
-            with self.changed:
+                self._guarded(self._uploader.upload, pack)
+            with self._changed:
                 self._free_packs.append(pack.buffer)
                 self._uploading -= 1
-                self.changed.notify_all()
+                self._changed.notify_all()
 
     def _guarded(self, work: Callable[..., None], *arguments: Any) -> None:
         try:
             work(*arguments)
         except BaseException as error:  # noqa: BLE001  it is raised again to the session's owner
-            with self.changed:
+            with self._changed:
                 self._failure = self._failure or error
-                self.changed.notify_all()
+                self._changed.notify_all()
 
     def _check(self) -> None:
         if self._failure:
@@ -232,7 +287,7 @@ class Pipeline:
     def _wait(self, condition: Callable[[], Any]) -> None:
         self._check()
         while not condition():
-            self.changed.wait()
+            self._changed.wait()
             self._check()
 
     # ── a worker's side ─────────────────────────────────────────────────────────────────────────────────────
@@ -241,8 +296,8 @@ class Pipeline:
         if job.read:
             try:
                 job.read()
-            except BaseException as error:  # noqa: BLE001  it is the caller's, and raised to him alone
-                job.error = error
+            except BaseException as error:  # noqa: BLE001  it is the caller's, and raised to this caller alone
+                job.caller.error = job.caller.error or error
                 job.lengths.clear()
             job.read = None
         view, at, key = job.region.view, job.start, self._id_key
@@ -251,8 +306,10 @@ class Pipeline:
             ids.append(blake3(view[at : at + length], key=key).digest())
             at += length
         job.ids = b"".join(ids)
-        job.done(job)
-        fresh = self._claim(job.ids)
+        with self._changed:
+            job.caller.hashed += 1
+            self._changed.notify_all()
+        fresh = self._dedup.claim(job.ids)
         if len(fresh) == len(ids) and (at - job.start >= TARGET // 2):
             self._frame(view[job.start : at], job.ids, job.lengths)
         elif fresh:
@@ -267,7 +324,7 @@ class Pipeline:
                 self._frame(view[start : start + length], ids[i], [length])
                 continue
             full = None
-            with self.changed:
+            with self._changed:
                 gathered = self._gathered
                 if gathered is None:
                     gathered = self._gathered = self._spare.pop() if self._spare else _Gathered()
@@ -286,14 +343,14 @@ class Pipeline:
         self._frame(plain, b"".join(gathered.ids), gathered.lengths)
         gathered.used = 0
         gathered.ids, gathered.lengths = [], []
-        with self.changed:
+        with self._changed:
             self._spare.append(gathered)
 
     def _frame(self, plain: memoryview, ids: bytes, lengths: list[int]) -> None:
         """Compresses and seals one frame into the open pack."""
         assert len(ids) == CHUNK_ID_BYTES * len(lengths)
         codec, packed = compress(plain)
-        with self.changed:
+        with self._changed:
             if self._open and not self._open.fits(len(packed)):
                 self._close(self._open)
             while self._open is None:
@@ -304,7 +361,7 @@ class Pipeline:
             counter = self._sealer.count()
             out = pack.allocate(len(packed), len(plain), codec, counter, ids, lengths)
         self._sealer.seal_into(counter, packed, self._session, out)
-        with self.changed:
+        with self._changed:
             pack.pending -= 1
             if pack.closed and not pack.pending:
                 self._packs.put(pack)
