@@ -1,5 +1,6 @@
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from undivided.config.component_options import KINDS, Type
@@ -9,17 +10,32 @@ from undivided.model.durations import PATTERN, parse_duration
 
 
 def components() -> dict[str, dict[str, Any]]:
-    variants = service_schema()["properties"]["components"]["additionalProperties"]["oneOf"]
-    return {variant["properties"]["kind"]["const"]: variant for variant in variants}
+    schema = service_schema()
+    variants = schema["properties"]["components"]["additionalProperties"]
+    named = variants["discriminator"]["mapping"]
+    assert [variant["$ref"] for variant in variants["oneOf"]] == list(named.values())
+    return {kind: resolved(schema, reference) for kind, reference in named.items()}
 
 
-def test_every_kind_and_key_that_the_parser_knows_is_in_the_schema_with_what_it_says():
+def resolved(schema: dict[str, Any], reference: str) -> dict[str, Any]:
+    found: dict[str, Any] = schema["$defs"][reference.removeprefix("#/$defs/")]
+    return found
+
+
+def references(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        yield from (value["$ref"],) if "$ref" in value else ()
+    for part in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from references(part)
+
+
+def test_every_kind_and_key_that_the_parser_knows_is_in_the_schema_with_its_description():
     found = components()
     assert set(found) == set(KINDS)
     for kind, keys in KINDS.items():
         assert set(found[kind]["properties"]) == {"kind", "host", *keys}
         for name, key in keys.items():
-            assert found[kind]["properties"][name]["description"] == key.says
+            assert found[kind]["properties"][name]["description"] == key.description
             assert (name in found[kind]["required"]) == key.required
         assert found[kind]["additionalProperties"] is False
 
@@ -29,7 +45,12 @@ def test_every_section_is_in_the_schema():
     assert set(properties) == set(TOP)
     assert set(properties["objectives"]["properties"]) == set(OBJECTIVES)
     assert set(properties["policy"]["properties"]) == {*POLICY, "copies"}
-    assert set(properties["checks"]["items"]["properties"]) == set(CHECK)
+    assert set(resolved(service_schema(), properties["checks"]["items"]["$ref"])["properties"]) == set(CHECK)
+
+
+def test_every_reference_of_the_schema_leads_to_a_definition_and_every_definition_is_used():
+    schema = service_schema()
+    assert set(references(schema)) == {f"#/$defs/{name}" for name in schema["$defs"]}
 
 
 def test_every_type_has_a_shape():

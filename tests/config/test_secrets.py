@@ -1,4 +1,4 @@
-"""Passwords come from where the service file says, and their failures never tell them."""
+"""Passwords come from the place that the service file names, and no error contains them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from undivided.config.secrets import secret
 from undivided.model.errors import UndividedError
 
 
-def test_no_spec_is_no_password() -> None:
+def test_without_a_place_there_is_no_password() -> None:
     assert secret(None, "connect") is None
 
 
@@ -34,18 +34,20 @@ def test_a_command_gives_what_it_prints() -> None:
     [
         ({"file": "/nowhere/password"}, "cannot read the password file /nowhere/password"),
         ({"file": "/dev/null"}, "is empty"),
-        ({"env": "UNDIVIDED_NO_SUCH_NAME"}, "has no UNDIVIDED_NO_SUCH_NAME"),
+        ({"env": "UNDIVIDED_NO_SUCH_NAME"}, "UNDIVIDED_NO_SUCH_NAME is not set"),
         ({"command": ["/nowhere/program"]}, "cannot run the password command /nowhere/program"),
-        ({"command": ["false"]}, "the password command false ended with 1"),
+        ({"command": ["false"]}, "the password command false failed with exit code 1"),
     ],
 )
-def test_a_password_that_cannot_be_had_says_why(spec: dict[str, object], cause: str) -> None:
+def test_a_password_that_cannot_be_read_is_an_error_with_its_cause(
+    spec: dict[str, object], cause: str
+) -> None:
     with pytest.raises(UndividedError, match=cause) as caught:
         secret(spec, "connect to db")
     assert caught.value.doing == "connect to db"
 
 
-def test_a_failing_command_never_leaks_what_it_printed() -> None:
+def test_the_error_of_a_failed_command_never_contains_its_output() -> None:
     with pytest.raises(UndividedError) as caught:
         secret({"command": ["sh", "-c", "echo hunter2; exit 3"]}, "connect")
     assert "hunter2" not in str(caught.value)

@@ -53,7 +53,7 @@ def error_record(error: UndividedError) -> dict[str, Any]:
     complaints = getattr(error, "complaints", None)
     if complaints is not None:
         said["complaints"] = [
-            {"line": c.line, "column": c.column, "cause": c.what, "hint": c.hint} for c in complaints
+            {"line": c.line, "column": c.column, "cause": c.cause, "hint": c.hint} for c in complaints
         ]
     return {"error": said}
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from ..config.amounts import keep_rules, seconds
+from ..config.option_values import parse_keep_rules, parse_seconds
 from ..model.durations import format_duration
 from ..model.errors import UsageError
 from ..model.service import Policy, Service
@@ -45,9 +45,9 @@ def simulate(
         How long such points are taken.
     """
     context = common.open()
-    rules = keep_rules(keep or [])
-    pace = seconds("--mark", mark) if mark else None
-    length = seconds("--over", over)
+    rules = parse_keep_rules(keep or [])
+    pace = parse_seconds("--mark", mark) if mark else None
+    length = parse_seconds("--over", over)
     if service is not None:
         context.known_service(service)
     records: list[dict[str, Any]] = []

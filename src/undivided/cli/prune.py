@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from ..config.amounts import seconds
-from ..config.amounts import size as parse_size
+from ..config.option_values import parse_seconds, parse_size
 from ..model.durations import format_duration
 from ..model.errors import UndividedError
 from ..operations.forget_by_name import asked_for
@@ -60,7 +59,7 @@ def prune(
     despite:
         Go on although this is suspicious; you have looked.
     """
-    wait, room = seconds("--grace", grace, zero=True), parse_size("--budget", budget)
+    wait, room = parse_seconds("--grace", grace, zero=True), parse_size("--budget", budget)
     context = common.open()
     for name in services:
         context.known_service(name)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ..config.parse_cache import keep, service_record
+from ..config.parse_cache import service_record, store_parsed
 from ..config.service_file import parse_service
 from ..host.paths import make_directory, refused, save
 from ..model.durations import format_duration
@@ -45,7 +45,7 @@ def apply(*files: Path, common: Common = COMMON) -> int:
         there = path.read_bytes() if path.exists() else None
         if there != text.encode():
             save(path, text.encode())
-        keep(context.parsed_file(f"service-{service.name}"), text, service_record(service))
+        store_parsed(context.parse_cache_file(f"service-{service.name}"), text, service_record(service))
         did = "unchanged" if there == text.encode() else "applied" if there is None else "changed"
         applied.append({"service": service.name, "result": did, "components": list(service.components)})
     emit(
@@ -143,7 +143,7 @@ def remove(service: str, /, *, common: Common = COMMON) -> int:
     path = context.service_file(service)
     try:
         os.unlink(path)
-        context.parsed_file(f"service-{service}").unlink(missing_ok=True)
+        context.parse_cache_file(f"service-{service}").unlink(missing_ok=True)
     except OSError as error:
         raise refused(error, f"remove {path}") from error
     emit(common.json, {"service": service, "result": "removed"}, [f"{service}: expired; its points stay"])

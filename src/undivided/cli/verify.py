@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from ..catalog.catalog import PREFIX
-from ..config.amounts import seconds
+from ..config.option_values import parse_seconds
 from ..model.errors import DamageError, UndividedError, UsageError
 from ..operations.verification_age import proven_line, proven_record
 from ..operations.workspace import Workspace
@@ -57,8 +57,8 @@ def verify(
         Pass over what was read within this time: 30d.
     """
     context = common.open()
-    limit = seconds("--for", for_) if for_ is not None else None
-    fresh = seconds("--within", within) if within is not None else 0.0
+    limit = parse_seconds("--for", for_) if for_ is not None else None
+    fresh = parse_seconds("--within", within) if within is not None else 0.0
     began = time.monotonic()
     try:
         vault = context.vault

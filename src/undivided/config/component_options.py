@@ -1,7 +1,7 @@
-"""The kinds of component there are and what a service file may say of each.
+"""The kinds of component, and the keys of each in a service file.
 
 One table serves the parser, the JSON Schema, the documentation and the drivers' defaults. A driver reads its
-options by these names and finds them checked.
+options by these names; their values are checked already.
 """
 
 from __future__ import annotations
@@ -22,54 +22,56 @@ class Type(enum.StrEnum):
     COMMAND = "command"
     """A program and its arguments, as a list: never a shell string."""
     SECRET = "secret"  # noqa: S105
-    """{file: PATH}, {env: NAME} or {command: [PROGRAM, …]}: where the secret is, never the secret."""
+    """{file: PATH}, {env: NAME} or {command: [PROGRAM, …]}: the place of the secret, never the secret."""
     WRITERS = "writers"
-    """Who writes here and so must be held: {unit: …}, {cgroup: …}, {pidfile: …} or {user: …}, and how:
-    {freeze: cgroup} or {freeze: stop}; cgroup where the writers have one to themselves."""
+    """The processes that write here and must be held: {unit: …}, {cgroup: …}, {pidfile: …} or {user: …}. How:
+    {freeze: cgroup} or {freeze: stop}; by default cgroup, if no other process is in it."""
     DURATION = "duration"
     """A number and its unit: 15s, 5m, 1h30m, 7d, 2w."""
     INTEGER = "integer"
     URL = "url"
-    """An http or https address, without a password in it."""
+    """An http or https address without a password."""
     KEEP = "keep"
-    """{rule: count}, and {within: duration}: which points stay (config/service_sections.py has the rules)."""
+    """{rule: count} and {within: duration}: which points are kept (rules: config/service_sections.py)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
     type: Type
-    says: str
+    description: str
     required: bool = False
     default: Any = None
     exists: bool = False
-    """Whether the path must exist when the service is applied."""
+    """The path must exist when the service is applied."""
 
 
 _RUN = {
-    "unit": Key(Type.TEXT, "systemd unit that runs it: started and stopped through systemctl"),
-    "start": Key(Type.COMMAND, "how to start it, where there is no unit"),
-    "stop": Key(Type.COMMAND, "how to stop it, where there is no unit"),
+    "unit": Key(Type.TEXT, "systemd unit of it: started and stopped by systemctl"),
+    "start": Key(Type.COMMAND, "command that starts it, if it has no unit"),
+    "stop": Key(Type.COMMAND, "command that stops it, if it has no unit"),
 }
 _LOGIN = {
     "address": Key(Type.TEXT, "TCP address of the server", default="127.0.0.1"),
-    "password": Key(Type.SECRET, "where the password is"),
+    "password": Key(Type.SECRET, "place of the password"),
 }
 
 KINDS: Mapping[str, Mapping[str, Key]] = {
     "files": {
         "path": Key(Type.PATH, "root of the tree", required=True, exists=True),
-        "include": Key(Type.TEXTS, "patterns of what to protect; everything when absent"),
-        "exclude": Key(Type.TEXTS, "patterns of what to leave out"),
-        "one_filesystem": Key(Type.FLAG, "stay on the root's filesystem", default=False),
-        "writers": Key(Type.WRITERS, "who writes here, held during the cut"),
+        "include": Key(Type.TEXTS, "patterns of the paths to protect; all paths when absent"),
+        "exclude": Key(Type.TEXTS, "patterns of the paths to leave out"),
+        "one_filesystem": Key(
+            Type.FLAG, "leave out other filesystems that are mounted inside the tree", default=False
+        ),
+        "writers": Key(Type.WRITERS, "processes that write here; they are held while a point is taken"),
         **_RUN,
     },
     "mariadb": {
         "socket": Key(Type.PATH, "UNIX socket of the server"),
         "port": Key(Type.PORT, "TCP port of the server", default=3306),
         "user": Key(Type.TEXT, "database user", default="root"),
-        "path": Key(Type.PATH, "data directory; asked from the server when absent"),
-        "defaults": Key(Type.PATH, "my.cnf that the server is started with"),
+        "path": Key(Type.PATH, "data directory; the server is asked when absent"),
+        "defaults": Key(Type.PATH, "my.cnf with which the server is started"),
         "binaries": Key(Type.PATH, "directory of mariadbd and mariadb-backup"),
         **_LOGIN,
         **_RUN,
@@ -79,7 +81,7 @@ KINDS: Mapping[str, Mapping[str, Key]] = {
         "port": Key(Type.PORT, "port of the server", default=5432),
         "user": Key(Type.TEXT, "database user", default="postgres"),
         "database": Key(Type.TEXT, "database to connect to", default="postgres"),
-        "path": Key(Type.PATH, "data directory; asked from the server when absent"),
+        "path": Key(Type.PATH, "data directory; the server is asked when absent"),
         "binaries": Key(Type.PATH, "directory of postgres and pg_ctl"),
         **_LOGIN,
         **_RUN,
@@ -88,8 +90,8 @@ KINDS: Mapping[str, Mapping[str, Key]] = {
         "socket": Key(Type.PATH, "UNIX socket of the server"),
         "port": Key(Type.PORT, "TCP port of the server", default=6379),
         "user": Key(Type.TEXT, "ACL user"),
-        "path": Key(Type.PATH, "its working directory; asked from the server when absent"),
-        "config": Key(Type.PATH, "redis.conf that the server is started with"),
+        "path": Key(Type.PATH, "working directory of the server; the server is asked when absent"),
+        "config": Key(Type.PATH, "redis.conf with which the server is started"),
         "binaries": Key(Type.PATH, "directory of redis-server"),
         **_LOGIN,
         **_RUN,

@@ -1,4 +1,4 @@
-"""config.yaml: which vaults there are, and where state is kept."""
+"""config.yaml: the vaults, and the directory for state."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 NEAR = "near"
-"""The vault that points go to first."""
+"""The vault that gets every point first."""
 
 
 class Config(NamedTuple):
     vaults: Mapping[str, str]
     """Name → URL or path."""
     state: Path | None
-    """Where state is kept; None for the usual place."""
+    """Directory for state; None for the default one."""
 
     @staticmethod
     def of(record: Mapping[str, Any]) -> Config:
-        """From what `as_record` gave."""
+        """From a record made by `as_record`."""
         return Config(record["vaults"], Path(record["state"]) if record["state"] else None)
 
     def as_record(self) -> dict[str, Any]:
@@ -28,33 +28,34 @@ class Config(NamedTuple):
 
 
 def read_config(text: str, source: str) -> Config:
-    """From config.yaml. Raises FileError (a UsageError) with everything that is wrong with it."""
+    """From config.yaml. Raises FileError (a UsageError) with all its errors."""
     from .component_options import Key, Type
-    from .option_readers import members, typed, unknown
+    from .option_readers import add_unknown, members, read_value
     from .yaml_nodes import Complaints, Node, from_yaml
 
-    notes = Complaints(source)
-    root = from_yaml(text, notes)
-    given = members(root, "the configuration", notes)
+    complaints = Complaints(source)
+    root = from_yaml(text, complaints)
+    given = members(root, "the configuration", complaints)
     for key, (place, _) in given.items():
         if key not in ("vaults", "state"):
-            unknown(place, key, ("vaults", "state"), "unknown key", notes)
+            add_unknown(place, "unknown key", key, ("vaults", "state"), complaints)
     vaults: dict[str, str] = {}
     listed = given["vaults"][1] if "vaults" in given else Node({})
-    for name, (_, value) in members(listed, "vaults", notes).items():
-        vaults[name] = typed(value, Key(Type.TEXT, "where the vault is"), f"vaults: {name}", notes)
+    for name, (_, value) in members(listed, "vaults", complaints).items():
+        vaults[name] = read_value(value, Key(Type.TEXT, "place of the vault"), f"vaults: {name}", complaints)
     if NEAR not in vaults:
-        notes.add(root, f"no vault named {NEAR!r}", "Write vaults: {near: /path/of/the/vault}.")
+        hint = f"Write vaults: {{{NEAR}: /path/of/the/vault}}."
+        complaints.add(root, f"no vault named {NEAR!r}", hint)
     state = None
     if "state" in given:
-        said = typed(given["state"][1], Key(Type.PATH, "where state is kept"), "state", notes)
-        state = Path(said) if said else None
-    notes.settle()
+        path = read_value(given["state"][1], Key(Type.PATH, "directory for state"), "state", complaints)
+        state = Path(path) if path else None
+    complaints.settle()
     return Config(vaults, state)
 
 
 def write_config(vaults: Mapping[str, str]) -> str:
-    """config.yaml of a new configuration."""
-    lines = ["# Where points go. Other vaults may follow under names of their own.", "vaults:"]
-    # JSON's quoting is YAML's: no path can break out of its line.
+    """The text of a new config.yaml."""
+    lines = ["# Vaults of this machine. Points go to the primary vault first.", "vaults:"]
+    # JSON's quoting is also YAML's, so a path cannot break out of its line.
     return "\n".join([*lines, *(f"  {name}: {json.dumps(url)}" for name, url in vaults.items()), ""])

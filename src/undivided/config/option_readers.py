@@ -1,7 +1,8 @@
-"""Reading one value of a declared type (config/component_options.py) from where it was written.
+"""Readers of single values: each checks a value of a declared type (config/component_options.py).
 
-Each reader returns the checked value, or notes a complaint at the value's place and returns None: parsing
-goes on, so that all mistakes of a file are shown at once. No complaint ever quotes what may be a secret.
+A reader returns the checked value. If the value is wrong, it adds a complaint with the value's place and
+returns None; the parser continues, so that all errors of a file are shown at once. No complaint quotes a
+value that may be a secret.
 """
 
 from __future__ import annotations
@@ -20,219 +21,223 @@ Exists = Callable[[str], bool]
 SECRET_SOURCES = ("file", "env", "command")
 WRITERS = ("unit", "cgroup", "pidfile", "user")
 FREEZES = ("cgroup", "stop")
+_COMMAND_HINT = 'Write ["program", "argument"]: commands never go through a shell.'
 
 
-def members(node: Node, what: str, notes: Complaints) -> dict[str, tuple[Node, Node]]:
-    """The keys of a mapping; none, with a complaint, when it is something else."""
+def members(node: Node, name: str, complaints: Complaints) -> dict[str, tuple[Node, Node]]:
+    """The keys of a mapping. For any other value: a complaint, and no keys."""
     if isinstance(node.value, dict):
         return node.value
-    notes.add(node, f"{what} must be a mapping of keys to values, not {kind_name(node.value)}")
+    complaints.add(node, f"{name} must be a mapping of keys to values, not {kind_name(node.value)}")
     return {}
 
 
-def unknown(key: Node, name: str, known: Iterable[str], what: str, notes: Complaints) -> None:
-    """Complains of a name that nobody knows, with what was probably meant."""
+def add_unknown(place: Node, cause: str, name: str, known: Iterable[str], complaints: Complaints) -> None:
+    """A complaint about a name that is not among the known ones, with the closest one as its hint."""
     from difflib import get_close_matches
 
     known = list(known)
     close = get_close_matches(name, known, 1, 0.6)
     hint = f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(known)}."
-    notes.add(key, f"{what} {name!r}", hint)
+    complaints.add(place, f"{cause} {name!r}", hint)
 
 
-def table(node: Node, keys: Mapping[str, Key], what: str, notes: Complaints) -> dict[str, Any]:
-    """A mapping read by a table of keys: checked values and defaults, without what was not given."""
-    given = members(node, what, notes)
-    values = {name: key.default for name, key in keys.items() if key.default is not None}
-    for name, (place, value) in given.items():
-        if name not in keys:
-            unknown(place, name, keys, f"{what}: unknown key", notes)
+def read_table(node: Node, keys: Mapping[str, Key], name: str, complaints: Complaints) -> dict[str, Any]:
+    """A mapping read by a table of keys: the checked values, and defaults for keys that are not given."""
+    given = members(node, name, complaints)
+    values = {key: spec.default for key, spec in keys.items() if spec.default is not None}
+    for key, (place, value) in given.items():
+        if key not in keys:
+            add_unknown(place, f"{name}: unknown key", key, keys, complaints)
         else:
-            read = typed(value, keys[name], f"{what}: {name}", notes)
+            read = read_value(value, keys[key], f"{name}: {key}", complaints)
             if read is not None:
-                values[name] = read
-    for name, key in keys.items():
-        if key.required and name not in given and isinstance(node.value, dict):
-            notes.add(node, f"{what}: key {name!r} is missing", f"{name}: {key.says}.")
+                values[key] = read
+    for key, spec in keys.items():
+        if spec.required and key not in given and isinstance(node.value, dict):
+            complaints.add(node, f"{name}: key {key!r} is missing", f"{key}: {spec.description}.")
     return values
 
 
-def typed(node: Node, key: Key, what: str, notes: Complaints, exists: Exists | None = None) -> Any:
-    """The checked value, or None after a complaint. exists: asked for paths that have to be there."""
-    value = _READERS[key.type](node, what, notes)
+def read_value(node: Node, key: Key, name: str, complaints: Complaints, exists: Exists | None = None) -> Any:
+    """The checked value, or None after a complaint. exists: called for the paths that must exist."""
+    value = _READERS[key.type](node, name, complaints)
     if key.exists and exists and value is not None and not exists(value):
-        notes.add(node, f"{what}: {value} does not exist", "Create it first, or correct the path.")
+        complaints.add(node, f"{name}: {value} does not exist", "Create it first, or correct the path.")
     return value
 
 
 def kind_name(value: Any) -> str:
-    if value is None:
-        return "nothing"
-    names = {bool: "true or false", int: "a number", float: "a number", str: "a text", list: "a list"}
+    """A value's type in words, for complaints: its content may be a secret."""
+    if value is None or value == "":
+        return "empty"
+    names = {bool: "true or false", int: "a number", float: "a number", str: "text", list: "a list"}
     return names.get(type(value), "a mapping")
 
 
-def _text(node: Node, what: str, notes: Complaints) -> str | None:
+def _text(node: Node, name: str, complaints: Complaints) -> str | None:
     if isinstance(node.value, str) and node.value:
         return node.value
-    quote = "Put quotes around it." if isinstance(node.value, bool | int | float) else ""
-    notes.add(node, f"{what} must be a text, not {kind_name(node.value) if node.value else 'empty'}", quote)
+    hint = "Put quotes around it." if isinstance(node.value, bool | int | float) else ""
+    complaints.add(node, f"{name} must be text, not {kind_name(node.value)}", hint)
     return None
 
 
-def _integer(node: Node, what: str, notes: Complaints) -> int | None:
+def _integer(node: Node, name: str, complaints: Complaints) -> int | None:
     if isinstance(node.value, int) and not isinstance(node.value, bool):
         return node.value
-    notes.add(node, f"{what} must be a whole number, not {kind_name(node.value)}")
+    complaints.add(node, f"{name} must be a whole number, not {kind_name(node.value)}")
     return None
 
 
-def _port(node: Node, what: str, notes: Complaints) -> int | None:
-    port = _integer(node, what, notes)
+def _port(node: Node, name: str, complaints: Complaints) -> int | None:
+    port = _integer(node, name, complaints)
     if port is not None and not 1 <= port <= 65535:
-        notes.add(node, f"{what} must be between 1 and 65535, not {port}")
+        complaints.add(node, f"{name} must be between 1 and 65535, not {port}")
         return None
     return port
 
 
-def _path(node: Node, what: str, notes: Complaints) -> str | None:
-    path = _text(node, what, notes)
+def _path(node: Node, name: str, complaints: Complaints) -> str | None:
+    path = _text(node, name, complaints)
     if path is not None and (not path.startswith("/") or "\0" in path):
-        notes.add(node, f"{what} must be an absolute path, not {path!r}", "Write it from / on.")
+        complaints.add(node, f"{name} must be an absolute path, not {path!r}", "Start the path with /.")
         return None
     return path
 
 
-def _flag(node: Node, what: str, notes: Complaints) -> bool | None:
+def _flag(node: Node, name: str, complaints: Complaints) -> bool | None:
     if isinstance(node.value, bool):
         return node.value
-    notes.add(node, f"{what} must be true or false, not {kind_name(node.value)}")
+    complaints.add(node, f"{name} must be true or false, not {kind_name(node.value)}")
     return None
 
 
-def _texts(node: Node, what: str, notes: Complaints) -> list[str] | None:
+def _texts(node: Node, name: str, complaints: Complaints) -> list[str] | None:
     if not isinstance(node.value, list):
-        notes.add(node, f"{what} must be a list of texts, not {kind_name(node.value)}", "Write [one, two].")
+        cause = f"{name} must be a list of texts, not {kind_name(node.value)}"
+        complaints.add(node, cause, "Write [one, two].")
         return None
-    return [text for item in node.value if (text := _text(item, what, notes)) is not None]
+    return [text for item in node.value if (text := _text(item, name, complaints)) is not None]
 
 
-def _command(node: Node, what: str, notes: Complaints) -> list[str] | None:
-    if isinstance(node.value, str):
-        hint = 'Write ["program", "argument"]: commands never go through a shell.'
-        notes.add(node, f"{what} must be a list: a program and its arguments", hint)
+def _command(node: Node, name: str, complaints: Complaints) -> list[str] | None:
+    if not isinstance(node.value, list):
+        cause = f"{name} must be a list of a program and its arguments, not {kind_name(node.value)}"
+        complaints.add(node, cause, _COMMAND_HINT)
         return None
-    command = _texts(node, what, notes)
-    if command == []:
-        notes.add(node, f"{what} names no program")
+    if not node.value:
+        complaints.add(node, f"{name} has no program", _COMMAND_HINT)
         return None
-    return command
+    return _texts(node, name, complaints)
 
 
-def _secret(node: Node, what: str, notes: Complaints) -> dict[str, Any] | None:
-    hint = "Say where it is: {file: PATH}, {env: NAME} or {command: [PROGRAM, …]}."
+def _secret(node: Node, name: str, complaints: Complaints) -> dict[str, Any] | None:
+    hint = "Write where it is: {file: PATH}, {env: NAME} or {command: [PROGRAM, …]}."
     if not isinstance(node.value, dict):
-        notes.add(node, f"{what} is written inline: secrets do not belong in service files", hint)
+        complaints.add(
+            node, f"{name} is written in plain text: a service file must not contain secrets", hint
+        )
         return None
-    return _one_of(node, SECRET_SOURCES, what, notes, hint)
+    return _one_of(node, SECRET_SOURCES, name, complaints, hint)
 
 
-def _writers(node: Node, what: str, notes: Complaints) -> dict[str, Any] | None:
-    given = members(node, what, notes)
+def _writers(node: Node, name: str, complaints: Complaints) -> dict[str, Any] | None:
+    given = members(node, name, complaints)
     found: dict[str, Any] = {}
     if "freeze" in given:
         _, freeze = given["freeze"]
         if freeze.value not in FREEZES:
-            notes.add(freeze, f"{what}: freeze must be one of {', '.join(FREEZES)}")
+            complaints.add(freeze, f"{name}: freeze must be one of {', '.join(FREEZES)}")
         else:
             found["freeze"] = freeze.value
     rest = Node({k: v for k, v in given.items() if k != "freeze"}, node.line, node.column)
     if isinstance(node.value, dict):
-        hint = "Name them by {unit: NAME}, {cgroup: PATH}, {pidfile: PATH} or {user: NAME}."
-        found.update(_one_of(rest, WRITERS, what, notes, hint, ("freeze",)) or {})
+        hint = "Name the writers by {unit: NAME}, {cgroup: PATH}, {pidfile: PATH} or {user: NAME}."
+        found.update(_one_of(rest, WRITERS, name, complaints, hint, ("freeze",)) or {})
     return found or None
 
 
 def _one_of(
-    node: Node, names: tuple[str, ...], what: str, notes: Complaints, hint: str, also: tuple[str, ...] = ()
+    node: Node,
+    names: tuple[str, ...],
+    name: str,
+    complaints: Complaints,
+    hint: str,
+    others: tuple[str, ...] = (),
 ) -> dict[str, Any] | None:
-    """A mapping with exactly one of `names`: `command` a list; `file`, `cgroup`, `pidfile` paths."""
+    """A mapping with exactly one of `names`. `command` is a list; `file`, `cgroup` and `pidfile` are paths.
+    others: further keys that are allowed and read elsewhere."""
     found: dict[str, Any] = {}
-    for name, (place, value) in node.value.items():
-        if name not in names:
-            unknown(place, name, (*names, *also), f"{what}: unknown key", notes)
+    for key, (place, value) in node.value.items():
+        if key not in names:
+            add_unknown(place, f"{name}: unknown key", key, (*names, *others), complaints)
             continue
-        reader = _command if name == "command" else _path if name in ("file", "cgroup", "pidfile") else _text
-        read = reader(value, f"{what}: {name}", notes)
+        reader = _command if key == "command" else _path if key in ("file", "cgroup", "pidfile") else _text
+        read = reader(value, f"{name}: {key}", complaints)
         if read is not None:
-            found[name] = read
+            found[key] = read
     if len([n for n in node.value if n in names]) != 1:
-        notes.add(node, f"{what} must have exactly one of {', '.join(names)}", hint)
+        complaints.add(node, f"{name} must have exactly one of {', '.join(names)}", hint)
         return None
     return found or None
 
 
-def _duration(node: Node, what: str, notes: Complaints) -> float | None:
-    hint = "Write a number and its unit: 15s, 5m, 1h30m, 7d, 2w."
-    if not isinstance(node.value, str):
+def _duration(node: Node, name: str, complaints: Complaints) -> float | None:
+    hint = "Write a number with its unit: 15s, 5m, 1h30m, 7d, 2w."
+    if not isinstance(node.value, str) or not node.value:
         number = isinstance(node.value, int | float) and not isinstance(node.value, bool)
-        said = f"a number without a unit ({node.value})" if number else kind_name(node.value)
-        notes.add(node, f"{what} must be a duration, not {said}", hint)
+        given = f"a number without a unit ({node.value})" if number else kind_name(node.value)
+        complaints.add(node, f"{name} must be a duration, not {given}", hint)
         return None
     try:
         return parse_duration(node.value)
     except ValueError as error:
-        notes.add(node, f"{what}: {error}", hint)
+        complaints.add(node, f"{name}: {error}", hint)
         return None
 
 
-def _url(node: Node, what: str, notes: Complaints) -> str | None:
-    url = _text(node, what, notes)
+def _url(node: Node, name: str, complaints: Complaints) -> str | None:
+    url = _text(node, name, complaints)
     if url is None:
         return None
     match = re.fullmatch(r"https?://([^/\s]+)(/\S*)?", url)
     if not match:
-        notes.add(node, f"{what} must be an http:// or https:// address")
+        complaints.add(node, f"{name} must be an http:// or https:// address")
         return None
     if "@" in match[1]:
-        notes.add(node, f"{what} has a password in its address: secrets do not belong in service files")
+        complaints.add(node, f"{name} contains a password: a service file must not contain secrets")
         return None
     return url
 
 
-def _keep(node: Node, what: str, notes: Complaints) -> dict[str, float] | None:
-    given = members(node, what, notes)
+def _keep(node: Node, name: str, complaints: Complaints) -> dict[str, float] | None:
+    given = members(node, name, complaints)
     if isinstance(node.value, dict) and not given:
-        notes.add(
-            node, f"{what} has no rule", "Leave it out to keep every point, or write {last: 20, daily: 30}."
-        )
+        hint = "To keep every point, remove it; otherwise write rules: {last: 20, daily: 30}."
+        complaints.add(node, f"{name} has no rule", hint)
     rules: dict[str, float] = {}
-    for name, (place, value) in given.items():
-        if name not in KEEP_RULES:
-            unknown(place, name, KEEP_RULES, f"{what}: unknown rule", notes)
+    for rule, (place, value) in given.items():
+        if rule not in KEEP_RULES:
+            add_unknown(place, f"{name}: unknown rule", rule, KEEP_RULES, complaints)
             continue
-        amount = keep_amount(value, name, f"{what}: {name}", notes)
+        amount = _keep_amount(value, rule, f"{name}: {rule}", complaints)
         if amount is not None:
-            rules[name] = amount
+            rules[rule] = amount
     return rules
 
 
-def keep_amount(node: Node, rule: str, what: str, notes: Complaints) -> float | None:
-    """How many points a rule of KEEP_RULES keeps; for a duration, seconds."""
+def _keep_amount(node: Node, rule: str, name: str, complaints: Complaints) -> float | None:
+    """How many points a rule of KEEP_RULES keeps, or for how many seconds."""
     if KEEP_RULES[rule].type is Type.DURATION:
-        return _duration(node, what, notes)
+        return _duration(node, name, complaints)
     if isinstance(node.value, bool) or not isinstance(node.value, int):
-        said = (
-            f"{kind_name(node.value)} ({node.value})"
-            if isinstance(node.value, str)
-            else kind_name(node.value)
-        )
-        notes.add(
-            node, f"{what} must be a number of points, not {said}", "For a duration there is `within: 2d`."
-        )
+        quoted = f" ({node.value})" if isinstance(node.value, str) and node.value else ""
+        cause = f"{name} must be a number of points, not {kind_name(node.value)}{quoted}"
+        complaints.add(node, cause, "To keep points for a duration, write `within: 2d`.")
         return None
     if node.value < 1:
-        notes.add(node, f"{what} must keep at least 1", "Leave the rule out to keep none by it.")
+        complaints.add(node, f"{name} must be at least 1", "To keep no points by this rule, remove the rule.")
         return None
     return node.value
 

@@ -1,16 +1,19 @@
-"""Service files and configuration, parsed once.
+"""A cache of parsed files: each service file and config.yaml is parsed once.
 
-`protect` runs every few seconds on files that hardly ever change, and loading a YAML parser takes longer
-than marking a small service. So `init` and `service apply` keep what they parsed, together with the very
-text it was parsed from. It only counts while the text and the program are still the same: a file edited by
-hand is simply parsed again.
+`protect` runs every few seconds on files that hardly ever change, and loading a YAML parser takes longer than
+taking a point of a small service. So `init` and `service apply` store the parsed value together with the text
+of the file. The value is used only while the text and the program's version are the same; otherwise the file
+is parsed again.
 
-    DIR/parsed/NAME.json    {"program": version, "text": the file, "value": what it says}
+    DIR/cache/NAME.json    {"program": version, "text": the file, "value": the parsed value}
+
+It is a cache: every file of it may be deleted at any time.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -20,33 +23,36 @@ from .. import __version__
 from ..host.paths import make_directory, save
 from ..model.service import Check, Component, CopyRule, Objectives, Policy, Service
 
+logger = logging.getLogger(__name__)
 
-def keep(path: Path, text: str, value: Mapping[str, Any]) -> None:
-    """Keeps what `text` says."""
+
+def store_parsed(path: Path, text: str, value: Mapping[str, Any]) -> None:
+    """Stores the parsed value of `text`. Raises UndividedError when it cannot be written."""
     make_directory(path.parent)
     save(path, json.dumps({"program": __version__, "text": text, "value": value}).encode())
 
 
-def kept(path: Path, text: str) -> dict[str, Any] | None:
-    """What `text` says, or None when it has to be parsed."""
+def load_parsed(path: Path, text: str) -> dict[str, Any] | None:
+    """The parsed value of `text`, or None when it must be parsed."""
     try:
         record = json.loads(path.read_bytes())
         if record["program"] == __version__ and record["text"] == text:
             value: dict[str, Any] = record["value"]
             return value
-    except (OSError, ValueError, KeyError, TypeError):
-        # Lost or broken, it is worth nothing: the text says the same.
-        return None
+        logger.debug("%s is out of date: its file is parsed again", path)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        # A lost or damaged file is no loss: the text has the same content.
+        logger.debug("%s cannot be used, its file is parsed again: %s", path, error)
     return None
 
 
 def service_record(service: Service) -> dict[str, Any]:
-    """Plain JSON values."""
+    """A service as plain JSON values."""
     return asdict(service)
 
 
-def service_from(record: Mapping[str, Any]) -> Service:
-    """The service that `service_record` was given, after its record has been through JSON."""
+def service_from_record(record: Mapping[str, Any]) -> Service:
+    """The service of a record that went through JSON."""
     policy = record["policy"]
     return Service(
         name=record["name"],

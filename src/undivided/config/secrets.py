@@ -1,8 +1,9 @@
-"""Where a password is said to be, turned into the password, at the moment it is needed.
+"""Reads a secret from the place that a service file names, at the moment it is needed.
 
-A service file never holds a secret, only its place: {file: PATH}, {env: NAME} or {command: [PROGRAM, …]}. The
-value lives in memory only: it is given to a client library or a child's environment, never to a command line,
-a log, an error or the state of a point. So no message here quotes what was read, nor what a command printed.
+A service file holds only the place of a secret: {file: PATH}, {env: NAME} or {command: [PROGRAM, …]}. The
+secret stays in memory: it is passed to a client library or to the environment of a child, never to a command
+line, a log, an error or the state of a point. So no message here quotes a value that was read or the output
+of a command.
 """
 
 from __future__ import annotations
@@ -15,14 +16,17 @@ from typing import Any
 
 from ..model.errors import UndividedError
 
-PATIENCE = 30.0
+TIMEOUT = 30.0
 """Seconds a password command may take."""
+
+_HINT = "Write where the password is: {file: PATH}, {env: NAME} or {command: [PROGRAM, …]}."
 
 
 def secret(spec: Mapping[str, Any] | None, doing: str) -> str | None:
-    """The secret that `spec` points to, without its final newline; None when there is no spec.
+    """The secret at the place `spec`, without its final newline; None when there is no spec.
 
-    doing: what it is needed for, for the message. Raises UndividedError when it cannot be had or is empty.
+    doing: the operation that needs it, for messages. Raises UndividedError when it cannot be read or is
+    empty.
     """
     if spec is None:
         return None
@@ -39,9 +43,6 @@ def secret(spec: Mapping[str, Any] | None, doing: str) -> str | None:
     return value
 
 
-_HINT = "Say where the password is: {file: PATH}, {env: NAME} or {command: [PROGRAM, …]}."
-
-
 def _from_file(path: str, doing: str) -> str:
     try:
         return Path(path).read_text()
@@ -54,8 +55,8 @@ def _from_file(path: str, doing: str) -> str:
 def _from_environment(name: str, doing: str) -> str:
     value = os.environ.get(name)
     if value is None:
-        hint = f"Set {name} to the password."
-        raise UndividedError(f"the environment has no {name}", doing=doing, hint=hint)
+        cause = f"the environment variable {name} is not set"
+        raise UndividedError(cause, doing=doing, hint=f"Set {name} to the password.")
     return value
 
 
@@ -66,17 +67,18 @@ def _from_command(command: list[str], doing: str) -> str:
             command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            timeout=PATIENCE,
+            timeout=TIMEOUT,
             check=False,
             text=True,
         )
     except subprocess.TimeoutExpired:
-        cause = f"the password command {program} gave nothing within {PATIENCE:g} s"
-        raise UndividedError(cause, doing=doing, hint="It must not ask: nobody is there to answer.") from None
+        cause = f"the password command {program} did not finish within {TIMEOUT:g} s"
+        hint = "The command must not wait for input: it runs without a terminal."
+        raise UndividedError(cause, doing=doing, hint=hint) from None
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "its output is not text"
         raise UndividedError(f"cannot run the password command {program}: {reason}", doing=doing) from None
     if done.returncode:
-        cause = f"the password command {program} ended with {done.returncode}"
+        cause = f"the password command {program} failed with exit code {done.returncode}"
         raise UndividedError(cause, doing=doing, hint="Run it by hand to see why.")
     return done.stdout

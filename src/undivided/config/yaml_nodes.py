@@ -1,10 +1,10 @@
-"""YAML as values that know where they were written, so that every complaint can name its place.
+"""YAML values that know where they were written, so that every complaint can name its place.
 
-PyYAML's composer gives nodes with marks; here they become `Node`s: plain values, each with line and column.
-The same nodes are made from plain values without places, so that a definition read back from a recovery point
-goes through the very same parser.
+PyYAML's composer gives nodes with marks. They become `Node`s here: plain values, each with its line and
+column. Plain values without places become the same nodes, so that a definition from a recovery point goes
+through the same parser.
 
-Invariant: a document is small. Aliases that expand without end are refused by counting, not by trust.
+Invariant: a document is small. Nodes are counted, so that aliases which expand without end are refused.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from typing import Any
 from ..model.errors import UsageError
 
 NODES = 10_000
-"""More than this is no service file."""
+"""A document with more nodes is no service file."""
 DEPTH = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
     """value: str, int, float, bool, None, a list of Nodes, or a dict of key → (Node of the key, Node).
-    line, column: from 1; 0 when it was never in a file."""
+    line, column: from 1; 0 for values that were never in a file."""
 
     value: Any
     line: int = 0
@@ -40,40 +40,41 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Complaint:
-    """One thing wrong with a file. what: lower-case cause. hint: a sentence, or nothing."""
+    """One error in a file. cause: lower-case. hint: a sentence, or empty."""
 
     line: int
     column: int
-    what: str
+    cause: str
     hint: str = ""
 
 
 class FileError(UsageError):
-    """Everything that is wrong with a file, at once."""
+    """All errors of a file at once, in the order of their places."""
 
     def __init__(self, source: str, complaints: list[Complaint]) -> None:
         self.source = source
         self.complaints = tuple(sorted(complaints, key=lambda c: (c.line, c.column)))
-        count = "1 mistake" if len(complaints) == 1 else f"{len(complaints)} mistakes"
+        count = "1 error" if len(complaints) == 1 else f"{len(complaints)} errors"
         super().__init__("\n".join([count, *map(self._line, self.complaints)]), doing=f"read {source}")
 
     def _line(self, complaint: Complaint) -> str:
         place = f"{self.source}:{complaint.line}:{complaint.column}" if complaint.line else self.source
         hint = f"\n    HINT: {complaint.hint}" if complaint.hint else ""
-        return f"  {place}: {complaint.what}{hint}"
+        return f"  {place}: {complaint.cause}{hint}"
 
 
 class Complaints:
-    """Collects what is wrong with one file; `settle` raises it all."""
+    """Collects the errors of one file; `settle` raises all of them."""
 
     def __init__(self, source: str) -> None:
         self.source = source
         self.found: list[Complaint] = []
 
-    def add(self, node: Node, what: str, hint: str = "") -> None:
-        self.found.append(Complaint(node.line, node.column, what, hint))
+    def add(self, node: Node, cause: str, hint: str = "") -> None:
+        self.found.append(Complaint(node.line, node.column, cause, hint))
 
     def settle(self) -> None:
+        """Raises FileError if there are complaints."""
         if self.found:
             raise FileError(self.source, self.found)
 
@@ -88,27 +89,29 @@ def from_plain(value: Any) -> Node:
 
 
 def from_yaml(text: str, complaints: Complaints) -> Node:
-    """The one document of a YAML text. Raises FileError when it is no YAML; notes duplicate keys."""
+    """The one document of a YAML text. Adds a complaint for each duplicate key. Raises FileError when the
+    text is not YAML, is empty or is too large."""
     import yaml
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)
     try:
         root = loader.get_single_node()
         if root is None:
-            hint = "Was its writing cut short? Restore it, or write it anew."
+            hint = "If writing it was interrupted, restore the file or write it again."
             complaints.add(Node(None, 1, 1), "the file is empty", hint)
             complaints.settle()
         return _Converter(loader, complaints).convert(root, 0)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = Node(None, mark.line + 1, mark.column + 1) if mark else Node(None, 1, 1)
-        complaints.add(place, f"not YAML: {error.problem or error.context}", _syntax_hint(str(error.problem)))
+        cause = f"invalid YAML: {error.problem or error.context}"
+        complaints.add(place, cause, _syntax_hint(str(error.problem)))
     except (yaml.YAMLError, ValueError) as error:
-        complaints.add(Node(None, 1, 1), f"not YAML: {str(error).splitlines()[0]}")
+        complaints.add(Node(None, 1, 1), f"invalid YAML: {str(error).splitlines()[0]}")
     finally:
         loader.dispose()
     complaints.settle()
-    raise AssertionError("settle raises what was just noted")
+    raise AssertionError("settle raises the complaint that was just added")
 
 
 class _Converter:
@@ -121,7 +124,7 @@ class _Converter:
         line, column = node.start_mark.line + 1, node.start_mark.column + 1
         self.count += 1
         if self.count > NODES or depth > DEPTH:
-            self.complaints.add(Node(None, line, column), "the file is too large or nested too deep")
+            self.complaints.add(Node(None, line, column), "the file is too large or nested too deeply")
             self.complaints.settle()
         if node.id == "scalar":
             return Node(self._scalar(node), line, column)
@@ -133,13 +136,13 @@ class _Converter:
             name = key_node.value if key_node.id == "scalar" else "?"
             if name in members:
                 first = members[name][0].line
-                what = f"duplicate key {name!r}, first given on line {first}"
-                self.complaints.add(key, what, "Keep one of them.")
+                cause = f"duplicate key {name!r}, first used on line {first}"
+                self.complaints.add(key, cause, "Keep one of them.")
             members[name] = (key, self.convert(value_node, depth + 1))
         return Node(members, line, column)
 
     def _scalar(self, node: Any) -> Any:
-        """Only JSON's own scalars: a date or an octal number is the text that was written."""
+        """Only JSON's scalars: a date or an octal number is the text that was written."""
         kind = node.tag.rpartition(":")[2]
         if kind not in ("int", "float", "bool", "null"):
             return node.value
@@ -151,5 +154,5 @@ class _Converter:
 
 def _syntax_hint(problem: str) -> str:
     if "tab" in problem or "\\t" in problem:
-        return "Indent with spaces; YAML allows no tabs."
+        return "Indent with spaces: YAML allows no tabs."
     return "Look for a missing colon, quote or bracket here or just before."

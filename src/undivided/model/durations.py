@@ -1,6 +1,6 @@
-"""Durations as people write them: "15s", "5m", "1h30m", "7d", "2w", to seconds and back.
+"""Durations as people write them ("15s", "5m", "1h30m", "7d", "2w"), to seconds and back.
 
-A number without a unit is refused: half of all outages of retention are a 30 that someone meant as days.
+A number without a unit is refused: a 30 that was meant as days is a common cause of lost backups.
 """
 
 from __future__ import annotations
@@ -9,25 +9,25 @@ import re
 
 UNITS = {"w": 604800, "d": 86400, "h": 3600, "m": 60, "s": 1, "ms": 0.001}
 PATTERN = r"^([0-9]+(\.[0-9]+)?(w|d|h|ms|m|s))+$"
-"""What a duration looks like, for the JSON Schema."""
+"""The notation of a duration, for the JSON Schema."""
 
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[wdhms])")
 
 
 def parse_duration(text: str) -> float:
-    """Seconds. Raises ValueError, lower-case and ready to be shown, when the text is no positive duration."""
+    """Seconds. Raises ValueError, with a message for operators, when the text is no positive duration."""
     compact = text.replace(" ", "")
     parts = _PART.findall(compact)
     if not parts or "".join(number + unit for number, unit in parts) != compact:
-        raise ValueError(f"not a duration: {text!r}")
+        raise ValueError(f"invalid duration: {text!r}")
     seconds = sum(float(number) * UNITS[unit] for number, unit in parts)
     if seconds <= 0:
-        raise ValueError(f"a duration of nothing: {text!r}")
+        raise ValueError(f"a duration must be longer than zero: {text!r}")
     return seconds
 
 
 def format_duration(seconds: float) -> str:
-    """The two largest units that matter: 93784 → "1d2h", 0.35 → "0.3s"."""
+    """The two largest units: 93784 → "1d2h", 0.35 → "0.3s"."""
     if seconds < 0:
         return "-" + format_duration(-seconds)
     if seconds < 10 and seconds != int(seconds):

@@ -1,7 +1,7 @@
 """Recovery points: one instant of a whole service, and the honest record of how it was taken.
 
-A point exists only if every component is in it. Its consistency is never claimed, always computed from what was
-measured (see capture/cut.py), and it can only get worse from the parts to the whole.
+A point exists only if every component is in it. Its consistency is never claimed, always computed from what
+was measured (see capture/cut.py), and it can only get worse from the parts to the whole.
 """
 
 from __future__ import annotations

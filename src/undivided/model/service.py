@@ -1,7 +1,7 @@
 """A service as a value: components, the edges between them, objectives, policy, checks.
 
-Parsing service files, and every complaint about them, lives in config/service_file.py; what a component of each kind
-may say, in config/component_options.py. Values here are already right.
+Parsing service files, and every complaint about them, lives in config/service_file.py; what a component of
+each kind may say, in config/component_options.py. Values here are already right.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from .errors import UsageError
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """One part of a service. options: the keys of its kind (config/component_options.py), checked, defaults filled in."""
+    """One part of a service. options: the keys of its kind (config/component_options.py), checked, defaults
+    filled in."""
 
     name: str
     kind: str

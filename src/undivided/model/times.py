@@ -1,6 +1,7 @@
-"""Times as people write and read them. Inside everything is UTC nanoseconds; the user's zone is outside.
+"""Times as people write and read them. The program uses UTC nanoseconds; the user's zone is for input and
+output only.
 
-A time without a zone is the user's own: what a clock on the wall says at 3 a.m.
+A time without a zone is in the user's zone: the time of the clock on the wall at 3 a.m.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ _UNITS = {"second": 1, "sec": 1, "minute": 60, "min": 60, "hour": 3600, "day": 8
 _CLOCK = re.compile(r"(?P<hour>\d{1,2}):(?P<minute>\d\d)(?::(?P<second>\d\d))?")
 
 HINT = (
-    'Say `latest`, a point id, a time such as "2030-01-31 14:05:00" or 2030-01-31T14:05:00Z, or '
+    'Write `latest`, a point id, a time such as "2030-01-31 14:05:00" or 2030-01-31T14:05:00Z, or '
     '"10 minutes ago".'
 )
 
@@ -43,7 +44,7 @@ def parse_time(text: str, now_ns: int | None = None) -> int:
         moment = datetime.fromisoformat(text.strip())
         return _nanoseconds(moment if moment.tzinfo else moment.astimezone())
     except (ValueError, OverflowError):
-        raise UsageError(f"not a time: {text!r}", hint=HINT) from None
+        raise UsageError(f"invalid time: {text!r}", hint=HINT) from None
 
 
 def _seconds_ago(words: str) -> float | None:
@@ -62,14 +63,14 @@ def _seconds_ago(words: str) -> float | None:
 
 
 def _clock_today(clock: re.Match[str], now: int) -> int:
-    """The last time the user's clock showed this."""
+    """The last moment at which the user's clock showed this time."""
     hour, minute, second = int(clock["hour"]), int(clock["minute"]), int(clock["second"] or 0)
     try:
         today = datetime.fromtimestamp(now / SECOND).replace(
             hour=hour, minute=minute, second=second, microsecond=0
         )
     except ValueError:
-        raise UsageError(f"no such time of day: {clock[0]}", hint=HINT) from None
+        raise UsageError(f"invalid time of day: {clock[0]}", hint=HINT) from None
     then = _nanoseconds(today.astimezone())
     return then if then <= now else then - 86400 * SECOND
 

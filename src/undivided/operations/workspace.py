@@ -7,7 +7,7 @@ reading content back asks for it.
     DIR/config.yaml            vaults: {near: URL}, and where state is kept when not in the usual place
     DIR/keys/near.key          writer keys of the primary vault, 0600
     DIR/services/NAME.yaml     services as they were applied
-    DIR/parsed/NAME.json       what the files above say, see config/parse_cache.py
+    DIR/cache/NAME.json        the files above as parsed, see config/parse_cache.py
     STATE/catalog.db           the catalog; STATE also holds what capture remembers of the last scan
     STATE/cache/               copies of what a distant vault is asked for often, see vault/stores/cache.py
 """
@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..config.main_file import NEAR, Config, read_config
-from ..config.parse_cache import keep, kept, service_from
+from ..config.parse_cache import load_parsed, service_from_record, store_parsed
 from ..host.paths import places, refused
 from ..model.errors import DamageError, NoVaultError, UndividedError, UsageError, WrongKeyError
 
@@ -63,15 +63,15 @@ class Workspace:
             ) from None
         except (OSError, UnicodeDecodeError) as error:
             raise refused(error, f"read {path}") from error
-        known = kept(self.parsed_file("config"), text)
+        known = load_parsed(self.parse_cache_file("config"), text)
         return Config.of(known) if known else read_config(text, str(path))
 
     def keep_config(self) -> None:
         """Keeps the configuration as parsed, for the runs to come."""
-        keep(self.parsed_file("config"), self.config_file.read_text(), self.config.as_record())
+        store_parsed(self.parse_cache_file("config"), self.config_file.read_text(), self.config.as_record())
 
-    def parsed_file(self, name: str) -> Path:
-        return self.directory / "parsed" / f"{name}.json"
+    def parse_cache_file(self, name: str) -> Path:
+        return self.directory / "cache" / f"{name}.json"
 
     @property
     def config_file(self) -> Path:
@@ -247,9 +247,9 @@ class Workspace:
             raise self._unknown(name) from None
         except (OSError, UnicodeDecodeError) as error:
             raise refused(error, f"read {path}") from error
-        known = kept(self.parsed_file(f"service-{name}"), text)
+        known = load_parsed(self.parse_cache_file(f"service-{name}"), text)
         if known:
-            return service_from(known)
+            return service_from_record(known)
         from ..config.service_file import parse_service
 
         return parse_service(text, str(path), exists=None)
