@@ -4,8 +4,8 @@ The kernel refuses every write (the mount is read-only), and may cache all repli
 point never changes. A mount is served until it is unmounted or interrupted. It answers one request at a time,
 because there is one reader and decoding takes most of the time.
 
-A reader of the mount sees damage only as an input/output error. Its cause goes to the callback of a foreground
-mount, and to the system log from a background mount, which has no terminal.
+A reader of the mount sees damage only as an input/output error. The cause goes to the callback of a
+foreground mount; a background mount, which has no terminal, sends it to the system log.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """A shop with an application at work, protected by the command line: for faults of the product as a whole.
 
-The application is a process of its own. Each order is a row, and then a file that names it; so a state with a
-file that has no row, or with more than one row that has no file, was never there. It works when told, rests
-when told, and is held by being stopped.
+The application is a process of its own. Each order is a row, and then a whole file that names it. So no
+state ever has a file without a row, or more than one row without a file. The application works and rests on
+request, and is frozen with SIGSTOP. It never checkpoints its database by itself: on a slow machine the log of
+the database would otherwise be restarted between two points, and the second one would need a new image.
 """
 
 from __future__ import annotations
@@ -24,11 +25,12 @@ from ..vault.vault import Vault
 from ..vault.verify import Scope, verify
 from .program import PASSPHRASE, Program
 
-_PATIENCE = 20.0
+_TIMEOUT = 20.0
 _APPLICATION = """
 import os, select, sqlite3, sys
 site, database = sys.argv[1:]
 orders = sqlite3.connect(database, timeout=60, isolation_level=None)
+orders.execute("PRAGMA wal_autocheckpoint = 0")
 number, working = 0, False
 while True:
     told = select.select([0], [], [], 0.005 if working else None)[0]
@@ -39,8 +41,9 @@ while True:
     if word == b"o" or not told:
         number += 1
         orders.execute("INSERT INTO orders VALUES (?)", (number,))
-        with open(f"{site}/orders/{number}.txt", "w") as file:
+        with open(f"{site}/orders/{number}.part", "w") as file:
             file.write("order %d\\n" % number * 20)
+        os.rename(f"{site}/orders/{number}.part", f"{site}/orders/{number}.txt")
     if told:
         os.write(1, b"%d\\n" % number)
 """
@@ -149,7 +152,7 @@ class Kiosk(Program):
     def _say(self, word: bytes) -> int:
         assert self._process.stdin and self._process.stdout
         self._process.stdin.write(word)
-        assert select.select([self._process.stdout], [], [], _PATIENCE)[0], "the application is held"
+        assert select.select([self._process.stdout], [], [], _TIMEOUT)[0], "the application is held"
         return int(self._process.stdout.readline())
 
     def __enter__(self) -> Kiosk:
