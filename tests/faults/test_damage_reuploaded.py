@@ -54,7 +54,7 @@ def test_the_next_point_uploads_damaged_data_again_and_makes_the_old_point_whole
     assert notes(repairing, "site") == ["read again in full: 1 file was in damaged packs"]
     assert notes(repairing, "db") == ["read again in full: 2 files were in damaged packs"]
     repaired = verified(kiosk)
-    assert any("stored anew" in note for note in repaired["notes"])
+    assert any("stored again" in note for note in repaired["notes"])
     assert kiosk.recovered(first) == kiosk.recovered(repairing["point"]) == kiosk.orders() == {1}
 
 
