@@ -1,4 +1,4 @@
-"""What many tests share: a vault in memory, and servers that are started by the first that asks for one."""
+"""What many tests share: a vault in memory, and servers that the first test that needs one starts."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from undivided.testing.cheap_passphrases import make_cheap
 from undivided.testing.s3 import SeaweedFS
 from undivided.testing.sftp import PROGRAM, SshServer
 from undivided.vault.crypto import recipients
@@ -18,10 +19,10 @@ PASSPHRASE = "correct horse"
 
 @pytest.fixture
 def cheap_passphrases(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They cost little to stretch: each recipient records its costs, so cheap ones open like dear ones."""
-    monkeypatch.setattr(recipients, "_ITERATIONS", 1)
-    monkeypatch.setattr(recipients, "_LANES", 1)
-    monkeypatch.setattr(recipients, "_MEMORY_KIB", 64)
+    """Passphrases that cost little to stretch. Each recipient records its costs, so they open like any other."""
+    for name in ("_ITERATIONS", "_LANES", "_MEMORY_KIB"):
+        monkeypatch.setattr(recipients, name, getattr(recipients, name))
+    make_cheap()
 
 
 @pytest.fixture

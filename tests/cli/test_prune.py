@@ -17,13 +17,22 @@ def order(home: Path, number: int) -> None:
     (home / "site" / "orders" / f"{number}.txt").write_text(f"order {number}\n" * 3000)
 
 
-@pytest.fixture
-def shop(program: Program) -> Program:
-    """Five points, one order more in each; the rules keep the last two and the first of the day."""
+@pytest.fixture(scope="module")
+def saved_shop(tmp_path_factory: pytest.TempPathFactory) -> tuple[Program, Path]:
+    """Five points, one order more in each; the rules keep the last two and the first of the year."""
+    program = Program(tmp_path_factory.mktemp("shop"))
     open_shop(program, policy="{keep: {last: 2, yearly: 1}}")
     for number in range(11, 16):
         order(program.home, number)
         program("protect", "shop")
+    return program, program.save()
+
+
+@pytest.fixture
+def shop(saved_shop: tuple[Program, Path]) -> Program:
+    """That shop, for each test as if it were the first."""
+    program, saved = saved_shop
+    program.reset(saved)
     return program
 
 

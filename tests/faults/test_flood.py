@@ -6,6 +6,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -27,16 +28,20 @@ CLAIMS = {
 }
 
 
-@pytest.fixture
-def shop(program: Program) -> Program:
+@pytest.fixture(scope="module")
+def saved_shop(tmp_path_factory: pytest.TempPathFactory) -> tuple[Program, Path]:
     """Four good points; the last three and the first of the year are kept."""
+    program = Program(tmp_path_factory.mktemp("shop"))
     open_shop(program, 4, policy="{keep: {last: 3, yearly: 2}}")
-    return program
+    return program, program.save()
 
 
 @pytest.fixture
-def program(tmp_path) -> Program:
-    return Program(tmp_path)
+def shop(saved_shop: tuple[Program, Path]) -> Program:
+    """That shop, for each test as if it were the first."""
+    program, saved = saved_shop
+    program.reset(saved)
+    return program
 
 
 def ids(shop: Program) -> list[str]:

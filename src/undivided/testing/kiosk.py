@@ -80,7 +80,7 @@ class Kiosk(Program):
 
     def protected(self) -> Kiosk:
         """With a configuration, a vault, and one point of one order."""
-        self("init")
+        self.initialize()
         self("service", "apply", self.file)
         self.order()
         self.protect()

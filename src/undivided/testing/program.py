@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +32,30 @@ class Program:
             "UNDIVIDED_PASSPHRASE": PASSPHRASE,
         }
 
+    def initialize(self, *words: object) -> None:
+        """`undivided init`, with a passphrase that costs little to stretch, also for every later command."""
+        self._run("undivided.testing.cheap_passphrases", ("init", *words), 0, {})
+
     def run(self, *words: object, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
+        return self._run("undivided", words, code, environment)
+
+    def save(self) -> Path:
+        """Keeps a copy of all that lies in `home`, for `reset`."""
+        saved = self.home.with_name(f"{self.home.name}-saved")
+        shutil.copytree(self.home, saved, symlinks=True)
+        return saved
+
+    def reset(self, saved: Path) -> None:
+        """Everything in `home` is again as it was when it was saved, in the same place."""
+        shutil.rmtree(self.home)
+        shutil.copytree(saved, self.home, symlinks=True)
+
+    def _run(
+        self, module: str, words: Sequence[object], code: int, environment: Mapping[str, str]
+    ) -> subprocess.CompletedProcess[str]:
         told = {k: v for k, v in {**self.environment, **environment}.items() if v}
         done = subprocess.run(
-            [sys.executable, "-m", "undivided", *map(str, words)],
+            [sys.executable, "-m", module, *map(str, words)],
             env=told,
             cwd=self.home,
             stdin=subprocess.DEVNULL,
@@ -87,7 +109,7 @@ def open_shop(program: Program, points: int = 0, *, vault: object = "", policy: 
     file = describe(program.home)
     if policy:
         file.write_text(file.read_text() + f"policy: {policy}\n")
-    program("init", *(["--vault", vault] if vault else []))
+    program.initialize(*(["--vault", vault] if vault else []))
     program("service", "apply", "shop.yaml")
     return [program("protect", "shop")["point"] for _ in range(points)]
 
