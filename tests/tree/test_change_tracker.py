@@ -15,6 +15,7 @@ import pytest
 
 from undivided.host.rooted import RootedDirectory
 from undivided.tree import inotify as watch
+from undivided.tree import walk_processes
 from undivided.tree.change_tracker import Changes, ChangeTracker
 from undivided.tree.diff import coarse_clock_ns
 from undivided.tree.patterns import Patterns
@@ -188,3 +189,59 @@ def test_a_random_history_ends_in_the_tree_as_it_is(seed: int, tree: Path, follo
     assert rows_of(follow.known.merged()) == rows_of(now)
     assert follow.known.count == len(now)
     assert follow.known.size == int(now.entries.size.sum())
+
+
+def test_a_tree_walked_by_several_processes_is_watched_as_a_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("undivided.tree.walk.PROCESSES", 3)
+    count = walk_processes.FRONTIER + 40
+    for number in range(count):
+        (tmp_path / f"d{number}" / "e").mkdir(parents=True)
+    with RootedDirectory(tmp_path) as root:
+        tracker = ChangeTracker(root, Patterns(), one_filesystem=False, began_ns=coarse_clock_ns())
+        try:
+            tracker.start()
+            apply(tracker, tracker.changes())
+            files = {b"d%d/e/new" % number for number in range(count)}
+            for path in files:
+                (tmp_path / os.fsdecode(path)).touch()
+            found = apply(tracker, tracker.changes())
+            assert not tracker.lost
+            assert files <= found
+        finally:
+            tracker.close()
+
+
+def test_events_of_another_process_s_watch_are_kept_until_it_is_known(tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir()
+    queue = watch.InotifyWatch()
+    try:
+        queue.expect()
+        fd = os.open(tmp_path / "d", os.O_RDONLY)
+        number, code = queue.place(fd)
+        os.close(fd)
+        (tmp_path / "d" / "early").touch()
+        assert queue.take_touched() == set()
+        queue.adopt([(number, code, b"d")])
+        assert queue.take_touched() == {b"d", b"d/early"}
+        assert not queue.lost
+    finally:
+        queue.close()
+
+
+def test_a_directory_met_under_two_names_makes_the_watch_lost(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    queue = watch.InotifyWatch()
+    try:
+        fd = os.open(tmp_path, os.O_RDONLY)
+        queue.expect()
+        queue.entering(fd, b"new")
+        number, code = queue.place(fd)
+        os.close(fd)
+        queue.adopt([(number, code, b"old")])
+        assert queue.lost
+        assert "renamed during the walk" in caplog.text
+    finally:
+        queue.close()

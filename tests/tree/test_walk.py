@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ import pytest
 from undivided.host.rooted import RootedDirectory
 from undivided.model.entries import Kind
 from undivided.testing.trees import ODD_NAME, describe_tree, make_tree
+from undivided.tree import walk_processes
+from undivided.tree.inotify import InotifyWatch
 from undivided.tree.patterns import Patterns
 from undivided.tree.walk import Walk, walk
 
@@ -61,11 +64,14 @@ def test_excluded_directories_are_never_entered(tmp_path: Path) -> None:
     (tmp_path / "hollow" / "deep").mkdir(parents=True)
     (tmp_path / "keep").touch()
     entered: list[bytes] = []
-    paths = paths_of(
-        tmp_path,
-        patterns=Patterns(exclude=["cache/", "hollow/**"]),
-        entering=lambda fd, path: entered.append(path),
-    )
+
+    class Recorder(InotifyWatch):
+        def entering(self, fd: int, path: bytes) -> None:
+            entered.append(path)
+
+    watch = Recorder()
+    paths = paths_of(tmp_path, patterns=Patterns(exclude=["cache/", "hollow/**"]), watch=watch)
+    watch.close()
     assert paths == [b".", b"hollow", b"keep"]
     assert entered == [b"."]
 
@@ -122,3 +128,50 @@ def test_large_trees_are_walked_in_batches_and_come_out_as_one(
 
 def test_an_empty_walk_has_empty_columns() -> None:
     assert len(Walk.of([], [], 0)) == 0
+
+
+def wide_tree(root: Path) -> Path:
+    """Wide enough to be shared by several processes."""
+    for number in range(walk_processes.FRONTIER + 40):
+        below = root / f"d{number}" / "e"
+        below.mkdir(parents=True)
+        (below / "file").write_text(str(number))
+        (below / "link").symlink_to("file")
+    (root / "d7" / "e" / "hard").hardlink_to(root / "d3" / "e" / "file")
+    os.mkfifo(root / "d9" / "pipe")
+    return root
+
+
+def columns_of(found: Walk) -> dict[str, Any]:
+    own = {"ino": found.ino, "ctime_ns": found.ctime_ns, "holes": found.holes}
+    return {name: column.tolist() for name, column in (found.entries.columns() | own).items()}
+
+
+@pytest.mark.parametrize("patterns", [Patterns(), Patterns(include=["file"], exclude=["d1?/"])])
+def test_a_walk_shared_by_processes_finds_what_one_process_finds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, patterns: Patterns
+) -> None:
+    monkeypatch.setattr("undivided.tree.walk.PROCESSES", 3)
+    with RootedDirectory(wide_tree(tmp_path)) as root:
+        alone = walk(root, patterns=patterns)
+        shared = walk(root, patterns=patterns, shared=True)
+    assert columns_of(shared) == columns_of(alone)
+
+
+def test_a_failed_process_costs_time_and_no_entries(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("undivided.tree.walk.PROCESSES", 2)
+    parent, plain = os.getpid(), os.listdir
+
+    def listdir(path: bytes) -> list[bytes]:
+        if os.getpid() != parent:
+            os._exit(9)  # as if it was killed
+        return plain(path)
+
+    with RootedDirectory(wide_tree(tmp_path)) as root:
+        alone = walk(root)
+        monkeypatch.setattr(os, "listdir", listdir)
+        shared = walk(root, shared=True)
+    assert columns_of(shared) == columns_of(alone)
+    assert "walked by one process" in caplog.text

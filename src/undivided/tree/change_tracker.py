@@ -73,7 +73,7 @@ class ChangeTracker:
 
     def start(self) -> Walk:
         """The first walk. Raises OSError when the root cannot be opened."""
-        first = self._walk(ROOT)
+        first = self._walk(ROOT, shared=True)
         self.known = Baseline(first, self.root.device)
         return first
 
@@ -94,11 +94,11 @@ class ChangeTracker:
         """What is not as it is known. also: paths to look at though nobody saw them touched."""
         now_ns = coarse_clock_ns()
         if self._watch.lost:
-            self._watch.found_again()
-            self._suspect |= self._watch.taken()
+            self._watch.recovered()
+            self._suspect |= self._watch.take_touched()
             result = self._everything()
         else:
-            touched = self._watch.taken()
+            touched = self._watch.take_touched()
             result = Changes(self.root.device, {}, [], [])
             for path in sorted(self._suspect | touched | set(also)):
                 if path not in result.found:
@@ -117,7 +117,7 @@ class ChangeTracker:
 
         Only change times moved by a name of the file that came and went elsewhere do not count.
         """
-        now = walk(self.root, patterns=self._patterns, one_filesystem=self._one_filesystem)
+        now = walk(self.root, patterns=self._patterns, one_filesystem=self._one_filesystem, shared=True)
         unlike = difference(self.known.merged(), _ALL_TIME_NS, now).changed & (now.ctime_ns < before_ns)
         deadline = time.monotonic() + _TRUNCATION_SECONDS
         paths = [now.entries.path[row] for row in np.flatnonzero(unlike).tolist()]
@@ -198,13 +198,15 @@ class ChangeTracker:
         self._suspect.update(result.vanished)
         return result
 
-    def _walk(self, start: bytes) -> Walk:
+    def _walk(self, start: bytes, *, shared: bool = False) -> Walk:
+        """shared: by several processes. Only the first walk is: a later one meets watches that exist already."""
         return walk(
             self.root,
             start,
             patterns=self._patterns,
             one_filesystem=self._one_filesystem,
-            entering=self._watch.entering,
+            watch=self._watch,
+            shared=shared,
         )
 
     def _stat(self, path: bytes) -> os.stat_result | None:

@@ -13,7 +13,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from operator import attrgetter
@@ -24,7 +25,9 @@ from ..host.names import ROOT, ancestors_of
 from ..host.rooted import RootedDirectory
 from ..model.columns import Array, Ragged
 from ..model.entries import Entries, Kind, kind_of
+from .inotify import InotifyWatch
 from .patterns import Patterns
+from .walk_processes import FRONTIER, PROCESSES, share
 
 _KINDS = np.zeros(16, np.uint8)
 for _format in (
@@ -92,16 +95,19 @@ def walk(
     *,
     patterns: Patterns = _EVERYTHING,
     one_filesystem: bool = False,
-    entering: Callable[[int, bytes], None] | None = None,
+    watch: InotifyWatch | None = None,
+    shared: bool = False,
 ) -> Walk:
     """Everything beneath `start` and itself. Files that vanish meanwhile are left out.
 
-    entering: called with (descriptor, path) of each directory before it is listed, to watch it.
+    watch: gets every directory before it is listed. shared: by several processes, when the tree is large.
     one_filesystem: mount points are taken, what they hold is not. Raises OSError when `start` cannot be
     opened.
     """
-    walker = _Walker(root, patterns, entering)
-    walker.run(start, one_filesystem)
+    walker = _Walker(root, patterns, watch, one_filesystem)
+    if not walker.run(start, PROCESSES if shared else 1):
+        walker = _Walker(root, patterns, watch, one_filesystem)
+        walker.run(start, 1)
     paths, columns = walker.paths, walker.columns()
     if patterns.selective:
         keep = _wanted(paths, columns["mode"] >> 12 == stat.S_IFDIR >> 12, patterns)
@@ -109,36 +115,91 @@ def walk(
     return replace(_assembled(paths, columns, root.device), unreadable=walker.unreadable)
 
 
+_Directory = tuple[bytes, os.stat_result]
+_Result = tuple[bytes, dict[str, tuple[str, bytes]], list[tuple[bytes, str]], list[tuple[int, int, bytes]]]
+"""Paths joined by NUL, columns as (type, bytes), unreadable, watches as InotifyWatch.adopt takes them."""
+
+
 class _Walker:
     """A directory gets its row when it is entered, everything else when it is listed."""
 
     def __init__(
-        self, root: RootedDirectory, patterns: Patterns, entering: Callable[[int, bytes], None] | None
+        self, root: RootedDirectory, patterns: Patterns, watch: InotifyWatch | None, one_filesystem: bool
     ) -> None:
         self.root = root
         self.patterns = patterns
-        self.entering = entering
+        self.watch = watch
+        self.one_filesystem = one_filesystem
+        self.device = 0
         self.paths: list[bytes] = []
         self.found: list[os.stat_result] = []
         self.batches: list[dict[str, Array]] = []
         self.unreadable: list[tuple[bytes, str]] = []
+        self.placed: list[tuple[int, int, bytes]] | None = None
+        """In a forked child: the watches that it placed, for the parent to adopt."""
 
-    def run(self, start: bytes, one_filesystem: bool) -> None:
+    def run(self, start: bytes, processes: int) -> bool:
+        """Whether everything was walked; False when another process failed."""
         fd = self.root.open(start, os.O_PATH | os.O_NOFOLLOW)
         try:
             top = os.fstat(fd)
         finally:
             os.close(fd)
-        waiting = [(start, top)]
+        self.device = top.st_dev
+        waiting: deque[_Directory] = deque([(start, top)])
+        if processes == 1:
+            self._descend(waiting)
+            return True
+        while waiting and len(waiting) < FRONTIER:
+            waiting += self._visit(*waiting.popleft())  # the widest level first: many small shares
+        return not waiting or self._share(list(waiting), processes)
+
+    def _descend(self, waiting: deque[_Directory]) -> None:
         while waiting:
-            path, found = waiting.pop()
-            inside = stat.S_ISDIR(found.st_mode) and (not one_filesystem or found.st_dev == top.st_dev)
-            if not inside or (path != ROOT and self.patterns.excludes_content(path)):
-                self._take(path, found)
-            else:
-                waiting += self._enter(path, found)
-            if len(self.found) > _BATCH:
-                self._compact()
+            waiting += self._visit(*waiting.pop())
+
+    def _share(self, waiting: list[_Directory], processes: int) -> bool:
+        # A child takes over neither our rows nor the lock of the watch, which another thread may hold.
+        child = _Walker(self.root, self.patterns, self.watch, self.one_filesystem)
+        child.device, child.placed = self.device, []
+        if self.watch:
+            self.watch.expect()
+        results = share(
+            waiting,
+            lambda one: self._descend(deque([one])),
+            lambda one: child._descend(deque([one])),
+            child._result,
+            processes,
+        )
+        self._compact()
+        for result in results or ():
+            self._adopt(result)
+        if self.watch:
+            self.watch.adopt(placed for result in results or () for placed in result[3])
+        return results is not None
+
+    def _result(self) -> _Result:
+        """Everything found, as values that another process can be sent."""
+        columns = self.columns()
+        numbers = {name: (column.dtype.str, column.tobytes()) for name, column in columns.items()}
+        return b"\0".join(self.paths), numbers, self.unreadable, self.placed or []
+
+    def _adopt(self, result: _Result) -> None:
+        paths, columns, unreadable, _ = result
+        if paths:
+            self.paths += paths.split(b"\0")
+            self.batches.append({name: np.frombuffer(raw, dtype) for name, (dtype, raw) in columns.items()})
+        self.unreadable += unreadable
+
+    def _visit(self, path: bytes, found: os.stat_result) -> list[_Directory]:
+        """Takes a directory and what it holds. Returns the directories in it."""
+        inside = stat.S_ISDIR(found.st_mode) and (not self.one_filesystem or found.st_dev == self.device)
+        if len(self.found) > _BATCH:
+            self._compact()
+        if not inside or (path != ROOT and self.patterns.excludes_content(path)):
+            self._take(path, found)
+            return []
+        return self._enter(path, found)
 
     def columns(self) -> dict[str, Array]:
         """Everything found, in the order of `paths`."""
@@ -164,8 +225,11 @@ class _Walker:
                 self.unreadable.append((path, (error.strerror or str(error)).lower()))
             return []
         try:
-            if self.entering:
-                self.entering(fd, path)
+            if self.watch:
+                if self.placed is None:
+                    self.watch.entering(fd, path)
+                else:
+                    self.placed.append((*self.watch.place(fd), path))
                 # What changed it between the stat that led here and the watch was seen by neither.
                 found = os.fstat(fd)
             self._take(path, found)

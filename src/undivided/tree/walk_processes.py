@@ -1,0 +1,110 @@
+"""A walk shared by several processes.
+
+A walk is two or three short system calls an entry. Threads cannot share it: they would hand the interpreter to
+each other at every call, which costs more than the call. So a process forks once it has found some hundred
+directories that are still to be listed. The processes take jobs from one pipe, which was filled before the fork,
+and each job is a few of these directories with all that they contain. At the end each child sends its columns.
+
+A child runs nothing but the walk and ends without returning, so locks, connections and buffers of other
+threads are not touched. A child that fails costs time, not correctness: the caller then walks alone.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import logging
+import marshal
+import os
+import signal
+import struct
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar, cast
+
+T = TypeVar("T")
+R = TypeVar("R")
+FRONTIER = 256
+"""Directories still to be listed from which a fork pays."""
+PROCESSES = min(4, os.cpu_count() or 1)
+_JOBS = 1024  # numbers of four bytes, which the smallest pipe holds
+_JOB = struct.Struct("<I")
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None, use_errno=True)
+_log = logging.getLogger(__name__)
+
+
+def share(
+    items: Sequence[T],
+    work: Callable[[T], None],
+    child_work: Callable[[T], None],
+    child_result: Callable[[], R],
+    processes: int = PROCESSES,
+) -> list[R] | None:
+    """Does the work of every item in this process or in a child, in any order. Returns what child_result
+    returned in each child (any value that `marshal` knows), None when a child failed."""
+    jobs = min(len(items), _JOBS)
+    take, fill = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    os.write(fill, b"".join(map(_JOB.pack, range(jobs))))
+    os.close(fill)
+
+    def run(work: Callable[[T], None]) -> None:
+        while number := _next(take):
+            for item in items[_JOB.unpack(number)[0] :: jobs]:
+                work(item)
+
+    children: list[tuple[int, int]] = []
+    try:
+        for _ in range(processes - 1):
+            children.append(_forked(lambda: run(child_work), child_result))
+        run(work)
+        return cast(list[R] | None, _results(children))
+    finally:
+        os.close(take)
+        for pid, result in children:
+            os.close(result)
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+
+
+def _next(take: int) -> bytes:
+    """A job, nothing when all are taken. The end of the pipe would not say that: another thread may have forked
+    while we had its other end open."""
+    try:
+        return os.read(take, _JOB.size)
+    except BlockingIOError:
+        return b""
+
+
+def _forked(work: Callable[[], None], result: Callable[[], R]) -> tuple[int, int]:
+    """A child at work: its process id, and the end of a pipe to read its result from."""
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid:
+        os.close(write)
+        return pid, read
+    try:
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        gc.disable()  # it would copy every page that it looks at
+        work()
+        payload = memoryview(marshal.dumps(cast(Any, result())))
+        payload = memoryview(struct.pack("<Q", len(payload)) + payload)
+        while payload:
+            payload = payload[os.write(write, payload) :]
+    finally:
+        os._exit(0)
+
+
+def _results(children: Sequence[tuple[int, int]]) -> list[object] | None:
+    found: list[object] = []
+    for pid, pipe in children:
+        with open(pipe, "rb", closefd=False) as file:
+            head = file.read(8)
+            size = struct.unpack("<Q", head)[0] if len(head) == 8 else 0
+            payload = file.read(size)
+        if not size or len(payload) < size:
+            _log.warning(
+                "a process that shared a walk failed (pid %d): the tree is walked by one process", pid
+            )
+            return None
+        found.append(marshal.loads(payload))  # noqa: S302  our own child made it
+    return found
