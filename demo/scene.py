@@ -73,7 +73,7 @@ class Scene:
         web.start(self.site)
 
     def service_file(self) -> Path:
-        """portal.yaml as it is, but for where this portal happens to live."""
+        """portal.yaml with the paths and ports of this portal."""
         text = SERVICE_FILE.read_text()
         text = text.replace("/srv/portal", str(self.site.root))
         for usual, here in ((5432, self.site.db), (6379, self.site.cache), (8080, self.site.web)):

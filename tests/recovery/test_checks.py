@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from undivided.model.service import Check, Component
-from undivided.recovery.checks import run, surroundings
+from undivided.recovery.checks import check_environment, run
 
 
 class Site(BaseHTTPRequestHandler):
@@ -105,7 +105,7 @@ def test_a_program_that_is_not_there_is_a_failed_check() -> None:
 def test_a_program_gets_the_places_of_components_and_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UNDIVIDED_PASSPHRASE", "s3cret")
     db = Component("main-db", "postgresql", {"path": "/new/db", "port": 6432})
-    assert surroundings({"main-db": db}) == {
+    assert check_environment({"main-db": db}) == {
         "UNDIVIDED_MAIN_DB_PATH": "/new/db",
         "UNDIVIDED_MAIN_DB_PORT": "6432",
     }

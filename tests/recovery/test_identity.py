@@ -11,7 +11,7 @@ from undivided.host.machine_id import MACHINE, this_machine
 from undivided.model.errors import UsageError
 from undivided.model.point import ComponentPoint, Consistency, Position
 from undivided.model.service import Component
-from undivided.recovery.identity import elsewhere, refuse_stranger
+from undivided.recovery.identity import path_warning, refuse_other_installation
 from undivided.recovery.plan import make_plan
 from undivided.testing.portal import Portal
 
@@ -20,25 +20,25 @@ PART = ComponentPoint("site", "files", "t", 1, "", Consistency.CRASH, Position("
 
 
 def test_a_point_of_another_machine_is_refused_in_place() -> None:
-    refuse_stranger(SITE, replace(PART, state={MACHINE: this_machine()}))
+    refuse_other_installation(SITE, replace(PART, state={MACHINE: this_machine()}))
     with pytest.raises(UsageError, match="protected on another machine") as refused:
-        refuse_stranger(SITE, replace(PART, state={MACHINE: "0" * 16}))
+        refuse_other_installation(SITE, replace(PART, state={MACHINE: "0" * 16}))
     assert "--target" in refused.value.hint
 
 
 def test_a_point_without_a_machine_is_not_refused() -> None:
-    refuse_stranger(SITE, PART)
+    refuse_other_installation(SITE, PART)
 
 
 def test_a_database_that_is_down_cannot_be_asked_and_is_not_refused() -> None:
     down = Component("db", "postgresql", {"port": 1, "address": "127.0.0.1", "user": "x", "database": "x"})
-    refuse_stranger(down, replace(PART, kind="postgresql", state={"system": "7"}))
+    refuse_other_installation(down, replace(PART, kind="postgresql", state={"system": "7"}))
 
 
 def test_a_path_that_has_changed_is_a_warning() -> None:
     here = replace(PART, state={"directory": "/srv"})
-    assert elsewhere(SITE, here, Path("/srv/site")) is None
-    assert "had its data in /srv" in (elsewhere(SITE, here, Path("/new/site")) or "")
+    assert path_warning(SITE, here, Path("/srv/site")) is None
+    assert "had its data in /srv" in (path_warning(SITE, here, Path("/new/site")) or "")
 
 
 def test_points_record_their_machine_and_are_recovered_elsewhere_on_another(

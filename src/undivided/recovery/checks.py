@@ -35,12 +35,12 @@ class CheckResult:
     seconds: float
 
 
-def named(check: Check) -> str:
+def check_name(check: Check) -> str:
     """The name of a check in messages."""
     return check.http if check.http is not None else " ".join(check.command or ())
 
 
-def surroundings(components: Mapping[str, Component]) -> dict[str, str]:
+def check_environment(components: Mapping[str, Component]) -> dict[str, str]:
     """The environment for the programs of checks: UNDIVIDED_<COMPONENT>_<OPTION> for the current path, port,
     socket and address of each component."""
     found = {}
@@ -57,13 +57,13 @@ def run(checks: Sequence[Check], components: Mapping[str, Component]) -> list[Ch
     """Every check, in the order of the file; a failed one does not keep the others from being asked."""
     secrets = tuple(name for name in os.environ if name.startswith("UNDIVIDED_PASSPHRASE"))
     inherited = {name: value for name, value in os.environ.items() if name not in secrets}
-    environment = {**inherited, **surroundings(components)}
+    environment = {**inherited, **check_environment(components)}
     verdicts = []
     for check in checks:
         begun = time.monotonic()
         wrong = _answer(check) if check.http is not None else _program(check, environment)
         verdicts.append(
-            CheckResult(named(check), not wrong, wrong or "as expected", time.monotonic() - begun)
+            CheckResult(check_name(check), not wrong, wrong or "as expected", time.monotonic() - begun)
         )
     return verdicts
 

@@ -1,4 +1,4 @@
-"""Executing a plan: everything is built before anything live is touched.
+"""Executing a plan: everything is built before the live service is changed.
 
     ┌ point ┐   ┌── build db ───┐   ┌ stop ┐   ┌ install ┐   ┌ start ┐   ┌ check ┐   ┌ record ┐
     │       ├──▶├── build cache ├──▶│      ├──▶│         ├──▶│       ├──▶│       ├──▶│        │
@@ -224,8 +224,8 @@ class _Recovery:
 
     def install(self) -> None:
         for placement in self.plan.placed(StepKind.INSTALL):
-            what = f"install {placement.name} at {placement.place}"
-            with _step(what):
+            doing = f"install {placement.name} at {placement.place}"
+            with _step(doing):
                 self.make_way(placement)
                 aside = driver_for(placement.component).install(placement.staging.data, placement.suffix)
             if aside:

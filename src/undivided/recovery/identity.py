@@ -20,7 +20,7 @@ SYSTEM = "system"
 """Key of a component's state and of `Description.details`: the permanent identifier of an installation."""
 
 
-def refuse_stranger(component: Component, part: ComponentPoint) -> None:
+def refuse_other_installation(component: Component, part: ComponentPoint) -> None:
     """Raises UsageError when the component here is provably not the one that was protected."""
     doing = f"recover {component.name} in place"
     machine = part.state.get(MACHINE)
@@ -46,7 +46,7 @@ def refuse_stranger(component: Component, part: ComponentPoint) -> None:
         )
 
 
-def elsewhere(component: Component, part: ComponentPoint, place: Path) -> str | None:
+def path_warning(component: Component, part: ComponentPoint, place: Path) -> str | None:
     """A warning when the component has another path now than at the point."""
     recorded = part.state.get("directory")
     if recorded is None or str(recorded) in (str(place), str(place.parent), str(component.get("path"))):

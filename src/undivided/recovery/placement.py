@@ -15,7 +15,7 @@ from ..model.errors import UsageError
 from ..model.point import ComponentPoint, RecoveryPoint
 from ..model.service import Component, Service
 from .staging import BuildState, PointBefore, Staging, StagingRecord, leftovers
-from .targets import enclosing, here, occupied, place_of
+from .targets import enclosing, occupied, place_of, refuse_other_host
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ def placements(service: Service, point: RecoveryPoint, components: Sequence[Comp
     """components: as they will run, in start order. Reads only, changes nothing. Raises UsageError when a
     component belongs to another host, or when its data directory is unknown."""
     for component in components:
-        here(component)
+        refuse_other_host(component)
     places = {c.name: place_of(c, point.components[c.name]) for c in components}
     stagings, records, warnings = {}, list[StagingRecord](), list[str]()
     for name, place in places.items():

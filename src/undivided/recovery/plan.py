@@ -26,7 +26,7 @@ from ..model.point import RecoveryPoint
 from ..model.service import Component, Service
 from . import checks
 from .errors import HINTS
-from .identity import elsewhere, refuse_stranger
+from .identity import path_warning, refuse_other_installation
 from .placement import Placement, beneath, components_of, placements
 from .staging import BuildState, PointBefore
 from .targets import inside_protected, refuse_collisions, refuse_occupied, short_of_space
@@ -198,7 +198,7 @@ def _refuse(mode: Mode, each: Sequence[Placement], originals: Sequence[Component
     home = {c.name: Path(os.path.realpath(c.get("path"))) for c in originals if c.get("path")}
     for p in each:
         if mode is Mode.IN_PLACE:
-            refuse_stranger(p.component, p.part)
+            refuse_other_installation(p.component, p.part)
         elif p.state is not BuildState.INSTALLING:
             too = mode is Mode.TARGET
             refuse_occupied(p.component, p.part, p.place, home.get(p.name), endpoints_too=too)
@@ -230,7 +230,7 @@ def _warnings(
             if check.http
         ]
     for p in each if mode is Mode.IN_PLACE else ():
-        if moved := elsewhere(p.component, p.part, p.place):
+        if moved := path_warning(p.component, p.part, p.place):
             found.append(moved)
         if p.component.kind in ("files", "sqlite") and not (
             p.component.get("unit") or p.component.get("stop")
@@ -268,6 +268,6 @@ def _steps(
             RecoveryStep(StepKind.START, f"start {p.name} and wait until it answers", p.name) for p in each
         ]
         steps += [
-            RecoveryStep(StepKind.CHECK, f"run check {checks.named(check)}") for check in service.checks
+            RecoveryStep(StepKind.CHECK, f"run check {checks.check_name(check)}") for check in service.checks
         ]
     return [*steps, RecoveryStep(StepKind.RECORD, "record the recovery in the vault")]

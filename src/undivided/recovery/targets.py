@@ -43,7 +43,7 @@ def place_of(component: Component, part: ComponentPoint) -> Path:
         return Path(os.path.realpath(path))
 
 
-def here(component: Component) -> None:
+def refuse_other_host(component: Component) -> None:
     """Raises UsageError when the component belongs to another host or its server has the address of one:
     nothing is recovered to the wrong host."""
     if component.host not in (*_HERE, socket.gethostname(), socket.getfqdn()):
@@ -53,14 +53,14 @@ def here(component: Component) -> None:
         )
 
     address = component.get("address")
-    if address is not None and component.get("socket") is None and not _ours(str(address)):
+    if address is not None and component.get("socket") is None and not _has_address(str(address)):
         raise UsageError(
             f"{component.name} has the address {address}, which is not an address of this host",
             hint=f"Recover on the host with that address, or give {component.name} an `address` in a target.",
         )
 
 
-def _ours(address: str) -> bool:
+def _has_address(address: str) -> bool:
     """Whether this host has the address: only then a socket can be bound to it."""
     try:
         for family, _, _, _, name in socket.getaddrinfo(address, 0, type=socket.SOCK_STREAM):
