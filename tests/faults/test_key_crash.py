@@ -40,7 +40,7 @@ def _whole(program: Program) -> None:
 
 def test_the_steps_of_every_change_are_visited() -> None:
     assert all(name.startswith("rotate.") for name in ROTATE)
-    assert [ADD[-1], REMOVE[0], REMOVE[-1]] == ["key.added", "key.struck", "key.removed"]
+    assert [ADD[-1], REMOVE[0], REMOVE[-1]] == ["key.added", "key.unlisted", "key.removed"]
 
 
 @pytest.mark.parametrize("name", ADD)

@@ -81,7 +81,7 @@ def test_killed_at_any_step_a_repair_from_a_copy_ends_in_the_vault_as_it_was(kio
     assert kiosk.recovered(kiosk.points()[0]) == {1}
 
 
-@pytest.mark.parametrize("step", [s for s in REPAIR if s != "repair.healed"])
+@pytest.mark.parametrize("step", [s for s in REPAIR if s != "repair.replaced"])
 def test_killed_at_any_step_a_repair_without_a_copy_keeps_what_was_there_and_the_source_heals_the_rest(
     kiosk: Kiosk, step: str
 ) -> None:

@@ -53,7 +53,7 @@ def test_a_second_protection_of_one_service_fails_with_one_line_and_the_first_co
             said = kiosk.fails("protect", kiosk.service, code=1)
             assert said.splitlines() == [
                 "undivided: protect kiosk: another point of this service is being taken",
-                "HINT: Wait for it to end.",
+                "HINT: Wait until it has finished.",
             ]
             lock.rollback()
         _, errors = first.communicate(timeout=60)

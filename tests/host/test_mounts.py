@@ -8,17 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from undivided.host.mounts import below, beneath
+from undivided.host.mounts import mount_of, mounts_inside
 
 
 def test_the_root_has_a_filesystem() -> None:
-    assert beneath(Path("/")).mountpoint == Path("/")
-    assert beneath(Path("/proc/self")).fstype == "proc"
+    assert mount_of(Path("/")).mountpoint == Path("/")
+    assert mount_of(Path("/proc/self")).fstype == "proc"
 
 
 def test_a_missing_path_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        beneath(tmp_path / "missing")
+        mount_of(tmp_path / "missing")
 
 
 def test_the_innermost_mount_counts_also_with_odd_names(tmp_path: Path) -> None:
@@ -29,8 +29,8 @@ def test_the_innermost_mount_counts_also_with_odd_names(tmp_path: Path) -> None:
     subprocess.run(["mount", "-t", "tmpfs", "thing", str(point)], check=True)
     try:
         (point / "x").touch()
-        assert beneath(point / "x") == ("tmpfs", point, "thing")
-        assert below(tmp_path) == [point]
-        assert below(point) == []
+        assert mount_of(point / "x") == ("tmpfs", point, "thing")
+        assert mounts_inside(tmp_path) == [point]
+        assert mounts_inside(point) == []
     finally:
         subprocess.run(["umount", str(point)], check=True)

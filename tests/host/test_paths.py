@@ -3,20 +3,20 @@ from pathlib import Path
 
 import pytest
 
-from undivided.host.paths import make_directory, places, save
+from undivided.host.paths import default_paths, make_directory, save
 from undivided.model.errors import UndividedError
 
 
 def test_a_named_configuration_keeps_everything_beneath_it(monkeypatch, tmp_path):
     monkeypatch.setenv("UNDIVIDED_CONFIG", "/elsewhere")
-    assert places(tmp_path) == (tmp_path, tmp_path / "state", tmp_path / "vault")
-    assert places(None).config == Path("/elsewhere")
+    assert default_paths(tmp_path) == (tmp_path, tmp_path / "state", tmp_path / "vault")
+    assert default_paths(None).config == Path("/elsewhere")
 
 
 def test_root_has_the_usual_places_and_others_have_their_own(monkeypatch):
     monkeypatch.delenv("UNDIVIDED_CONFIG", raising=False)
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    assert places(None) == (
+    assert default_paths(None) == (
         Path("/etc/undivided"),
         Path("/var/lib/undivided"),
         Path("/var/backups/undivided"),
@@ -25,8 +25,8 @@ def test_root_has_the_usual_places_and_others_have_their_own(monkeypatch):
     monkeypatch.setenv("XDG_CONFIG_HOME", "/home/me/conf")
     monkeypatch.setenv("XDG_STATE_HOME", "relative/is/ignored")
     monkeypatch.setenv("HOME", "/home/me")
-    assert places(None).config == Path("/home/me/conf/undivided")
-    assert places(None).state == Path("/home/me/.local/state/undivided")
+    assert default_paths(None).config == Path("/home/me/conf/undivided")
+    assert default_paths(None).state == Path("/home/me/.local/state/undivided")
 
 
 def test_what_the_system_refuses_names_the_file(tmp_path):

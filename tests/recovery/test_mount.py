@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from undivided.host.detach import detached
+from undivided.host.detach import run_detached
 from undivided.model.errors import UndividedError, UsageError
 from undivided.model.point import RecoveryPoint
 from undivided.recovery.mount import mount
@@ -65,7 +65,7 @@ def mounted(
 ) -> Iterator[Path]:
     """A point mounted by another process, which is ended by `end(at, its pid)`."""
     at.mkdir()
-    pid = detached(lambda ready: _serve(history, point, at, ready), doing="mount")
+    pid = run_detached(lambda ready: _serve(history, point, at, ready), doing="mount")
     try:
         yield at
     finally:
@@ -224,7 +224,7 @@ def test_a_failure_in_the_background_is_raised_in_the_foreground() -> None:
         raise UndividedError("the cause", doing="what was done", hint="Do this.")
 
     with pytest.raises(UndividedError) as raised:
-        detached(fails, doing="x")
+        run_detached(fails, doing="x")
     assert (raised.value.cause, raised.value.doing, raised.value.hint) == (
         "the cause",
         "what was done",

@@ -24,7 +24,7 @@ from typing import TypeVar
 from ..drivers.base import Driver, Session, TreeDriver
 from ..drivers.registry import driver_for
 from ..host.crashpoints import crashpoint
-from ..host.lockfile import alone
+from ..host.lockfile import exclusive
 from ..host.machine_id import MACHINE, this_machine
 from ..model.entries import Entries, merge
 from ..model.errors import DamageError, SourceError, UndividedError
@@ -259,5 +259,5 @@ def _alone(home: Path, doing: str) -> Iterator[None]:
     """One point of a service at a time on this source."""
     make_private(home.parent)
     make_private(home)
-    with alone(home / "lock", doing, "another point of this service is being taken"):
+    with exclusive(home / "lock", doing, "another point of this service is being taken"):
         yield

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..config.parse_cache import service_record, store_parsed
 from ..config.service_file import parse_service
-from ..host.paths import make_directory, refused, save
+from ..host.paths import file_error, make_directory, save
 from ..model.durations import format_duration
 from ..model.errors import UsageError
 from ..model.service import Service
@@ -145,7 +145,7 @@ def remove(service: str, /, *, common: Common = COMMON) -> int:
         os.unlink(path)
         context.parse_cache_file(f"service-{service}").unlink(missing_ok=True)
     except OSError as error:
-        raise refused(error, f"remove {path}") from error
+        raise file_error(error, f"remove {path}") from error
     emit(common.json, {"service": service, "result": "removed"}, [f"{service}: expired; its points stay"])
     return 0
 

@@ -1,4 +1,4 @@
-"""Files and names that a crash leaves old or new, never half of either.
+"""Writes files so that a crash leaves the old or the new file, never half of either.
 
     write the bytes aside ▸ fsync the file ▸ rename or link it to its name ▸ fsync the directory
 

@@ -1,7 +1,7 @@
 """Named places where a crash must leave either the old state or the new one.
 
-A test sets UNDIVIDED_CRASH_AT to a name and the process dies there as if by power loss of the process: no
-handlers, no cleanup. Every name is listed here so that tests can visit them all.
+A test sets UNDIVIDED_CRASH_AT to a name, and the process is killed there: no handler runs, nothing is cleaned
+up. All names are listed here, so that the tests can crash at each of them.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ RECOVER = (
 REPAIR = (
     "repair.copied-aside",
     "repair.set-aside",
-    "repair.healed",
-    "repair.log-mended",
-    "repair.index-mended",
-    "repair.condemned",
+    "repair.replaced",
+    "repair.log-repaired",
+    "repair.index-repaired",
+    "repair.marked-damaged",
     "repair.salvaged",
     "repair.recorded",
 )
@@ -61,8 +61,8 @@ KEYS = (
     "key.recorded",
     "key.sealed",
     "key.added",
-    "key.struck",
-    "key.unsealed",
+    "key.unlisted",
+    "key.epochs-deleted",
     "key.removed",
     "rotate.sealed",
     "rotate.recorded",
@@ -76,6 +76,6 @@ SAVE = (
 
 
 def crashpoint(name: str) -> None:
-    """Dies here by SIGKILL when UNDIVIDED_CRASH_AT says so; else does nothing."""
+    """Kills this process by SIGKILL if UNDIVIDED_CRASH_AT is `name`; otherwise does nothing."""
     if os.environ.get("UNDIVIDED_CRASH_AT") == name:
         os.kill(os.getpid(), signal.SIGKILL)

@@ -1,7 +1,7 @@
-"""Work that goes on when the command that began it has returned: a mount in the background.
+"""Work that continues after the command that started it has returned: a mount in the background.
 
-The child tells by a pipe that it is ready, or why it never will be; until one of the two the parent waits.
-So whoever began it learns of every failure that he can still do something about.
+The child writes to a pipe that it is ready, or why it failed; the parent waits for one of the two. So every
+failure at the start is reported by the command itself. Later failures are for `work` to log.
 """
 
 from __future__ import annotations
@@ -14,35 +14,35 @@ from collections.abc import Callable
 from ..model.errors import UndividedError
 
 
-def detached(work: Callable[[Callable[[], None]], None], *, doing: str) -> int:
-    """Runs work(ready) in a process of its own, apart from this terminal, and returns its id once it has
-    called `ready`. Raises UndividedError with what work raised before that.
+def run_detached(work: Callable[[Callable[[], None]], None], *, doing: str) -> int:
+    """Runs work(ready) in a new process without this terminal. Returns the id of the process when it has
+    called `ready`. Raises the UndividedError that `work` raised before that.
 
-    No other thread may be in the midst of something: the child would inherit its locks.
+    No other thread may hold a lock: the child would inherit it locked.
     """
-    told, telling = os.pipe()
+    reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
-        os.close(told)
-        _become(work, telling)
-    os.close(telling)
-    with open(told, "rb") as pipe:
-        message = json.loads(pipe.read() or b'{"cause": "it ended before it was ready"}')
+        os.close(reading)
+        _run_child(work, writing)
+    os.close(writing)
+    with open(reading, "rb") as pipe:
+        message = json.loads(pipe.read() or b'{"cause": "the process ended before it was ready"}')
     if message.get("ready"):
         return child
     os.waitpid(child, 0)
     raise UndividedError(message["cause"], doing=message.get("doing") or doing, hint=message.get("hint", ""))
 
 
-def _become(work: Callable[[Callable[[], None]], None], telling: int) -> None:
-    """The child, from here to its end."""
+def _run_child(work: Callable[[Callable[[], None]], None], pipe: int) -> None:
+    """The child from its start to its end: never returns."""
 
     def ready() -> None:
-        silence = os.open(os.devnull, os.O_RDWR)
+        null = os.open(os.devnull, os.O_RDWR)
         for stream in (0, 1, 2):
-            os.dup2(silence, stream)
-        os.write(telling, b'{"ready": true}')
-        os.close(telling)
+            os.dup2(null, stream)
+        os.write(pipe, b'{"ready": true}')
+        os.close(pipe)
 
     code = 1
     try:
@@ -52,9 +52,7 @@ def _become(work: Callable[[Callable[[], None]], None], telling: int) -> None:
         work(ready)
         code = 0
     except UndividedError as error:
-        os.write(
-            telling, json.dumps({"cause": error.cause, "doing": error.doing, "hint": error.hint}).encode()
-        )
+        os.write(pipe, json.dumps({"cause": error.cause, "doing": error.doing, "hint": error.hint}).encode())
         code = error.exit_code
     finally:
         os._exit(code)

@@ -1,4 +1,4 @@
-"""Which machine this is, so that a recovery in place can tell its own from another."""
+"""An id of this machine, so that a recovery in place refuses to overwrite the service of another machine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MACHINE = "machine"
 
 def this_machine() -> str:
     """16 hex digits that stay the same for an installation of an operating system. A digest, because the
-    machine id itself is nobody else's business (machine-id(5)); of the host name where there is none."""
+    machine id is confidential (machine-id(5)). Without a machine id it is the digest of the host name."""
     try:
         with open("/etc/machine-id", encoding="ascii") as file:
             name = file.read().strip()

@@ -1,4 +1,4 @@
-"""What filesystem lies beneath a path, as the kernel says in /proc/self/mountinfo."""
+"""The filesystem that holds a path, from /proc/self/mountinfo."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ _ESCAPE = re.compile(rb"\\([0-7]{3})")
 
 
 class Mount(NamedTuple):
-    """device: as mounted, for instance /dev/vda1; `none` and the like for filesystems without one."""
+    """device: as mounted, for example /dev/vda1; `none` and the like for filesystems without a device."""
 
     fstype: str
     mountpoint: Path
     device: str
 
 
-def beneath(path: Path) -> Mount:
-    """The mount that holds `path`. Raises OSError when there is no such path."""
+def mount_of(path: Path) -> Mount:
+    """The mount that holds `path`. Raises OSError if the path does not exist."""
     real = os.path.realpath(os.fsencode(path))
     os.lstat(real)
     best = Mount("unknown", Path("/"), "none")
     longest = -1
     for mount in _mounts():
         point = os.fsencode(mount.mountpoint)
-        # Of several mounts on one place the last is on top.
+        # If several filesystems are mounted on one path, the last is visible.
         if len(point) >= longest and _holds(point, real):
             best, longest = mount, len(point)
     return best
 
 
-def below(path: Path) -> list[Path]:
-    """The mount points inside a tree, its own root left out."""
+def mounts_inside(path: Path) -> list[Path]:
+    """The mount points inside a tree, without its root."""
     real = os.path.realpath(os.fsencode(path))
     points = [os.fsencode(mount.mountpoint) for mount in _mounts()]
     return [Path(os.fsdecode(point)) for point in points if point != real and _holds(real, point)]

@@ -1,7 +1,6 @@
-"""Paths as they stand in entries: bytes, relative, '/'-separated, and what makes one safe to create.
+"""Paths as entries hold them: bytes, relative, separated by '/'; and the check that a path is safe to create.
 
-Filesystems know bytes, not text. Names are shown to people with what is not UTF-8 escaped, and nothing else
-of them is ever decoded.
+Filesystems use bytes, not text. A path is decoded only for messages, with bytes that are not UTF-8 escaped.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import re
 ROOT = b"."
 
 is_proper = re.compile(rb"(?!\.\.?(?:/|\Z))[^/\0]+(?:/(?!\.\.?(?:/|\Z))[^/\0]+)*").fullmatch
-"""Whether a path has only plain components: none empty, '.', '..' or with NUL, and no leading '/'."""
+"""Whether a path has only plain components: none is empty, '.', '..' or contains NUL; no leading '/'."""
 
 
 def shown(path: bytes) -> str:
@@ -25,7 +24,7 @@ def parent_of(path: bytes) -> bytes:
 
 
 def ancestors_of(path: bytes) -> list[bytes]:
-    """The directories above `path` from the nearest to the top, ROOT left out."""
+    """The directories above `path`, from the nearest to the top, without ROOT."""
     found = []
     while (path := path.rpartition(b"/")[0]) != b"":
         found.append(path)
@@ -33,6 +32,6 @@ def ancestors_of(path: bytes) -> list[bytes]:
 
 
 def first_few(paths: list[bytes], limit: int = 5) -> str:
-    """Names for a sentence: the first few, and how many more there are."""
+    """Names for a sentence: the first few, and the number of the others."""
     names = ", ".join(shown(p) for p in paths[:limit])
     return names if len(paths) <= limit else f"{names} and {len(paths) - limit} more"

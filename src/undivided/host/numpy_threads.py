@@ -1,7 +1,7 @@
-"""Importing numpy without its linear algebra's threads.
+"""Imports numpy without the threads of OpenBLAS.
 
-Nothing of ours uses that algebra, and it starts a thread per core when it is imported, which spins while it
-waits for work: 80 ms of processor time a run.
+OpenBLAS starts a thread per core when numpy is imported, and these threads spin while they wait: 80 ms of
+processor time per run. The product never uses them.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ _THREADS = "OPENBLAS_NUM_THREADS"
 
 @contextmanager
 def single_threaded_numpy() -> Iterator[None]:
-    """numpy is imported in here. The setting is for us alone, not for what a service's own commands start
-    later."""
+    """A block in which numpy is imported. The variable is removed afterwards: the commands of a service that
+    run later must not inherit it."""
     ours = _THREADS not in os.environ
     if ours:
         os.environ[_THREADS] = "1"

@@ -1,5 +1,4 @@
-"""Work on many things at once, a few at a time, results in order: reading ahead of a distant store, decoding
-on every core."""
+"""Parallel work with results in order: reading ahead from a distant store, decoding on every core."""
 
 from __future__ import annotations
 
@@ -19,9 +18,9 @@ THREADS = max(2, min(8, os.cpu_count() or 2))
 
 
 def in_order(work: Callable[[T], R], items: Iterable[T], *, threads: int = THREADS) -> Iterator[R]:
-    """work(item) of each, on so many threads; one thread is the caller's own. No more than one result waits
-    per thread, so memory is bounded however many items there are; those begun when the iterator is closed are
-    finished, no more are begun. What `work` raises is raised here."""
+    """work(item) of each item, on up to `threads` threads; with one thread, on the caller's thread. At most
+    one result per thread waits, so memory is bounded for any number of items. When the iterator is closed,
+    running calls are finished and no others are started. An error of `work` is raised here."""
     rest = iter(items)
     begun = list(itertools.islice(rest, 2)) if threads > 1 else []
     if len(begun) < 2:  # not worth a thread

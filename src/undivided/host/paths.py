@@ -1,10 +1,10 @@
-"""Where configuration, state and the primary vault live, and how files there are written.
+"""The directories of configuration, state and the primary vault, and writing files there.
 
     --config, UNDIVIDED_CONFIG   DIR                DIR/state            DIR/vault
     root                         /etc/undivided     /var/lib/undivided   /var/backups/undivided
     anyone else                  $XDG_CONFIG_HOME   $XDG_STATE_HOME      $XDG_DATA_HOME
 
-Files there are written by host/atomic_files.py: old or new after a crash, never half of either.
+Files are written by host/atomic_files.py: a crash leaves the old or the new one, never half of either.
 """
 
 from __future__ import annotations
@@ -18,31 +18,33 @@ from ..model.errors import UndividedError, error_context, translated
 from .atomic_files import create_file, replace_file
 
 _HINTS = {
-    errno.EACCES: "Run it as the user whose configuration this is, or as root.",
-    errno.EPERM: "Run it as the user whose configuration this is, or as root.",
-    errno.ENOSPC: "Free some space there, then run it again.",
-    errno.EDQUOT: "The quota is used up. Raise it or free some space, then run it again.",
-    errno.EROFS: "The filesystem is mounted read-only.",
-    errno.EIO: "The disk reports errors: look at the kernel log.",
+    errno.EACCES: "Run the command as the owner of the configuration, or as root.",
+    errno.EPERM: "Run the command as the owner of the configuration, or as root.",
+    errno.ENOSPC: "Free some space there, then run the command again.",
+    errno.EDQUOT: "The quota is used up. Raise it or free some space, then run the command again.",
+    errno.EROFS: "The filesystem is mounted read-only: remount it, or use another directory.",
+    errno.EIO: "The disk reports errors: see the kernel log.",
 }
 
 
-class Places(NamedTuple):
+class DefaultPaths(NamedTuple):
     config: Path
     state: Path
     vault: Path
-    """Where `init` puts the primary vault when it is not told."""
+    """The directory in which `init` creates the primary vault without --vault."""
 
 
-def places(config: Path | None) -> Places:
-    """config: what --config said."""
-    told = config or os.environ.get("UNDIVIDED_CONFIG")
-    if told:
-        base = Path(told).absolute()
-        return Places(base, base / "state", base / "vault")
+def default_paths(config: Path | None) -> DefaultPaths:
+    """config: the value of --config."""
+    given = config or os.environ.get("UNDIVIDED_CONFIG")
+    if given:
+        base = Path(given).absolute()
+        return DefaultPaths(base, base / "state", base / "vault")
     if os.geteuid() == 0:
-        return Places(Path("/etc/undivided"), Path("/var/lib/undivided"), Path("/var/backups/undivided"))
-    return Places(
+        return DefaultPaths(
+            Path("/etc/undivided"), Path("/var/lib/undivided"), Path("/var/backups/undivided")
+        )
+    return DefaultPaths(
         _xdg("XDG_CONFIG_HOME", ".config") / "undivided",
         _xdg("XDG_STATE_HOME", ".local/state") / "undivided",
         _xdg("XDG_DATA_HOME", ".local/share") / "undivided" / "vault",
@@ -50,29 +52,31 @@ def places(config: Path | None) -> Places:
 
 
 def _xdg(variable: str, fallback: str) -> Path:
-    told = os.environ.get(variable, "")
-    return Path(told) if told.startswith("/") else Path.home() / fallback
+    given = os.environ.get(variable, "")
+    return Path(given) if given.startswith("/") else Path.home() / fallback
 
 
-def refused(error: OSError | UnicodeDecodeError, doing: str) -> UndividedError:
-    """What the operating system did not do for us, or a file that is not what it should be."""
+def file_error(error: OSError | UnicodeDecodeError, doing: str) -> UndividedError:
+    """A file that the operating system refused to read or write, or that is not text, as an error of ours."""
     if isinstance(error, UnicodeDecodeError):
-        return UndividedError("it is not text", doing=doing, hint="It was damaged, or is another file.")
+        return UndividedError(
+            "the file is not text", doing=doing, hint="It is damaged, or another kind of file."
+        )
     return translated(error, doing, _HINTS)
 
 
 def make_directory(path: Path) -> bool:
-    """A directory for us alone. Returns whether it had to be made."""
+    """Makes a directory for its owner alone. Returns False if it existed already."""
     try:
         path.mkdir(mode=0o700, parents=True)
     except FileExistsError:
         if path.is_dir():
             return False
         raise UndividedError(
-            "there is a file of that name", doing=f"make directory {path}", hint="Move it away."
+            "a file of this name exists", doing=f"make directory {path}", hint="Move the file away."
         ) from None
     except OSError as error:
-        raise refused(error, f"make directory {path}") from error
+        raise file_error(error, f"make directory {path}") from error
     return True
 
 

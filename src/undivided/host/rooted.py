@@ -1,10 +1,9 @@
-"""Opening paths beneath a directory, and never anywhere else.
+"""Opens paths below a directory, and never outside it.
 
-A recovery writes where others may be writing too, and an image may have been made by someone hostile. So no
-path is ever resolved through a symbolic link: the kernel does it in one call (`openat2` with RESOLVE_BENEATH
-and RESOLVE_NO_SYMLINKS, Linux 5.6), atomically against a renamer who swaps a directory for a link. On older
-kernels, and where a sandbox forbids the call, each component is opened by itself with O_NOFOLLOW, which is as
-safe and slower.
+Other processes may write where a recovery writes, and an image may come from an attacker. So no path is
+resolved through a symbolic link. The kernel guarantees this in one call (`openat2` with RESOLVE_BENEATH and
+RESOLVE_NO_SYMLINKS, Linux 5.6), even while another process replaces a directory by a link. On older kernels,
+and where a sandbox forbids the call, each component is opened by itself with O_NOFOLLOW: as safe, but slower.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ _SYS_OPENAT2 = 437
 _NO_MAGICLINKS, _NO_SYMLINKS, _BENEATH = 0x02, 0x04, 0x08
 _RESOLVE = _BENEATH | _NO_SYMLINKS | _NO_MAGICLINKS
 HERE = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
-"""How a directory is opened that only serves as the place of names."""
+"""Flags to open a directory in which only names are looked up."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _syscall = _libc.syscall
@@ -43,7 +42,7 @@ _HOW_BYTES = ctypes.sizeof(_How)
 
 @lru_cache(maxsize=64)
 def _how(flags: int, mode: int) -> tuple[_How, int]:
-    """One structure per kind of call; the kernel only reads it, so threads share it."""
+    """One structure per kind of call. Threads share it, because the kernel only reads it."""
     how = _How(flags, mode, _RESOLVE)
     return how, ctypes.addressof(how)
 
@@ -52,14 +51,14 @@ class RootedDirectory:
     """A directory below which paths are opened. Thread-safe; a context manager."""
 
     def __init__(self, root: str | bytes | os.PathLike[str]) -> None:
-        """Raises OSError when root is no directory."""
+        """Raises OSError if root is no directory."""
         self.fd = os.open(root, HERE)
         self.device = os.fstat(self.fd).st_dev
         self.has_openat2 = True
 
     def open(self, path: bytes, flags: int, mode: int = 0) -> int:
-        """A descriptor of `path` below the root, close-on-exec. Raises OSError: ELOOP or EXDEV when a
-        symbolic link or anything else leads elsewhere."""
+        """A descriptor of `path` below the root, close-on-exec. Raises OSError: ELOOP or EXDEV if a symbolic
+        link or anything else leads outside."""
         flags |= os.O_CLOEXEC
         if self.has_openat2:
             _, address = _how(flags, mode)
@@ -67,7 +66,7 @@ class RootedDirectory:
             if fd >= 0:
                 return int(fd)
             code = ctypes.get_errno()
-            if code == errno.EAGAIN:  # a rename somewhere raced with the resolution
+            if code == errno.EAGAIN:  # another process renamed something during the resolution
                 return self.open(path, flags, mode)
             if code not in (errno.ENOSYS, errno.EPERM):
                 raise OSError(code, os.strerror(code), path)
@@ -99,7 +98,7 @@ class RootedDirectory:
         self.close()
 
     def _works(self) -> bool:
-        """Tells a sandbox that forbids the call from a file that may not be opened."""
+        """False if a sandbox forbids the call: then the error was not about the file."""
         _, address = _how(HERE, 0)
         fd = _syscall(_SYS_OPENAT2, self.fd, ROOT, address, _HOW_BYTES)
         if fd >= 0:
@@ -122,13 +121,13 @@ class RootedDirectory:
 
 
 def syncfs(fd: int) -> None:
-    """Flushes the filesystem of an open file. Raises OSError when it could not write."""
+    """Writes the filesystem of an open file to the disk. Raises OSError if that failed."""
     if _libc.syncfs(fd) != 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
 
 
 def begin_flushing(fd: int, offset: int, length: int) -> None:
-    """Sets the disk to work on a part of a file, and does not wait for it. Only advice: where it is not
-    taken, and when the disk fails, `syncfs` tells."""
+    """Starts to write a part of a file to the disk, without waiting. Only a hint to the kernel: `syncfs`
+    writes the rest and reports errors."""
     _sync_file_range(fd, offset, length, _WRITE)

@@ -1,13 +1,16 @@
-"""Columns as bytes: how tables are laid out in the vault and in the local caches.
+"""Columns as bytes: the encoding of tables in the vault and in the local caches.
 
-A block is a header and one buffer per column. Nothing in it needs our code to read: the header is JSON that
-names each column, its element type and its place. Integers are little-endian. `Ragged` columns (byte strings,
-lists of chunk ids) are two plain columns, `name` and `name:offsets`.
+A block is a header and one buffer per column. It can be read without our code: the header is JSON with the
+name, the element type and the place of each column. Integers are little-endian. `Ragged` columns (byte
+strings, lists of chunk ids) are two plain columns, `name` and `name:offsets`.
 
     "UDC1" | u32 header length | header JSON | column buffers, each zstd-compressed or raw as its header says
 
-Why not Arrow or Parquet: blocks are encrypted as a whole, so no engine reads them in place, and numpy alone
-opens one in microseconds where importing an Arrow library costs every command a tenth of a second.
+Why not Arrow or Parquet: docs/decisions/columns-of-our-own.md.
+
+Why in model/: `Ragged` is the type of the columns of `Entries`, and `encode` and `decode` are pure functions
+from columns to bytes and back. They open no file. The vault's formats and the caches of tree/ and capture/
+store these blocks, so the encoding must be below all three rooms.
 """
 
 from __future__ import annotations
@@ -92,8 +95,8 @@ Column = Array | Ragged
 def encode(
     columns: Mapping[str, Column], header: Mapping[str, Any] | None = None, *, level: int | None = 3
 ) -> bytes:
-    """Columns and a free JSON header to one block. level None stores raw buffers (for local, mapped
-    files)."""
+    """Columns and further keys of the JSON header to one block. level: of zstd; None stores raw buffers (for
+    local files that are mapped)."""
     import zstandard
 
     flat: list[tuple[str, Array]] = []
@@ -108,7 +111,7 @@ def encode(
     for name, array in flat:
         dtype = array.dtype.newbyteorder("<").str[1:]
         if dtype not in _DTYPES:
-            raise TypeError(f"column {name}: no such element type in the format: {array.dtype}")
+            raise TypeError(f"column {name}: the format has no element type {array.dtype}")
         raw: memoryview = np.ascontiguousarray(array, dtype="<" + dtype).ravel().view(np.uint8).data
         parts: list[bytes | memoryview] = (
             [compressor.compress(raw)] if compressor else [raw, b"\0" * (-len(raw) % 8)]
@@ -122,9 +125,10 @@ def encode(
 
 
 def decode(block: bytes | memoryview) -> tuple[dict[str, Column], dict[str, Any]]:
-    """One block to its columns and its header. Raw blocks are not copied: the arrays look into `block`.
+    """One block to its columns and the further keys of its header. Raw blocks are not copied: the arrays are
+    views of `block`.
 
-    Raises DamageError when the block is not what `encode` makes.
+    Raises DamageError if `encode` cannot have made the block.
     """
     import zstandard
 

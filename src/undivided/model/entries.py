@@ -1,13 +1,12 @@
 """Entries: a table of file versions, one row each, as columns.
 
-This is the one shape in which drivers, capture, vault and recovery speak of files. Whatever a component is,
-its state at a point is a tree of entries: a site's uploads, a database's data files, and a log that grows
-(`wal/…`) are all paths with attributes and content. Columns, because trees have millions of rows and Python
-objects do not.
+Drivers, capture, vault and recovery all use this one shape for files. The state of any component at a point
+is a tree of entries: a site's uploads, a database's data files and a growing log (`wal/…`) are all paths with
+attributes and content. They are columns, because trees have millions of rows, too many for Python objects.
 
-Paths are bytes relative to the component's root, '/'-separated, never empty, absolute or with '..'; the root
-itself is the path b'.'. Rows are unique by path; `sorted()` puts them in byte order of path, which puts every
-directory before what it holds.
+Paths are bytes, relative to the component's root and separated by '/'; never empty, absolute or with '..'.
+The root itself is the path b'.'. Each path occurs once; `sorted()` puts rows in byte order of path, so that
+every directory comes before its content.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ class Kind(enum.IntEnum):
 
 
 class Layout(enum.Enum):
-    """How a file is divided for deduplication."""
+    """How a file is split into chunks for deduplication."""
 
     CONTENT = "content"
     """Content-defined chunks: ordinary files."""
@@ -57,7 +56,7 @@ _KIND_BY_FORMAT = {
 
 
 def kind_of(mode: int) -> Kind:
-    """The kind that st_mode says."""
+    """The kind of a file with this st_mode."""
     return _KIND_BY_FORMAT[stat.S_IFMT(mode)]
 
 
@@ -74,21 +73,22 @@ class Entry:
     size: int = 0
     rdev: int = 0
     link: int = 0
-    """0, or a number shared by the paths that are hard links of one file."""
+    """0, or a number that all hard links of one file share."""
     target: bytes = b""
-    """What a symlink points to."""
+    """Target of a symlink."""
     xattrs: Mapping[bytes, bytes] = field(default_factory=dict)
-    """Extended attributes, POSIX ACLs (system.posix_acl_*) among them."""
+    """Extended attributes, including POSIX ACLs (system.posix_acl_*)."""
     extents: Sequence[tuple[int, int]] = ()
-    """Of a sparse file: (offset, length) of its data, ascending. Its content is these ranges joined."""
+    """For a sparse file: (offset, length) of its data, ascending. Its content is these ranges joined."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entries:
     """n entries as columns, each of length n.
 
-    `content` holds each file's chunk ids, 32 bytes each, in order; `xattrs` a JSON object of hex strings or
-    nothing; `extents` little-endian i8 pairs. `users` and `groups` name the ids for hosts where they differ.
+    `content` holds the chunk ids of each file, 32 bytes each, in order; `xattrs` a JSON object of hex
+    strings, or no bytes; `extents` little-endian i8 pairs. `users` and `groups` hold the names of the ids,
+    for hosts on which the ids differ.
     """
 
     path: Ragged
@@ -112,7 +112,7 @@ class Entries:
 
     @staticmethod
     def of(rows: Iterable[Entry], content: Iterable[bytes] | None = None) -> Entries:
-        """Rows to columns. content: each row's chunk ids, joined; nothing when None."""
+        """Rows to columns. content: the joined chunk ids of each row; None for no content."""
         rows = list(rows)
         n = len(rows)
 
@@ -167,7 +167,7 @@ class Entries:
     def sorted(self) -> Entries:
         paths = self.path.tolist()
         if all(map(bytes.__le__, paths, paths[1:])):
-            return self  # as walks and vaults give them; checking costs a tenth of sorting and copying
+            return self  # walks and vaults give sorted rows; this check costs a tenth of sorting and copying
         order = sorted(range(len(paths)), key=paths.__getitem__)
         return self.take(np.array(order, np.int64))
 
@@ -213,9 +213,10 @@ class Entries:
 
 
 def merge(state: Entries, puts: Entries, tombstones: Ragged) -> Entries:
-    """The state after `puts` and `tombstones`: latest row per path, minus the dropped. Sorted by path.
+    """The state after `puts` and `tombstones`: the latest row of each path that was not removed. Sorted by
+    path.
 
-    A tombstone drops its path only, never what lies beneath. A path both put and dropped is put.
+    A tombstone removes its path only, never the paths below it. A path in both is put.
     """
     if not len(tombstones) and not len(puts):
         return state

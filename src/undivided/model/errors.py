@@ -1,11 +1,11 @@
-"""Errors that tell an operator what to do.
+"""Errors with an operation, a cause and a hint for the operator.
 
-Every failure a user can meet is an `UndividedError`: what was being done, to what, why it failed, and a
-hint. The class decides the exit code, so scripts can rely on it. Foreign exceptions are translated where they
-arise (a driver, a store), never further up; what reaches the command line untranslated is a bug.
+Every failure that an operator can meet is an `UndividedError`. Its class decides the exit code, so that
+scripts can rely on it. Foreign exceptions are translated where they arise (a driver, a store), never further
+up: an exception that reaches the command line untranslated is a bug.
 
-`error_context` is the one way to say what was being done: it wraps the operation, translates what the
-operating system refuses, and completes errors that do not name their operation.
+`error_context` is the one way to name an operation: it wraps the operation, translates errors of the
+operating system, and completes errors that do not name their operation.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from contextlib import contextmanager
 
 
 class UndividedError(Exception):
-    """A failure with its story.
+    """A failure: operation, cause and hint.
 
-    cause: lower-case, why it failed. doing: what was being done, and to what ("protect portal"). hint: a
-    sentence that says what to do next.
+    cause: lower-case. doing: the operation and its object ("protect portal"). hint: a sentence that names the
+    next step.
     """
 
     exit_code = 1
@@ -42,7 +42,7 @@ class UsageError(UndividedError):
 
 
 class SourceError(UndividedError):
-    """The source could not be captured wholly. No point was made."""
+    """The source could not be captured as a whole. No point was made."""
 
     exit_code = 3
 
@@ -54,13 +54,13 @@ class ObjectiveError(UndividedError):
 
 
 class DamageError(UndividedError):
-    """Stored bytes are not what was written."""
+    """Stored bytes differ from the bytes that were written."""
 
     exit_code = 5
 
 
 class NoVaultError(UndividedError):
-    """There is no vault where one was looked for."""
+    """There is no vault at the given place."""
 
     exit_code = 10
 
@@ -77,8 +77,8 @@ def error_context(
 ) -> Iterator[None]:
     """Puts `doing` on every failure inside the block.
 
-    An OSError becomes a `raises`, see `translated`; hint: one for all of them, or by errno. An UndividedError
-    keeps its class, cause and hint, and gets `doing` only if it names no operation of its own.
+    An OSError becomes a `raises`, see `translated`. hint: one for all errors, or one for each errno. An
+    UndividedError keeps its class, cause and hint, and gets `doing` only if it names no operation yet.
     """
     try:
         yield
@@ -96,8 +96,8 @@ def translated(
     *,
     raises: type[UndividedError] = UndividedError,
 ) -> UndividedError:
-    """What the operating system refused, as an error of ours: "/srv/x: permission denied". The file is left
-    out where `doing` names it already. hint: the hint, or one for each errno."""
+    """An error of the operating system as one of ours: "/srv/x: permission denied". The file is left out if
+    `doing` names it already. hint: one for all errors, or one for each errno."""
     name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else ""
     where = "" if not name or f"{name} " in f"{doing} " else f"{name}: "
     found = hint if isinstance(hint, str) else hint.get(error.errno or 0, "")
@@ -105,5 +105,5 @@ def translated(
 
 
 def reason(error: OSError) -> str:
-    """Why the operating system refused, in lower case: "no space left on device"."""
+    """The cause in lower case: "no space left on device"."""
     return (error.strerror or str(error)).lower()

@@ -1,7 +1,7 @@
-"""Recovery points: one instant of a whole service, and the honest record of how it was taken.
+"""Recovery points: one instant of a whole service, and a record of how it was taken.
 
-A point exists only if every component is in it. Its consistency is never claimed, always computed from what
-was measured (see capture/cut.py), and it can only get worse from the parts to the whole.
+A point exists only if it contains every component. Its consistency is computed from measurements
+(capture/cut.py), never declared. The consistency of the whole is that of its worst part.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import Any
 
 
 class Consistency(enum.StrEnum):
-    """How an instant was made, best first."""
+    """How an instant was made; the best first."""
 
     APPLICATION = "application"
-    """Every component was held, or at most one marked, by its own means."""
+    """Every component was held by its own means; at most one was only marked."""
     CRASH = "crash"
-    """Held from outside: processes or filesystem frozen, or one atomic snapshot."""
+    """Held from outside: frozen processes, a frozen filesystem, or one atomic snapshot."""
     ORDERED = "ordered"
-    """Not all could be held: read in reference order. `notes` say what could not be promised."""
+    """Not all components could be held: read in reference order. `notes` name what is not guaranteed."""
     TIME = "time"
     """Between marks, by timestamps."""
 
@@ -44,9 +44,10 @@ class ComponentPoint:
     """One component's part in a point.
 
     timeline: its id in the vault. sequence: the commit that last changed its timeline, 0 when never. digest:
-    hex, chained over its segments up to there. state: what the driver needs to restore or to go on from here
-    (never a secret). bytes_seen: size of what is protected; bytes_read: read from the source for this point.
-    What was added to the vault is known for the point as a whole only, since components share chunks.
+    hex, chained over its segments up to this commit. state: values from which the driver restores or
+    continues (never a secret). bytes_seen: size of the protected data; bytes_read: bytes read from the source
+    for this point. The bytes added to the vault are known for the whole point only, because components share
+    chunks.
     """
 
     name: str
@@ -58,12 +59,12 @@ class ComponentPoint:
     position: Position
     state: Mapping[str, Any] = field(default_factory=dict)
     took_ms: Mapping[str, float] = field(default_factory=dict)
-    """Milliseconds of its hold, mark and release: who made the pause long."""
+    """Milliseconds of its hold, mark and release: they show which component made the pause long."""
     files: int = 0
     bytes_seen: int = 0
     bytes_read: int = 0
     image: str = "continued"
-    """'new' when this point took a new image, 'continued' when it went on from the last, with the reason."""
+    """'new' if this point took a new image, 'continued' if it continues the last one; with the reason."""
     notes: tuple[str, ...] = ()
 
 
@@ -71,9 +72,9 @@ class ComponentPoint:
 class RecoveryPoint:
     """One instant across all components of a service. Times are UTC nanoseconds since the epoch.
 
-    pause_ms: from the first hold asked for to the last release done, as the application felt it.
+    pause_ms: from the request of the first hold to the end of the last release, as the application felt it.
     skew_ms: between the first and the last position read. definition: the service as applied, so that the
-    vault alone suffices to recover.
+    vault alone is enough to recover.
     """
 
     id: str
@@ -91,7 +92,7 @@ class RecoveryPoint:
     notes: tuple[str, ...] = ()
 
     def as_record(self) -> dict[str, Any]:
-        """Plain JSON values, as kept in the commit log."""
+        """Plain JSON values, as stored in the commit log."""
         return asdict(self)
 
     @staticmethod

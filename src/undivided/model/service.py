@@ -1,7 +1,7 @@
 """A service as a value: components, the edges between them, objectives, policy, checks.
 
-Parsing service files, and every complaint about them, lives in config/service_file.py; what a component of
-each kind may say, in config/component_options.py. Values here are already right.
+The values here are valid already: config/service_file.py parses and checks service files, and
+config/component_options.py has the keys of each kind of component.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Component:
         return default if value is None else value
 
     def at(self, changes: Mapping[str, Any]) -> Component:
-        """This component living elsewhere: other paths, ports, sockets, host."""
+        """This component in another place: other paths, ports, sockets, host."""
         host = str(changes.get("host", self.host))
         rest = {k: v for k, v in changes.items() if k != "host"}
         return replace(self, host=host, options={**self.options, **rest})
@@ -36,7 +36,7 @@ class Component:
 
 @dataclass(frozen=True, slots=True)
 class Objectives:
-    """Durations in seconds; None where nothing was agreed."""
+    """Durations in seconds; None where nothing is agreed."""
 
     rpo: float | None = None
     rto: float | None = None
@@ -45,7 +45,8 @@ class Objectives:
 
 @dataclass(frozen=True, slots=True)
 class CopyRule:
-    """Points also go to `vault`: each `within` seconds of its mark, or one `every` so many seconds."""
+    """Points are copied to `vault`: each within `within` seconds of its mark, or one every `every`
+    seconds."""
 
     vault: str
     within: float | None = None
@@ -55,8 +56,8 @@ class CopyRule:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """mark: seconds between points when followed. pause: hard cap of a hold, seconds. keep: rule → count, of
-    `within` seconds; empty: everything stays."""
+    """mark: seconds between two points. pause: the longest hold, in seconds. keep: rule → number of points;
+    for `within`, seconds; empty: every point is kept."""
 
     mark: float | None = None
     pause: float = 5.0
@@ -66,7 +67,8 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What must hold after a recovery. Exactly one of http, command. expect: status, or exit code."""
+    """A condition that must hold after a recovery. Exactly one of http, command. expect: status, or exit
+    code."""
 
     http: str | None = None
     command: tuple[str, ...] | None = None
@@ -77,8 +79,8 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """The unit of protection. needs: a → the components it needs (may refer to). definition: the plain values
-    of the file, as applied, from which this was parsed: kept with every point."""
+    """The unit of protection. needs: component → the components that it needs and may refer to. definition:
+    the plain values of the applied file from which this was parsed; every point contains it."""
 
     name: str
     components: Mapping[str, Component]
@@ -98,8 +100,8 @@ class Service:
             ) from None
 
     def ranks(self) -> list[list[str]]:
-        """Components in start order: each rank needs only earlier ones. Holds go through it backwards
-        (dependents first), so does stopping."""
+        """Components in start order: each rank needs only earlier ones. Holds and stops use the reverse
+        order, dependents first."""
         placed: set[str] = set()
         ranks: list[list[str]] = []
         while len(placed) < len(self.components):

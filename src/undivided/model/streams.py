@@ -1,10 +1,9 @@
 """Bytes on their way from a source into the vault.
 
-What comes from elsewhere, a pipe or a connection, is handed over in buffers. Files are not: whoever has room
-for their bytes is told how to read them, and reads them right where they are wanted, so that nobody copies a
-gigabyte from one buffer to another. A large file is read in order, as a stream. Of small ones there are tens
-of thousands, and one thread that opens them all would keep every core waiting: they come as batches, each
-read on whatever thread has the room.
+Bytes from a pipe or a connection are passed on in buffers. Files are not: the consumer gets a function that
+reads them into its own buffer, so that no gigabyte is copied from one buffer to another. A large file is a
+stream, read in order. Small files are many, and one thread that opens them all would keep every core waiting:
+they come in batches, each read on any thread that has a free buffer.
 """
 
 from __future__ import annotations
@@ -18,9 +17,9 @@ _BUFFER = 4 << 20
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Whole rows of a table. room: the most bytes they have together. read: puts their bytes one after
-    another at the front of a buffer of that size, and returns how many each row had; it is called once, in
-    any thread, and raises what hinders it."""
+    """Whole rows of a table. room: the most bytes that they have together. read: writes their bytes one after
+    another to the front of a buffer of this size, and returns the number of bytes of each row. It is called
+    once, on any thread, and raises its errors there."""
 
     rows: Sequence[int]
     room: int
@@ -29,20 +28,21 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """All of one row. read: puts its next bytes at the front of a buffer and returns how many, 0 at the end;
-    called on the thread that asks for pieces, until the end and before it asks for the next piece."""
+    """All bytes of one row. read: writes its next bytes to the front of a buffer and returns their number, 0
+    at the end. The thread that iterates over the pieces calls it until the end, before it takes the next
+    piece."""
 
     row: int
     read: Callable[[memoryview], int]
 
 
 Piece = tuple[int, Buffer, bool] | Stream | Batch
-"""(row, bytes, whether they end the row's data), all of a row, or whole rows. Rows come in any order, each
-row's pieces together and in order."""
+"""(row, bytes, whether these are the row's last bytes), a whole row, or whole rows. Rows come in any order;
+the pieces of a row come together and in order."""
 
 
 def one_by_one(pieces: Iterable[Piece]) -> Iterator[tuple[int, Buffer, bool]]:
-    """The same bytes, all read here and now, for who has no room of his own."""
+    """The same bytes, all read on this thread, for consumers without buffers of their own."""
     for piece in pieces:
         if isinstance(piece, Stream):
             view = memoryview(bytearray(_BUFFER))

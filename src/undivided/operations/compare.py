@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..host.paths import refused
+from ..host.paths import file_error
 from ..host.rooted import RootedDirectory
 from ..model.columns import Array, Ragged
 from ..model.entries import Entries
@@ -72,4 +72,4 @@ def live_tree(component: Component) -> Entries:
                 root, patterns=patterns, one_filesystem=component.get("one_filesystem", False)
             ).entries
     except OSError as error:
-        raise refused(error, f"look at {path}") from error
+        raise file_error(error, f"look at {path}") from error

@@ -13,7 +13,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..host.paths import refused
+from ..host.paths import file_error
 from ..model.errors import UndividedError, UsageError, WrongKeyError
 from .passphrase import from_command, new_passphrase, passphrase
 
@@ -55,7 +55,7 @@ def read_key(path: Path) -> X25519PrivateKey:
     try:
         return decode_key(path.read_text())
     except (OSError, UnicodeDecodeError) as error:
-        told: UndividedError = refused(error, f"read the key file {path}")
+        told: UndividedError = file_error(error, f"read the key file {path}")
         raise UsageError(told.cause, doing=told.doing, hint=told.hint) from None
     except WrongKeyError as error:
         raise WrongKeyError(error.cause, doing=f"read the key file {path}", hint=error.hint) from None

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 
 from ..config.main_file import NEAR, Config, read_config
 from ..config.parse_cache import load_parsed, service_from_record, store_parsed
-from ..host.paths import places, refused
+from ..host.paths import default_paths, file_error
 from ..model.errors import DamageError, NoVaultError, UndividedError, UsageError, WrongKeyError
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Workspace:
     """One configuration directory, as seen by one run. config: what --config said."""
 
     def __init__(self, config: Path | None) -> None:
-        where = places(config)
+        where = default_paths(config)
         self.directory = where.config
         self.services_directory = where.config / "services"
         self.usual_vault = where.vault
@@ -62,7 +62,7 @@ class Workspace:
                 hint="Run `undivided init`, or say where it is with --config DIR or UNDIVIDED_CONFIG.",
             ) from None
         except (OSError, UnicodeDecodeError) as error:
-            raise refused(error, f"read {path}") from error
+            raise file_error(error, f"read {path}") from error
         known = load_parsed(self.parse_cache_file("config"), text)
         return Config.of(known) if known else read_config(text, str(path))
 
@@ -162,7 +162,7 @@ class Workspace:
                 hint="`undivided vault key renew` gets the keys again by the passphrase.",
             ) from None
         except OSError as error:
-            raise refused(error, f"read {self.key_file()}") from error
+            raise file_error(error, f"read {self.key_file()}") from error
 
     @cached_property
     def catalog(self) -> Catalog:
@@ -246,7 +246,7 @@ class Workspace:
         except FileNotFoundError:
             raise self._unknown(name) from None
         except (OSError, UnicodeDecodeError) as error:
-            raise refused(error, f"read {path}") from error
+            raise file_error(error, f"read {path}") from error
         known = load_parsed(self.parse_cache_file(f"service-{name}"), text)
         if known:
             return service_from_record(known)

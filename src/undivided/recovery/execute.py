@@ -25,7 +25,7 @@ from pathlib import Path
 
 from ..drivers.registry import driver_for
 from ..host.crashpoints import crashpoint
-from ..host.lockfile import alone
+from ..host.lockfile import exclusive
 from ..model.errors import UndividedError, error_context
 from ..model.point import RecoveryPoint
 from ..vault.reading import Reader
@@ -312,7 +312,7 @@ def _alone(state: Path, plan: RecoveryPlan) -> Iterator[None]:
     with ExitStack() as held:
         with error_context(doing, HINTS):
             state.mkdir(mode=0o700, parents=True, exist_ok=True)
-            held.enter_context(alone(file, doing, "another recovery of this service is running"))
+            held.enter_context(exclusive(file, doing, "another recovery of this service is running"))
         yield
 
 

@@ -19,7 +19,7 @@ from ctypes.util import find_library
 from pathlib import Path
 from typing import Any
 
-from ..host.detach import detached
+from ..host.detach import run_detached
 from ..model.errors import UndividedError, UsageError
 from ..model.point import RecoveryPoint
 from ..vault.vault import Vault
@@ -56,7 +56,7 @@ def mount(
     if foreground:
         serve(tree, place, name, complain=complain)
     else:
-        detached(lambda ready: _serve_silently(tree, place, name, ready), doing=f"mount {name} at {at}")
+        run_detached(lambda ready: _serve_silently(tree, place, name, ready), doing=f"mount {name} at {at}")
 
 
 def _serve_silently(tree: PointTree, at: Path, name: str, ready: Callable[[], None]) -> None:

@@ -6,7 +6,7 @@ import logging
 import os
 from pathlib import Path
 
-from ..host.mounts import beneath
+from ..host.mounts import mount_of
 from .base import Snapshotter
 from .btrfs import BtrfsSnapshotter
 from .plain import PlainSnapshotter
@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 def snapshotter_for(path: Path) -> Snapshotter:
     """Never raises: plain copies are used where the filesystem offers nothing, or nothing without root."""
     try:
-        filesystem = beneath(path).fstype
+        filesystem = mount_of(path).fstype
     except OSError as error:
         logger.info("%s: large files are copied into memory: its filesystem is unknown: %s", path, error)
         return PlainSnapshotter()

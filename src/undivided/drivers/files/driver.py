@@ -17,7 +17,7 @@ import logging
 import os
 from pathlib import Path
 
-from ...host.mounts import below, beneath
+from ...host.mounts import mount_of, mounts_inside
 from ...host.rooted import RootedDirectory
 from ...model.errors import SourceError, error_context
 from ...model.point import ComponentPoint
@@ -62,7 +62,7 @@ class FilesDriver:
         with error_context(DOING, PATH_HINT, raises=SourceError):
             with RootedDirectory(self._path) as root:
                 entries = walk(root, patterns=self._patterns, one_filesystem=self._one_filesystem).entries
-            mount = beneath(self._path)
+            mount = mount_of(self._path)
         return Description(
             version="",
             directory=str(self._path),
@@ -108,4 +108,4 @@ class FilesDriver:
 
     def _is_one_volume(self) -> bool:
         """Whether a snapshot of the root's filesystem holds all of the tree."""
-        return self._one_filesystem or not below(self._path)
+        return self._one_filesystem or not mounts_inside(self._path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from ...host.mounts import beneath
+from ...host.mounts import mount_of
 from ...model.errors import SourceError, UndividedError
 from ...model.point import ComponentPoint
 from ...model.service import Component
@@ -58,7 +58,7 @@ class PostgreSQLDriver:
         directory = found.settings["data_directory"]
         filesystem = "not on this host"
         if Path(directory).exists():
-            kind, mount, _device = beneath(Path(directory))
+            kind, mount, _device = mount_of(Path(directory))
             filesystem = f"{kind} on {mount}"
         details = {
             "system": system,

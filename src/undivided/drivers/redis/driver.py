@@ -18,7 +18,7 @@ from pathlib import Path
 import psutil
 
 from ...config.secrets import secret
-from ...host.mounts import beneath
+from ...host.mounts import mount_of
 from ...model.errors import SourceError, UndividedError
 from ...model.point import ComponentPoint
 from ...model.service import Component
@@ -243,7 +243,7 @@ class RedisDriver:
 
 def _filesystem(directory: Path) -> str:
     try:
-        mount = beneath(directory)
+        mount = mount_of(directory)
     except OSError:
         return "unknown: the directory is not on this host"
     return f"{mount.fstype} on {mount.mountpoint}"

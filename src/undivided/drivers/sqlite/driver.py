@@ -19,7 +19,7 @@ from pathlib import Path
 import psutil
 
 from ...host.atomic_files import sync_directory
-from ...host.mounts import beneath
+from ...host.mounts import mount_of
 from ...model.errors import SourceError, error_context
 from ...model.point import ComponentPoint
 from ...model.service import Component
@@ -62,7 +62,7 @@ class SQLiteDriver:
     def describe(self) -> Description:
         with reader(self.path) as mode:
             size = sum(p.stat().st_size for p in (self.path, Path(f"{self.path}-wal")) if p.exists())
-            mount = beneath(self.path)
+            mount = mount_of(self.path)
         return Description(
             version=sqlite3.sqlite_version,
             directory=str(self.path.parent),

@@ -202,11 +202,11 @@ class Keyring:
                 )
             if entry:
                 break
-        crashpoint("key.struck")
+        crashpoint("key.unlisted")
         for name in names:
             if name.startswith(f"{id}."):
                 self._store.delete(recipients.FOLDER + name)
-        crashpoint("key.unsealed")
+        crashpoint("key.epochs-deleted")
         self._store.delete(recipients.FOLDER + id)
         crashpoint("key.removed")
 

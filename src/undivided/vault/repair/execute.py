@@ -85,16 +85,16 @@ class _Round:
         plan = self._plan
         for remedy in plan.of(CONFIG, "keys/", "epochs/", "log/"):
             self._replace(remedy)
-        crashpoint("repair.log-mended")
+        crashpoint("repair.log-repaired")
         log = Log(self._store, self._keys, plan.head)
         self._index(log)
-        crashpoint("repair.index-mended")
+        crashpoint("repair.index-repaired")
         for remedy in plan.of("packs/", "timeline/"):
             if remedy.action is RepairAction.COPY:
                 self._replace(remedy)
         lost = [r for r in plan.of("packs/", "timeline/") if r.object not in self._healed]
         self._mark_damaged(log, lost)
-        crashpoint("repair.condemned")
+        crashpoint("repair.marked-damaged")
         self._salvage(log, [r for r in lost if r.exists and r.object.startswith("packs/")])
         crashpoint("repair.salvaged")
         for remedy in lost:
@@ -113,7 +113,7 @@ class _Round:
         self._set_aside(remedy)
         if data is not None:
             self._store.create(remedy.object, [data])
-            crashpoint("repair.healed")
+            crashpoint("repair.replaced")
             self._healed.append(remedy.object)
 
     def _set_aside(self, remedy: Remedy) -> None:
