@@ -163,7 +163,7 @@ def test_the_watchdog_lets_commits_go_when_the_holder_is_killed(server: TestServ
 
 _HOLDER = """
 import sys, time
-from undivided.capture.watchdog_client import Watchdog
+from undivided.capture.watchdog_client import WatchdogClient
 from undivided.drivers.postgresql import PostgreSQLDriver
 from undivided.model.service import Component
 from undivided.testing.memory import MemorySink
@@ -171,7 +171,7 @@ from undivided.testing.memory import MemorySink
 component = Component("db", "postgresql", {"socket": sys.argv[1], "port": int(sys.argv[2])})
 session = PostgreSQLDriver(component).session(None, must_hold=True)
 session.prepare(MemorySink())
-with Watchdog() as watchdog:
+with WatchdogClient() as watchdog:
     watchdog.arm(60)
     session.arm(watchdog, time.monotonic() + 10)
     session.hold(watchdog, time.monotonic() + 5)

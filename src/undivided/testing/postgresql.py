@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ..drivers.postgresql import PostgreSQLDriver
-from ..drivers.postgresql.programs import PostgreSQLOwner, last_words, launch, stop_running, wait_ready
+from ..drivers.postgresql.programs import PostgreSQLOwner, last_error, launch, stop_running, wait_ready
 from ..model.point import ComponentPoint
 from ..model.service import Component
 from .memory import MemorySink, MemorySource
@@ -108,7 +108,7 @@ class TestServer:
         ]
         log = self.root / "server.log"
         process = launch(self.binaries, self.data, settings, account(), log)
-        assert wait_ready(process, self.data, 30), last_words(log)
+        assert wait_ready(process, self.data, 30), last_error(log)
 
     def stop(self) -> None:
         stop_running(self.data, 30)

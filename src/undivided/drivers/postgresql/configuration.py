@@ -1,11 +1,12 @@
-"""The server's configuration: captured wherever it lies, restored so that the server starts where it now is.
+"""The server's configuration: captured wherever it lies, and restored so that the server starts at its new
+place.
 
-Debian keeps postgresql.conf, pg_hba.conf and pg_ident.conf outside the data directory, and they change
-without any log. So they are read at every point, wherever they lie, and kept under `config/` when they
-differ. They are read through the server, which may need a grant, or else from the disk.
+Debian keeps postgresql.conf, pg_hba.conf and pg_ident.conf outside the data directory, and no log records
+their changes. So every point reads them, wherever they lie, and keeps them under `config/` when they have
+changed. They are read through the server, which may need a grant, or else from the disk.
 
-On recovery they go into the data directory. What would tie the twin to its original is taken out: where the
-data lies, the included files (their text is put at the end instead), the archive it would write into, the
+A recovery puts them into the data directory. Settings that would tie the copy to its original are removed:
+the place of the data, included files (their text is appended instead), the archive it would write into, the
 standbys it would wait for. Address, port and socket come from the component's options.
 """
 
@@ -22,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from ...model.entries import Entry, Layout
 from ...model.service import Component
 from ..base import Sink
-from .server import PostgreSQLFacts, psycopg2, translated
+from .server import PostgreSQLFacts, psycopg2, server_errors
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection
@@ -31,7 +32,7 @@ MAIN, HBA, IDENT, AUTO = "postgresql.conf", "pg_hba.conf", "pg_ident.conf", "pos
 INCLUDED = "included.conf"
 
 REMEMBERED = ("listen_addresses", "unix_socket_directories", "log_directory", "ssl_cert_file", "ssl_key_file")
-"""Settings whose effective value may come from the command line, and matters for recovery."""
+"""Settings that recovery needs, and whose effective value may come from the command line."""
 
 _TIED = re.compile(
     rb"^(\s*(?:data_directory|hba_file|ident_file|external_pid_file|include|include_dir|include_if_exists)"
@@ -61,7 +62,7 @@ class Configuration:
 
 
 def read_configuration(control: connection, found: PostgreSQLFacts, doing: str) -> Configuration:
-    """Reads what the server says its files are. What may not be read is noted, never silently left out."""
+    """Reads the files that the server names. A file that cannot be read is noted, never left out silently."""
     settings = found.settings
     auto = str(Path(settings["data_directory"], AUTO))
     files: dict[str, bytes] = {}
@@ -88,13 +89,13 @@ def read_configuration(control: connection, found: PostgreSQLFacts, doing: str) 
             parts.append(f"# {place}\n".encode() + text.rstrip(b"\n") + b"\n")
     if parts:
         files[INCLUDED] = b"\n".join(parts)
-    cannot = f"could not read {', '.join(unread)}: recovery takes what the image has, else defaults"
-    notes = (cannot,) if unread else ()
+    note = f"could not read {', '.join(unread)}: a recovery uses the copy in the image, else the defaults"
+    notes = (note,) if unread else ()
     return Configuration(files, {name: settings.get(name, "") for name in REMEMBERED}, notes)
 
 
 def _read(control: connection, place: str, doing: str) -> bytes | None:
-    """A file through the server, else from this host's disk; None when neither may read it."""
+    """A file, read through the server, else from this host's disk; None when neither can read it."""
     library = psycopg2()
     try:
         with control.cursor() as cursor:
@@ -104,7 +105,7 @@ def _read(control: connection, place: str, doing: str) -> bytes | None:
     except (library.errors.InsufficientPrivilege, library.errors.UndefinedFile):
         pass
     except library.Error as error:
-        with translated(doing):
+        with server_errors(doing):
             raise error
     try:
         return Path(place).read_bytes()
@@ -115,14 +116,16 @@ def _read(control: connection, place: str, doing: str) -> bytes | None:
 def place_configuration(
     into: Path, files: Mapping[str, bytes], state: Mapping[str, Any], component: Component
 ) -> None:
-    """Writes a restored cluster's configuration into its data directory, made to start where it now is."""
+    """Writes a restored cluster's configuration into its data directory, adapted to its new place."""
     main = files.get(MAIN)
     if main is None:
         inside = into / MAIN
         main = inside.read_bytes() if inside.exists() else b"# The original's file could not be read.\n"
-    text = _TIED.sub(rb"# not here: \1", main).rstrip(b"\n") + b"\n"
+    text = _TIED.sub(rb"# removed by recovery: \1", main).rstrip(b"\n") + b"\n"
     if INCLUDED in files:
-        text += b"\n# What the original included:\n" + _TIED.sub(rb"# not here: \1", files[INCLUDED])
+        text += b"\n# Text of the files that the original included:\n" + _TIED.sub(
+            rb"# removed by recovery: \1", files[INCLUDED]
+        )
     _write(into / MAIN, text)
     for name, default in ((HBA, _DEFAULT_HBA), (IDENT, b"")):
         if name in files:
@@ -135,16 +138,18 @@ def place_configuration(
 
 
 def overrides(state: Mapping[str, Any], component: Component) -> dict[str, str]:
-    """Settings of a restored cluster that win over the captured ones."""
+    """Settings of a restored cluster that override the captured ones."""
     was: Mapping[str, str] = state.get("settings", {})
     address = str(component.get("address", "127.0.0.1"))
     listening = [a.strip() for a in was.get("listen_addresses", "").split(",")]
-    heard = address in listening or "*" in listening or ("localhost" in listening and address == "127.0.0.1")
+    listens = (
+        address in listening or "*" in listening or ("localhost" in listening and address == "127.0.0.1")
+    )
     socket = component.get("socket")
     sockets = [s.strip() for s in was.get("unix_socket_directories", "").split(",") if s.strip()]
     chosen = {
         "port": str(component.get("port", 5432)),
-        "listen_addresses": was["listen_addresses"] if heard else address,
+        "listen_addresses": was["listen_addresses"] if listens else address,
         "unix_socket_directories": str(socket) if socket else ", ".join(s for s in sockets if _usable(s)),
         "archive_mode": "off",
         "synchronous_standby_names": "",
@@ -171,6 +176,6 @@ def _write(path: Path, text: bytes) -> None:
 
 
 _DEFAULT_HBA = b"""\
-# The original's pg_hba.conf could not be read. Only the owner of the server's account may connect.
+# The original's pg_hba.conf could not be read. Only the server's own account can connect.
 local all all peer
 """

@@ -1,4 +1,4 @@
-"""The driver: what Undivided can ask of a PostgreSQL server."""
+"""The driver of PostgreSQL: describing, finding, starting, stopping and restoring clusters."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from ...host.mounts import mount_of
-from ...model.errors import SourceError, UndividedError
+from ...model.errors import SourceError, UndividedError, reason
 from ...model.point import ComponentPoint
 from ...model.service import Component
 from ..base import Description, Found, Health, Source
@@ -17,8 +17,8 @@ from .restore import link_tablespaces, restore_cluster
 from .server import PostgreSQLServer, facts, line, psycopg2, size, system_identifier
 from .session import PostgreSQLSession
 
-PATIENCE = 120.0
-"""Seconds a start or stop may take."""
+TIMEOUT = 120.0
+"""Seconds that a start or a stop may take."""
 
 
 class PostgreSQLDriver:
@@ -36,14 +36,14 @@ class PostgreSQLDriver:
     @classmethod
     def find(cls) -> list[Found]:
         found = []
-        for pid, directory, says in programs.postmasters():
-            options = {"port": says.port, "path": str(directory)}
-            if says.socket:
-                options["socket"] = says.socket
-            if says.address not in ("", "*", "localhost"):
-                options["address"] = says.address
+        for pid, directory, postmaster in programs.postmasters():
+            options = {"port": postmaster.port, "path": str(directory)}
+            if postmaster.socket:
+                options["socket"] = postmaster.socket
+            if postmaster.address not in ("", "*", "localhost"):
+                options["address"] = postmaster.address
             found.append(
-                Found(cls.kind, options, pid, f"PostgreSQL on port {says.port}, data in {directory}")
+                Found(cls.kind, options, pid, f"PostgreSQL on port {postmaster.port}, data in {directory}")
             )
         return found
 
@@ -83,20 +83,20 @@ class PostgreSQLDriver:
         finally:
             control.close()
         if in_recovery:
-            return Health(False, f"PostgreSQL {version} answers but is in recovery")
+            return Health(False, f"PostgreSQL {version} answers, but is in recovery")
         return Health(True, f"PostgreSQL {version} answers")
 
     def session(self, previous: ComponentPoint | None, *, must_hold: bool) -> PostgreSQLSession:
         return PostgreSQLSession(self._server, previous, must_hold=must_hold)
 
     def directory(self) -> Path:
-        """The option `path`, else what the running server says."""
+        """The option `path`, else the data directory of the running server."""
         if self._directory is None:
             named = self.component.get("path")
             try:
                 self._directory = Path(named or self.describe().directory)
             except SourceError as error:
-                hint = "Start the server, or name its data directory in the component's option 'path'."
+                hint = "Start the server, or set the component's `path` to its data directory."
                 raise SourceError(error.cause, doing=error.doing, hint=hint) from None
         return self._directory
 
@@ -118,22 +118,20 @@ class PostgreSQLDriver:
             major = (directory / "PG_VERSION").read_text().strip()
             found = directory.stat()
         except OSError as error:
-            raise UndividedError(
-                f"no cluster in {directory}: {(error.strerror or '').lower()}", doing=doing
-            ) from None
+            raise UndividedError(f"no cluster in {directory}: {reason(error)}", doing=doing) from error
         owner = programs.owner_for(found.st_uid, found.st_gid)
         settings = [("port", str(self.component.get("port", 5432)))]
         if socket := self.component.get("socket"):
             settings.append(("unix_socket_directories", str(socket)))
         log = directory / "startup.log"
         process = programs.launch(programs.programs(self.component, major), directory, settings, owner, log)
-        if not programs.wait_ready(process, directory, PATIENCE):
-            raise UndividedError(f"the server ended: {programs.last_words(log)}", doing=doing)
+        if not programs.wait_ready(process, directory, TIMEOUT):
+            raise UndividedError(f"the server ended: {programs.last_error(log)}", doing=doing)
         self._await(doing)
 
     def _await(self, doing: str) -> None:
-        """Until the server answers. Raises UndividedError with what it says instead."""
-        limit = time.monotonic() + PATIENCE
+        """Waits until the server answers. Raises UndividedError with the reason why it does not."""
+        limit = time.monotonic() + TIMEOUT
         while not (health := self.health()).ok:
             if time.monotonic() > limit:
                 raise UndividedError(health.reason, doing=doing)
@@ -143,4 +141,4 @@ class PostgreSQLDriver:
         if programs.running(self.directory()) is None:
             return
         if not stop_by_options(self.component):
-            programs.stop_running(self.directory(), PATIENCE)
+            programs.stop_running(self.directory(), TIMEOUT)

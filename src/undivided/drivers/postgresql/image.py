@@ -1,13 +1,14 @@
 """The image: a base backup through the replication protocol, straight from the server into the sink.
 
 `BASE_BACKUP` (PostgreSQL 15 and newer) answers with one stream of messages: 'n' begins an archive (one per
-tablespace, `base.tar` last), 'd' is data of it, 'p' says how far it is. A thread takes the messages off the
+tablespace, `base.tar` last), 'd' is data of it, 'p' reports progress. A thread reads the messages from the
 connection, because libpq reads a copy in one call; the caller parses them as tar and puts each file. The
 queue between them is bounded, so a slow sink slows the server down instead of filling memory, and nothing is
 staged.
 
 The main data directory goes under `data/`, a tablespace under `tablespaces/<oid>/`. The server's own
-`backup_label` is in the archive: without it there is no image, because a start without it would skip the log.
+`backup_label` is in the archive. Without it there is no image, because a server that starts without it would
+skip the log.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from typing import IO, cast
 from ...model.entries import Entries, Entry, Kind, Layout
 from ...model.errors import SourceError
 from ..base import Sink
-from .server import PostgreSQLServer, lsn, psycopg2, translated
+from .server import PostgreSQLServer, lsn, psycopg2, server_errors
 
 COMMAND = (
     "BASE_BACKUP (LABEL 'undivided', CHECKPOINT 'fast', WAL false, WAIT false, "
@@ -34,7 +35,7 @@ QUEUED = 64
 """Messages between the connection and the parser: 32 KiB to 64 KiB each."""
 PIECE = 1 << 20
 SMALL = 256 << 10
-"""Files up to this size are put many at a time."""
+"""Files up to this size are put in batches."""
 BATCH = 8 << 20
 LABEL = b"backup_label"
 CONTROL = b"global/pg_control"
@@ -42,7 +43,7 @@ CONTROL = b"global/pg_control"
 
 @dataclass(frozen=True, slots=True)
 class BaseBackup:
-    """start: where the log must begin (LSN). size: bytes read."""
+    """start: the LSN at which the log must begin. size: bytes read."""
 
     start: int
     timeline: int
@@ -50,32 +51,32 @@ class BaseBackup:
 
 
 def take_image(server: PostgreSQLServer, sink: Sink, expected: int) -> BaseBackup:
-    """Replaces `data/` and `tablespaces/` by a fresh image. expected: bytes, for the progress bar.
+    """Replaces `data/` and `tablespaces/` with a new image. expected: bytes, for the progress bar.
 
-    Raises SourceError when the backup does not end whole.
+    Raises SourceError when the backup is not whole.
     """
     sink.replace(b"data")
     sink.replace(b"tablespaces")
     backup = _Backup(server)
-    shelf = _Shelf(sink, expected)
+    members = _Members(sink, expected)
     try:
         for archive in backup.archives():
             prefix = b"data" if archive.oid is None else b"tablespaces/" + archive.oid
-            shelf.directory(prefix)
+            members.directory(prefix)
             with tarfile.open(fileobj=cast(IO[bytes], archive), mode="r|", bufsize=PIECE) as tar:
                 for member in tar:
-                    shelf.place(tar, member, prefix)
+                    members.place(tar, member, prefix)
             archive.drain()
-        shelf.flush()
+        members.flush()
     except tarfile.TarError as error:
         cause = f"the base backup is not readable: {error}"
         raise SourceError(cause, doing=server.doing) from None
     finally:
         backup.close()
-    if LABEL not in shelf.kept or CONTROL not in shelf.kept:
+    if LABEL not in members.kept or CONTROL not in members.kept:
         raise SourceError("the base backup has no backup_label or no pg_control", doing=server.doing)
-    start, timeline = read_label(shelf.kept[LABEL].decode())
-    return BaseBackup(start, timeline, shelf.size)
+    start, timeline = read_label(members.kept[LABEL].decode())
+    return BaseBackup(start, timeline, members.size)
 
 
 def read_label(text: str) -> tuple[int, int]:
@@ -85,8 +86,8 @@ def read_label(text: str) -> tuple[int, int]:
 
 
 @dataclass(slots=True)
-class _Shelf:
-    """Puts archive members into the sink, small ones by the batch."""
+class _Members:
+    """Puts archive members into the sink, small ones in batches."""
 
     sink: Sink
     expected: int
@@ -102,7 +103,7 @@ class _Shelf:
     def place(self, tar: tarfile.TarFile, member: tarfile.TarInfo, prefix: bytes) -> None:
         name = posixpath.normpath(member.name)
         if name.startswith(("/", "..")):
-            raise SourceError(f"the base backup names a file outside itself: {member.name}")
+            raise SourceError(f"the base backup has a file outside its directory: {member.name}")
         path = prefix if name == "." else prefix + b"/" + os.fsencode(name)
         kind = Kind.DIRECTORY if member.isdir() else Kind.FILE
         mtime = int(member.mtime) * 1_000_000_000
@@ -148,19 +149,19 @@ class _Shelf:
 
 
 class _Archive:
-    """One archive of the stream, as a file to be read once. oid: its tablespace; None for the base."""
+    """One archive of the stream, as a file that can be read once. oid: its tablespace; None for the base."""
 
     def __init__(self, header: bytes, messages: Iterator[bytes]) -> None:
         name = header.split(b"\0")[0]
         self.oid = None if name == b"base.tar" else name.removesuffix(b".tar")
         self.next: bytes | None = None
-        """The message that ended it: the beginning of the next archive; None at the end of the backup."""
+        """The message after its end: the start of the next archive, or None at the end of the backup."""
         self._messages = messages
         self._buffer = b""
         self._ended = False
 
     def read(self, size: int) -> bytes:
-        """Up to `size` bytes, fewer than asked only at the end."""
+        """Up to `size` bytes, fewer only at the end."""
         parts = []
         while size:
             if not self._buffer and not self._more():
@@ -187,7 +188,7 @@ class _Archive:
 
 
 class _Backup:
-    """The running backup: a thread that receives, and the queue it fills."""
+    """The running backup: a thread that receives, and the queue that it fills."""
 
     def __init__(self, server: PostgreSQLServer) -> None:
         self._doing = server.doing
@@ -217,7 +218,9 @@ class _Backup:
     def _messages(self) -> Iterator[bytes]:
         while (message := self._queue.get()) is not None:
             if isinstance(message, BaseException):
-                with translated(self._doing, "The base backup broke off; nothing of it was kept."):
+                with server_errors(
+                    self._doing, "The base backup was interrupted and is not used: protect again."
+                ):
                     raise message
             yield message
 
@@ -238,7 +241,7 @@ class _Backup:
         self._hand_over(end)
 
     def _hand_over(self, item: bytes | BaseException | None) -> bool:
-        """Waits for room in the queue. False: nobody reads any more."""
+        """Waits for room in the queue. False: the reader has closed the backup."""
         while not self._abandoned.is_set():
             try:
                 self._queue.put(item, timeout=0.5)
@@ -249,4 +252,4 @@ class _Backup:
 
 
 class _AbandonedError(Exception):
-    """Nobody reads the backup any more."""
+    """The reader has closed the backup."""

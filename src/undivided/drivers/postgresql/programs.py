@@ -1,8 +1,8 @@
 """PostgreSQL's own programs on this host: where they are, how a postmaster is run, which ones are running.
 
-A postmaster is started directly, never through pg_ctl, which hands its options to a shell. It refuses to run
-as root, so as root it runs as the owner of its data directory. Whether it is up it says itself, in the last
-line of postmaster.pid.
+A postmaster is started directly, never through pg_ctl, which passes its options to a shell. It refuses to run
+as root, so root starts it as the owner of its data directory. It reports in the last line of postmaster.pid
+whether it is ready.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any
 
 import psutil
 
-from ...model.errors import UndividedError
+from ...model.errors import UndividedError, reason
 from ...model.service import Component
 
 PID_FILE = "postmaster.pid"
@@ -30,20 +30,21 @@ PID_FILE = "postmaster.pid"
 
 @dataclass(frozen=True, slots=True)
 class PostgreSQLOwner:
-    """Whom a data directory belongs to, and so who may run a server on it."""
+    """The owner of a data directory, which is the only account that can run a server on it."""
 
     uid: int
     gid: int
 
     def as_process(self) -> dict[str, Any]:
-        """What subprocess needs to become this owner."""
+        """Arguments for subprocess that run a child as this owner."""
         if os.geteuid() == self.uid:
             return {}
         return {"user": self.uid, "group": self.gid, "extra_groups": []}
 
 
 def owner_for(uid: int, gid: int) -> PostgreSQLOwner:
-    """Who shall own a restored cluster: its owner of old, as far as this host and our rights allow."""
+    """The owner of a restored cluster: the original's owner, as far as this host and our permissions
+    allow."""
     if os.geteuid() != 0:
         return PostgreSQLOwner(os.geteuid(), os.getegid())
     with contextlib.suppress(KeyError):
@@ -54,32 +55,32 @@ def owner_for(uid: int, gid: int) -> PostgreSQLOwner:
         account = pwd.getpwnam("postgres")
     except KeyError:
         raise UndividedError(
-            "PostgreSQL does not run as root, and this host has no user postgres",
-            hint="Install PostgreSQL, or recover as the user that shall own the data.",
+            "PostgreSQL does not run as root, and this host has no user `postgres`",
+            hint="Install PostgreSQL, or recover as the user that should own the data.",
         ) from None
     return PostgreSQLOwner(account.pw_uid, account.pw_gid)
 
 
 def require_entry(directory: Path, owner: PostgreSQLOwner, doing: str) -> None:
-    """Refuses, before any work, a directory that its server could not enter. Makes the owner its owner."""
+    """Gives `directory` to the owner. Raises UndividedError when the owner cannot enter it."""
     if os.geteuid() == owner.uid:
         return
     os.chown(directory, owner.uid, owner.gid)
     if subprocess.run(["test", "-x", str(directory)], check=False, **owner.as_process()).returncode:
         name = pwd.getpwuid(owner.uid).pw_name
-        hint = "Let it pass through the directories above (chmod o+x), or recover elsewhere."
+        hint = "Run chmod o+x on the directories above it, or recover to another directory."
         raise UndividedError(f"the user {name} may not enter {directory}", doing=doing, hint=hint)
 
 
 def programs(component: Component, major: str, directory: Path | None = None) -> Path:
-    """The directory of postgres and its like of this major version. Raises UndividedError."""
+    """The directory of PostgreSQL's programs of this major version. Raises UndividedError."""
     for place in _places(component, major, directory):
         if _major(place / "postgres") == major:
             return place
     named = component.get("binaries")
     raise UndividedError(
         f"no PostgreSQL {major} in {named}" if named else f"this host has no PostgreSQL {major}",
-        hint=f"Install postgresql-{major}, or name its directory in the component's option 'binaries'.",
+        hint=f"Install postgresql-{major}, or set the component's `binaries` to its directory.",
     )
 
 
@@ -99,17 +100,17 @@ def _places(component: Component, major: str, directory: Path | None) -> Iterato
 
 
 def _major(program: Path) -> str:
-    """'15' of a postgres program; '' where there is none."""
+    """The major version of a postgres program, for example '15'; '' when there is no program."""
     try:
-        says = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
+        output = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):
         return ""
-    return says.split(")", 1)[-1].split()[0].split(".")[0]
+    return output.split(")", 1)[-1].split()[0].split(".")[0]
 
 
 @dataclass(frozen=True, slots=True)
 class PidFile:
-    """What a postmaster says of itself in its data directory."""
+    """The content of postmaster.pid, which a postmaster writes into its data directory."""
 
     pid: int
     port: int
@@ -119,7 +120,7 @@ class PidFile:
 
 
 def pid_file(directory: Path) -> PidFile | None:
-    """None when there is none, or it is not wholly written yet."""
+    """The postmaster.pid of a data directory; None when there is none or it is not complete yet."""
     try:
         rows = (directory / PID_FILE).read_text().splitlines()
         return PidFile(int(rows[0]), int(rows[3]), rows[4], rows[5], rows[7].strip())
@@ -160,8 +161,10 @@ def launch(
             **owner.as_process(),
         )
     except OSError as error:
-        cause = f"cannot run {argv[0]}: {(error.strerror or str(error)).lower()}"
-        raise UndividedError(cause, hint=f"May its user read the program and enter {directory}?") from None
+        cause = f"cannot run {argv[0]}: {reason(error)}"
+        raise UndividedError(
+            cause, hint=f"Check that its user can read the program and enter {directory}."
+        ) from error
     finally:
         os.close(descriptor)
 
@@ -180,7 +183,7 @@ def wait_ready(process: subprocess.Popen[bytes], directory: Path, seconds: float
 
 
 def stop_running(directory: Path, seconds: float) -> None:
-    """Fast shutdown of the postmaster on a data directory; nothing to do when it is down."""
+    """Fast shutdown of the postmaster on a data directory. Does nothing when it is down."""
     pid = running(directory)
     if pid is None:
         return
@@ -193,7 +196,7 @@ def stop_running(directory: Path, seconds: float) -> None:
 
 
 def postmasters() -> Iterator[tuple[int, Path, PidFile]]:
-    """Every running postmaster we may look at: pid, data directory, what it says."""
+    """Every running postmaster that this user may look at: pid, data directory, postmaster.pid."""
     for process in psutil.process_iter(["name", "pid"]):
         if process.info["name"] not in ("postgres", "postmaster"):
             continue
@@ -204,11 +207,11 @@ def postmasters() -> Iterator[tuple[int, Path, PidFile]]:
                 yield process.pid, directory, found
 
 
-def last_words(log: Path) -> str:
-    """The reason a server gave in its log, as one line."""
+def last_error(log: Path) -> str:
+    """The last error in a server's log, as one line; else its last line."""
     rows = log.read_text(errors="replace").splitlines() if log.exists() else []
     for loud in ("PANIC:", "FATAL:", "ERROR:", "invalid"):
         for row in reversed(rows):
             if loud in row:
                 return row.split(loud, 1)[-1].strip() if loud != "invalid" else row
-    return rows[-1] if rows else "it said nothing"
+    return rows[-1] if rows else "its log is empty"

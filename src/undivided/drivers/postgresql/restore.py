@@ -1,19 +1,20 @@
-"""Recovery: image and log become a data directory that is cleanly shut down at exactly the mark.
+"""Recovery: image and log become a data directory that was shut down cleanly at exactly the mark.
 
-The log is replayed here and now by a private server: on no port, its socket in a directory for its owner
-alone, with rules that admit nobody, told to stop at the restore point by name and to promote itself there. So
-the time this takes is paid and measured when the component is built, a broken chain is found at once, and
-what is left behind starts like any other cluster, with no trace of recovery in its configuration.
+A private server replays the log at once. It listens on no port, has its socket in a directory that only its
+owner can enter, admits no connection, stops at the restore point by its name and promotes itself there. So
+the replay is part of the measured time of the build, a broken log is found at once, and the result starts
+like any other cluster, without a trace of recovery in its configuration.
 
-Restored tablespaces lie inside the data directory, so the whole is moved by one rename; `link_tablespaces`
-then makes their links right again. Links must be absolute: a base backup of PostgreSQL itself resolves them
-from another place than the kernel does, and takes what it does not find for dropped. The original's places
-are never touched: it may be running beside.
+Restored tablespaces lie inside the data directory, so one rename moves all of it; `link_tablespaces` then
+corrects their links. Links must be absolute: a base backup of PostgreSQL resolves them from another directory
+than the kernel does, and treats a tablespace that it does not find as dropped. The original's places are
+never touched: the original may be running.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import shutil
 import signal
@@ -27,8 +28,10 @@ from ...model.errors import DamageError, UndividedError
 from ...model.service import Component
 from ..base import Source
 from .configuration import place_configuration
-from .programs import PostgreSQLOwner, last_words, launch, owner_for, programs, require_entry, wait_ready
+from .programs import PostgreSQLOwner, last_error, launch, owner_for, programs, require_entry, wait_ready
 from .wal import WalArchive, segment_name
+
+logger = logging.getLogger(__name__)
 
 TABLESPACES = "tablespaces"
 REQUIRED = (b"data/backup_label", b"data/global/pg_control", b"data/PG_VERSION")
@@ -41,9 +44,7 @@ def restore_cluster(component: Component, source: Source, into: Path) -> None:
     sizes = {p: int(s) for p, s in zip(source.entries.path.tolist(), source.entries.size, strict=True)}
     for path in REQUIRED:
         if path not in sizes:
-            raise DamageError(
-                f"the image has no {path.decode()}", doing=doing, hint="Recover from another point."
-            )
+            raise DamageError(f"the image has no {path.decode()}", doing=doing, hint="Recover another point.")
     major = b"".join(source.read(b"data/PG_VERSION")).decode().strip()
     binaries = programs(component, major)
     segments = _segments(WalArchive.of(state), sizes, doing)
@@ -51,7 +52,7 @@ def restore_cluster(component: Component, source: Source, into: Path) -> None:
     into.mkdir(parents=True, exist_ok=True)
     require_entry(into, owner, doing)
 
-    # A cluster that was itself restored has its tablespaces inside, and may have sent them twice.
+    # A cluster that was itself restored has its tablespaces inside, and its image may hold them twice.
     inside = f"data/{TABLESPACES}/".encode()
     source.extract(into, b"data", select=lambda path: not path.startswith(inside))
     _extract_tablespaces(source, into)
@@ -65,23 +66,23 @@ def restore_cluster(component: Component, source: Source, into: Path) -> None:
 
 
 def _segments(log: WalArchive, sizes: Mapping[bytes, int], doing: str) -> list[str]:
-    """Names of the log's files, every one there and as long as it must be."""
+    """The names of the log's files. Raises DamageError when one is missing or has the wrong size."""
     names = []
     for position in range(log.start, log.end, log.segment_size):
         name = segment_name(position, log.timeline, log.segment_size)
         wanted = min(log.segment_size, log.end - position)
         if sizes.get(b"log/" + name.encode()) != wanted:
             raise DamageError(
-                f"the log is not whole: {name} is missing or has not {wanted} bytes",
+                f"the log is not whole: {name} is missing or does not have {wanted} bytes",
                 doing=doing,
-                hint="Recover from another point.",
+                hint="Recover another point.",
             )
         names.append(name)
     return names
 
 
 def _extract_tablespaces(source: Source, into: Path) -> None:
-    (into / "tablespace_map").unlink(missing_ok=True)  # it would link to the original's places
+    (into / "tablespace_map").unlink(missing_ok=True)  # it would link to the original's directories
     links = into / "pg_tblspc"
     for link in links.iterdir():
         link.unlink()
@@ -93,7 +94,7 @@ def _extract_tablespaces(source: Source, into: Path) -> None:
 
 
 def link_tablespaces(directory: Path) -> None:
-    """Points `pg_tblspc` at the tablespaces inside a restored data directory, where it now is."""
+    """Points `pg_tblspc` to the tablespaces inside a restored data directory, at its present path."""
     inside = Path(os.path.abspath(directory)) / TABLESPACES
     found = sorted(inside.iterdir()) if inside.is_dir() else []
     for place in found:
@@ -108,7 +109,7 @@ def link_tablespaces(directory: Path) -> None:
 
 
 def _extract_log(source: Source, wal: Path, segments: list[str], segment_size: int) -> None:
-    """Whole files of zeros after the mark: that is how a log looks that ends there."""
+    """Writes the log's files, filled with zeros after the mark, as in a log that ends there."""
     wal.mkdir(mode=0o700, exist_ok=True)
     for name in segments:
         with open(wal / name, "xb") as file:
@@ -119,7 +120,7 @@ def _extract_log(source: Source, wal: Path, segments: list[str], segment_size: i
 
 
 def _owner(source: Source) -> PostgreSQLOwner:
-    """Whom the cluster belonged to, or can belong to here."""
+    """The owner of the original cluster, or the owner that is possible on this host."""
     entries = source.entries
     row = entries.path.tolist().index(b"data/PG_VERSION")
     return owner_for(int(entries.uid[row]), int(entries.gid[row]))
@@ -143,30 +144,32 @@ def _replay(binaries: Path, into: Path, restore_point: str, owner: PostgreSQLOwn
         settings = [*_PRIVATE, ("unix_socket_directories", str(private)), ("hba_file", str(rules))]
         settings += [("recovery_target_name", restore_point)]
         process = launch(binaries, into, settings, owner, log)
+        logger.info("private server for the replay started on %s, pid %d", into, process.pid)
         try:
             if not wait_ready(process, into, None):
-                raise _broken(last_words(log), restore_point, into, doing)
+                raise _failed(last_error(log), restore_point, into, doing)
             process.send_signal(signal.SIGINT)
             if process.wait() != 0:
-                raise UndividedError(f"the private server did not stop: {last_words(log)}", doing=doing)
+                raise UndividedError(f"the private server did not stop: {last_error(log)}", doing=doing)
         finally:
             _end(process)
-        said = log.read_text(errors="replace")
-        if f'recovery stopping at restore point "{restore_point}"' not in said:
-            raise DamageError(f"recovery did not stop at {restore_point}: {last_words(log)}", doing=doing)
+        logger.info("private server on %s stopped", into)
+        output = log.read_text(errors="replace")
+        if f'recovery stopping at restore point "{restore_point}"' not in output:
+            raise DamageError(f"recovery did not stop at {restore_point}: {last_error(log)}", doing=doing)
 
 
-def _broken(reason: str, restore_point: str, into: Path, doing: str) -> UndividedError:
+def _failed(reason: str, restore_point: str, into: Path, doing: str) -> UndividedError:
     if "before configured recovery target" in reason or "checkpoint record" in reason:
-        hint = "Recover from another point, and run: undivided verify --read-data."
+        hint = "Recover another point, and run: undivided verify --read-data."
         return DamageError(f"the log does not reach {restore_point}: {reason}", doing=doing, hint=hint)
-    hint = f"PostgreSQL must be able to start on {into}: extensions, memory, rights of the directories above."
+    hint = f"Check that PostgreSQL can start on {into}: extensions, memory, permissions of directories above."
     return UndividedError(f"the private server that replays the log ended: {reason}", doing=doing, hint=hint)
 
 
 @contextlib.contextmanager
 def _private_directory(owner: PostgreSQLOwner) -> Iterator[Path]:
-    """For the socket, whose path may have 107 bytes: so in a place with a short name."""
+    """A directory for the socket, whose path must not exceed 107 bytes: so one with a short name."""
     roomy = len(tempfile.gettempdir()) < 60
     private = Path(tempfile.mkdtemp(prefix="undivided-", dir=None if roomy else "/tmp"))  # noqa: S108
     try:

@@ -1,10 +1,11 @@
-"""A PostgreSQL server as we talk to it: connections, what it says of itself, and its errors in our words.
+"""A PostgreSQL server: connections, the facts about it, and the translation of its errors.
 
-Two kinds of connection, both through psycopg2, because it alone speaks the replication protocol: SQL in
-autocommit, and physical replication. The password lives in memory only and travels as a libpq parameter.
+There are two kinds of connection: SQL in autocommit, and physical replication. Both use psycopg2, the only
+client library with the replication protocol. The password is kept in memory only and passed as a libpq
+parameter.
 
-Our own sessions commit with `synchronous_commit = local`: a restore point must never wait for somebody's
-standby, least of all for ourselves while we withhold acknowledgements.
+Our own sessions commit with `synchronous_commit = local`: a restore point must never wait for a standby,
+least of all for our own while it withholds acknowledgements.
 """
 
 from __future__ import annotations
@@ -28,11 +29,13 @@ OLDEST = 150000
 granted."""
 
 CONNECT_SECONDS = 10
-GRANTS = "Grant the role what docs/drivers/postgresql.md lists, in the database that the option names."
+GRANTS = (
+    "Grant the role the permissions in docs/drivers/postgresql.md, in the database of the option `database`."
+)
 
-_PATIENT = "-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0"
-_SESSION = f"{_PATIENT} -c client_min_messages=error"
-_WAITS_FOR_NOBODY = "-c synchronous_commit=local"
+_NO_TIMEOUTS = "-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0"
+_SESSION = f"{_NO_TIMEOUTS} -c client_min_messages=error"
+_NO_STANDBY = "-c synchronous_commit=local"
 
 
 def psycopg2() -> Any:
@@ -50,8 +53,8 @@ def psycopg2() -> Any:
 
 
 @contextmanager
-def translated(doing: str, hint: str = "") -> Iterator[None]:
-    """Turns an error of the client or the server into a SourceError of one line."""
+def server_errors(doing: str, hint: str = "") -> Iterator[None]:
+    """Translates an error of the client library or the server into a SourceError of one line."""
     library = psycopg2()
     try:
         yield
@@ -62,7 +65,7 @@ def translated(doing: str, hint: str = "") -> Iterator[None]:
 
 
 def line(error: BaseException) -> str:
-    """An error's text as one line, in lower case where PostgreSQL shouts."""
+    """An error's text as one line, without PostgreSQL's severity in capitals."""
     text = " ".join(str(error).split()).partition(" Is the server running")[0]
     for loud in ("FATAL: ", "ERROR: "):
         text = text.replace(loud, "").replace("  ", " ")
@@ -71,14 +74,14 @@ def line(error: BaseException) -> str:
 
 @dataclass(frozen=True, slots=True)
 class PostgreSQLFacts:
-    """What a server says of itself. settings: name → value, in pg_settings' units."""
+    """The facts about a server. settings: name → value, in pg_settings' units."""
 
     version_num: int
     version: str
     in_recovery: bool
     settings: dict[str, str]
     sources: tuple[str, ...]
-    """The configuration files that its settings come from."""
+    """The configuration files from which its settings come."""
     tablespaces: dict[str, str]
     """oid → directory, of those outside the data directory."""
 
@@ -93,14 +96,14 @@ class PostgreSQLFacts:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Which history of which cluster: WAL continues only within one."""
+    """Cluster and timeline: WAL continues only within one."""
 
     system: str
     timeline: int
 
 
 class PostgreSQLServer:
-    """Where a component's server is and who we are to it. Connects only when asked."""
+    """The server of a component, with its address and login. Connects only when a method needs it."""
 
     def __init__(self, component: Component) -> None:
         self.component = component
@@ -111,7 +114,7 @@ class PostgreSQLServer:
         return secret(self.component.get("password"), f"connect to {self.component.name}")
 
     def parameters(self, application: str, *, waits: bool = False) -> dict[str, str]:
-        """libpq's parameters; the password among them. waits: our commits wait for standbys."""
+        """libpq's parameters, including the password. waits: commits of this connection wait for standbys."""
         get = self.component.get
         found = {
             "host": str(get("socket") or get("address", "127.0.0.1")),
@@ -120,20 +123,20 @@ class PostgreSQLServer:
             "dbname": str(get("database", "postgres")),
             "application_name": application,
             "connect_timeout": str(CONNECT_SECONDS),
-            "options": _SESSION if waits else f"{_SESSION} {_WAITS_FOR_NOBODY}",
+            "options": _SESSION if waits else f"{_SESSION} {_NO_STANDBY}",
         }
         if self._password is not None:
             found["password"] = self._password
         return found
 
     def dsn(self, application: str) -> str:
-        """For the watchdog: it may hold the password, so it is never printed and never an argument."""
+        """For the watchdog. It may hold the password, so it is never printed and never an argument."""
         return str(psycopg2().extensions.make_dsn(**self.parameters(application)))
 
     def sql(self, application: str = "undivided", *, waits: bool = False) -> connection:
         """A connection in autocommit. Raises SourceError."""
         library = psycopg2()
-        with translated(f"connect to {self.component.name}", _CONNECT_HINT):
+        with server_errors(f"connect to {self.component.name}", _CONNECT_HINT):
             made: connection = library.connect(**self.parameters(application, waits=waits))
             made.autocommit = True
         return made
@@ -142,7 +145,7 @@ class PostgreSQLServer:
         """A connection that speaks the replication protocol. Raises SourceError."""
         library = psycopg2()
         kind = library.extras.PhysicalReplicationConnection
-        with translated(f"replicate from {self.component.name}", _REPLICATION_HINT):
+        with server_errors(f"replicate from {self.component.name}", _REPLICATION_HINT):
             made: PhysicalReplicationConnection = library.connect(
                 **self.parameters(application), connection_factory=kind
             )
@@ -151,7 +154,7 @@ class PostgreSQLServer:
     def identity(self) -> Identity:
         walsender = self.replication()
         try:
-            with translated(self.doing), walsender.cursor() as cursor:
+            with server_errors(self.doing), walsender.cursor() as cursor:
                 cursor.execute("IDENTIFY_SYSTEM")
                 system, timeline, *_ = cursor.fetchone() or ()
                 return Identity(str(system), int(timeline))
@@ -159,21 +162,24 @@ class PostgreSQLServer:
             walsender.close()
 
 
-_CONNECT_HINT = "Is the server up, and are socket, address, port, user, database and password right?"
+_CONNECT_HINT = (
+    "Check that the server runs, and the options socket, address, port, user, database and password."
+)
 _REPLICATION_HINT = (
-    "The role needs REPLICATION, pg_hba.conf a line for the database 'replication', and max_wal_senders room."
+    "Check that the role has REPLICATION, that pg_hba.conf has a line for the database 'replication', "
+    "and that max_wal_senders is not used up."
 )
 
 
 def facts(control: connection, doing: str) -> PostgreSQLFacts:
-    """Asks the server. Raises SourceError when the role may not see enough of it."""
-    with translated(doing), control.cursor() as cursor:
+    """Reads the facts. Raises SourceError when the role has no permission to see them."""
+    with server_errors(doing), control.cursor() as cursor:
         cursor.execute("SELECT name, coalesce(setting, ''), sourcefile FROM pg_settings")
         rows = cursor.fetchall()
         settings = {name: setting for name, setting, _source in rows}
         if "data_directory" not in settings:
-            cause = "the role may not see the server's settings"
-            raise SourceError(cause, doing=doing, hint="GRANT pg_monitor to the role.")
+            cause = "the role has no permission to see the server's settings"
+            raise SourceError(cause, doing=doing, hint="GRANT pg_monitor TO the role.")
         cursor.execute("SELECT pg_is_in_recovery()")
         return PostgreSQLFacts(
             version_num=int(settings["server_version_num"]),
@@ -186,16 +192,17 @@ def facts(control: connection, doing: str) -> PostgreSQLFacts:
 
 
 def size(control: connection, doing: str) -> int:
-    """Bytes of all databases. The server looks at every file for it, so not at every point."""
-    with translated(doing), control.cursor() as cursor:
+    """The bytes of all databases. The server looks at every file for it, so it is not called at every
+    point."""
+    with server_errors(doing), control.cursor() as cursor:
         cursor.execute("SELECT coalesce(sum(pg_database_size(oid)), 0)::bigint FROM pg_database")
         (total,) = cursor.fetchone() or (0,)
     return int(total)
 
 
 def system_identifier(control: connection, doing: str) -> str:
-    """What names this cluster for good, as `identity` does, for those who may not replicate."""
-    with translated(doing), control.cursor() as cursor:
+    """The permanent identifier of this cluster, as in `identity`, without the permission to replicate."""
+    with server_errors(doing), control.cursor() as cursor:
         cursor.execute("SELECT system_identifier FROM pg_control_system()")
         (system,) = cursor.fetchone() or ("",)
     return str(system)
@@ -210,27 +217,27 @@ def tablespace_places(cursor: cursor) -> dict[str, str]:
 
 
 def require_protectable(control: connection, found: PostgreSQLFacts, doing: str) -> None:
-    """Refuses, with what to do, a server that cannot be captured by backup and log."""
+    """Raises SourceError for a server that cannot be captured by backup and log."""
     if found.version_num < OLDEST:
         raise SourceError(
             f"PostgreSQL {found.version} is older than 15", doing=doing, hint="Upgrade the server."
         )
     if found.in_recovery:
         raise SourceError(
-            "the server is a standby: a restore point can be made on a primary only",
+            "the server is a standby: a restore point can be created only on a primary",
             doing=doing,
             hint="Protect its primary.",
         )
     if found.settings["wal_level"] == "minimal":
         raise SourceError(
-            "wal_level is minimal: the log does not hold enough to recover from",
+            "wal_level is minimal: its log is not enough for a recovery",
             doing=doing,
             hint="Set wal_level = replica and restart the server.",
         )
-    with translated(doing), control.cursor() as cursor:
+    with server_errors(doing), control.cursor() as cursor:
         cursor.execute("SELECT has_function_privilege('pg_create_restore_point(text)', 'EXECUTE')")
         if cursor.fetchone() != (True,):
-            raise SourceError("the role may not make restore points", doing=doing, hint=GRANTS)
+            raise SourceError("the role has no permission to create restore points", doing=doing, hint=GRANTS)
 
 
 def lsn(text: str) -> int:

@@ -1,20 +1,22 @@
-"""One PostgreSQL's part in a cut: an image when one is needed, the log followed to a restore point.
+"""The session of one PostgreSQL: an image when one is needed, and the log up to a restore point.
 
-    prepare   look at the server; an image unless the log goes on from the last point; catch up with the log
-    mark      a named restore point: one WAL record, and its LSN is the position
-    finish    push that record out, fetch the log up to exactly its end
+    prepare   check the server; take an image unless the log continues; catch up with the log
+    mark      create a named restore point: one WAL record, whose LSN is the position
+    finish    flush that record, fetch the log up to exactly its end
 
-The restore point is made in a transaction left open during the hold, for making it does not write it out.
-`finish` gives that transaction an id and commits it: a commit flushes all log before it. That takes no right
-beyond making the restore point, and writes one small record; pg_switch_wal would cost a whole segment.
+The restore point is created in a transaction that stays open during the hold, because creating it does not
+flush it. `finish` gives that transaction an id and commits it: a commit flushes all log before it. That needs
+no permission beyond creating the restore point, and writes one small record; pg_switch_wal would cost a whole
+segment.
 
-A PostgreSQL is usually the one component left unheld and merely marked; when another is, hold.py withholds
-its commits.
+PostgreSQL is usually the one component of a service that is only marked, not held. When another component is,
+sync_hold.py withholds its commits.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -33,9 +35,9 @@ from .server import (
     lsn,
     lsn_text,
     require_protectable,
+    server_errors,
     size,
     tablespace_places,
-    translated,
 )
 from .sync_hold import Withholding
 from .wal import WalArchive, WalRemovedError
@@ -43,15 +45,18 @@ from .wal import WalArchive, WalRemovedError
 if TYPE_CHECKING:
     from psycopg2.extensions import connection
 
+logger = logging.getLogger(__name__)
+
 FORMAT = 1
 LONGEST_LOG = 1 << 30
-"""Bytes of log after which a new image recovers faster: this, or half the image if that is more."""
+"""Bytes of log after which a new image is taken, because it recovers faster: this, or half the image if
+that is more."""
 LONGEST_ID = 40
 """Characters of a point's id in the name of a restore point, which may have 63 bytes."""
 
 
 class PostgreSQLSession:
-    """See drivers/base.py. Not held when merely marked."""
+    """See drivers/base.py. Held only with must_hold; otherwise only marked."""
 
     consistency = Consistency.APPLICATION
 
@@ -91,14 +96,15 @@ class PostgreSQLSession:
         return slot.slot_name(self._server.component.name, found.settings["data_directory"])
 
     def _prepare_log(self, sink: Sink, found: PostgreSQLFacts, identity: Identity) -> None:
-        """Goes on from the last point, or says why not and takes an image."""
+        """Continues from the last point; else notes the reason and takes an image."""
         assert self._control is not None, "prepared"
         try:
             log = self._continued(found, identity)
             log.grow(self._server, sink, self._flushed())
-        except WalRemovedError as gone:
+        except WalRemovedError as removed:
             if self._previous:
-                sink.note(f"{self._server.component.name}: new image, because {gone.cause}")
+                sink.note(f"a new image was taken: {removed.cause}")
+                logger.info("%s: a new image is taken: %s", self._server.component.name, removed.cause)
             image = take_image(self._server, sink, size(self._control, self._doing))
             sink.drop([path for path in sink.entries.path.tolist() if path.startswith(b"log/")])
             log = WalArchive.at(image.start, image.timeline, found.segment_size)
@@ -107,30 +113,32 @@ class PostgreSQLSession:
         self._log = log
 
     def _continued(self, found: PostgreSQLFacts, identity: Identity) -> WalArchive:
-        """The log where the last point left it. Raises WalRemovedError."""
+        """The log as the last point left it. Raises WalRemovedError when it cannot be continued."""
         before = self._previous
         if before.get("format") != FORMAT:
-            raise WalRemovedError("there is no earlier point to go on from")
+            raise WalRemovedError("there is no earlier point to continue from")
         if before["system"] != identity.system:
-            raise WalRemovedError("this is another cluster than the one protected so far")
+            raise WalRemovedError("the cluster is not the one of the last point")
         if before["timeline"] != identity.timeline:
-            raise WalRemovedError(f"the server went over to timeline {identity.timeline}")
+            raise WalRemovedError(f"the server has switched to timeline {identity.timeline}")
         if before["tablespaces"] != found.tablespaces:
-            raise WalRemovedError("its tablespaces have changed")
+            raise WalRemovedError("the tablespaces have changed")
         log = WalArchive.of(before)
         if self._flushed() < log.end:
-            raise WalRemovedError(f"the server's log ends before {before['log_end']}: it went back in time")
+            raise WalRemovedError(f"the server went back in time: its log ends before {before['log_end']}")
         if log.end - log.start > max(LONGEST_LOG, int(before["image_size"]) // 2):
-            raise WalRemovedError("the log has grown too long to recover from quickly")
+            raise WalRemovedError(
+                f"the log since the last image has grown to {(log.end - log.start) >> 20} MiB"
+            )
         log.resume(self._server)
         return log
 
     def _put_configuration(self, configuration: Configuration, sink: Sink) -> None:
-        """Into `config/`, when it is not what the last point has."""
+        """Puts the configuration under `config/` if it has changed since the last point."""
         self._state["settings"] = configuration.settings
         self._state["config_digest"] = configuration.digest
         for note in configuration.notes:
-            sink.note(f"{self._server.component.name}: {note}")
+            sink.note(note)
         if self._previous.get("config_digest") != configuration.digest:
             sink.replace(b"config")
             configuration.put(sink)
@@ -146,7 +154,7 @@ class PostgreSQLSession:
     def mark(self, point: str) -> Position:
         assert self._control is not None, "prepared"
         name = restore_point_name(point)
-        with translated(self._doing), self._control.cursor() as cursor:
+        with server_errors(self._doing), self._control.cursor() as cursor:
             cursor.execute("BEGIN; SELECT pg_create_restore_point(%s)", (name,))
             (text,) = cursor.fetchone() or ("0/0",)
         if self._withholding:
@@ -162,13 +170,15 @@ class PostgreSQLSession:
     def finish(self, sink: Sink) -> Mapping[str, Any]:
         assert self._control is not None and self._log is not None and self._facts is not None, "prepared"
         if not self._mark:
-            raise SourceError("there is no mark to finish", doing=self._doing)
-        with translated(self._doing), self._control.cursor() as cursor:
+            raise SourceError("the point was not marked", doing=self._doing)
+        with server_errors(self._doing), self._control.cursor() as cursor:
             cursor.execute("SELECT pg_current_xact_id(); COMMIT")
             if tablespace_places(cursor) != self._facts.tablespaces:
-                # The log would make them anew on recovery, in the very places where the original has them.
+                # A recovery would replay its creation in the very directory where the original has it.
                 raise SourceError(
-                    "a tablespace was created or dropped meanwhile", doing=self._doing, hint="Protect again."
+                    "a tablespace was created or dropped during the capture",
+                    doing=self._doing,
+                    hint="Protect again.",
                 )
         self._log.grow(self._server, sink, self._mark)
         if self._facts.caps_slots:
@@ -177,18 +187,18 @@ class PostgreSQLSession:
 
     def _flushed(self) -> int:
         assert self._control is not None, "prepared"
-        with translated(self._doing), self._control.cursor() as cursor:
+        with server_errors(self._doing), self._control.cursor() as cursor:
             cursor.execute("SELECT pg_current_wal_flush_lsn()")
             (text,) = cursor.fetchone() or ("0/0",)
         return lsn(text)
 
     def committed(self) -> None:
         if self._control is not None and self._facts is not None and self._facts.caps_slots:
-            slot.let_go_before(self._control, self._slot(self._facts), lsn_text(self._mark), self._doing)
+            slot.release_before(self._control, self._slot(self._facts), lsn_text(self._mark), self._doing)
 
     def close(self) -> None:
         if self._withholding:
-            with contextlib.suppress(SourceError):  # said when it was released
+            with contextlib.suppress(SourceError):  # `release` has raised it before
                 self._withholding.release()
             self._withholding.close()
         if self._control is not None:
@@ -196,5 +206,5 @@ class PostgreSQLSession:
 
 
 def restore_point_name(point: str) -> str:
-    """Never used before, even for a point tried twice: recovery stops at the first of that name."""
+    """A name that was never used before, even if a point is tried twice: recovery stops at its first use."""
     return f"undivided_{point[:LONGEST_ID]}_{os.urandom(4).hex()}"

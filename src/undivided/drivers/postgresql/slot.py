@@ -1,35 +1,38 @@
-"""Slots: how the server is asked to keep its log until we have it, and never for longer.
+"""Replication slots: they make the server keep its log until it is fetched, and no longer.
 
-An orphan slot fills the server's disk, so there are two rules. While a point is being made, a temporary slot
-keeps the log; it dies with our connection. Between points a slot of the component's own keeps it only where
-the server caps what slots may retain (max_slot_wal_keep_size): then the worst an orphan can do is bounded,
-and a slot that outgrew the cap costs us a new image and nobody a full disk. Where nothing is capped there is
-no slot between points, and none of ours is left from the days when it was.
+An orphaned slot fills the server's disk, so there are two rules. While a point is being taken, a temporary
+slot keeps the log; it ends with our connection. Between points the component's own slot keeps the log only
+where the server limits the log that slots retain (max_slot_wal_keep_size). Then an orphan can do only limited
+harm: a slot beyond the limit costs a new image, but never a full disk. Without a limit there is no slot
+between points, and one that remains from a time with a limit is dropped.
 """
 
 from __future__ import annotations
 
+import logging
 import re
 import zlib
 from typing import TYPE_CHECKING
 
-from .server import translated
+from .server import server_errors
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection
 
-_HINT = "Raise max_replication_slots, or drop slots nobody uses (pg_replication_slots)."
+logger = logging.getLogger(__name__)
+
+_HINT = "Raise max_replication_slots, or drop unused slots (see pg_replication_slots)."
 
 
 def slot_name(component: str, directory: str) -> str:
-    """The component's own slot: the same for every point, whoever makes it."""
+    """The name of the component's own slot: the same for every point."""
     readable = re.sub(r"[^a-z0-9_]", "_", component.lower())[:40]
     return f"undivided_{readable}_{zlib.crc32(f'{component} {directory}'.encode()):08x}"
 
 
 def keep_meanwhile(control: connection, doing: str) -> None:
-    """Keeps the log from the last checkpoint on, for as long as this connection lives."""
-    with translated(doing, _HINT), control.cursor() as cursor:
+    """Makes the server keep the log from the last checkpoint on, as long as this connection is open."""
+    with server_errors(doing, _HINT), control.cursor() as cursor:
         cursor.execute(
             "SELECT pg_create_physical_replication_slot("
             "'undivided_' || pg_backend_pid() || '_temporary', true, true)"
@@ -37,19 +40,20 @@ def keep_meanwhile(control: connection, doing: str) -> None:
 
 
 def keep_between(control: connection, name: str, doing: str) -> None:
-    """Sees to it that the component's own slot exists and is alive."""
-    with translated(doing, _HINT), control.cursor() as cursor:
+    """Makes sure that the component's own slot exists and is not lost."""
+    with server_errors(doing, _HINT), control.cursor() as cursor:
         if _status(control, name, doing) == "lost":
+            logger.info("%s: slot %s exceeded max_slot_wal_keep_size: created again", doing, name)
             cursor.execute("SELECT pg_drop_replication_slot(%s)", (name,))
         if _status(control, name, doing) is None:
             cursor.execute("SELECT pg_create_physical_replication_slot(%s, true)", (name,))
 
 
-def let_go_before(control: connection, name: str, position: str, doing: str) -> None:
-    """Lets the server recycle what lies before `position` (an LSN): it is safe in the vault."""
+def release_before(control: connection, name: str, position: str, doing: str) -> None:
+    """Lets the server recycle the log before `position` (an LSN), which is in the vault."""
     if _status(control, name, doing) in (None, "lost"):
         return
-    with translated(doing), control.cursor() as cursor:
+    with server_errors(doing), control.cursor() as cursor:
         cursor.execute(
             "SELECT pg_replication_slot_advance(slot_name, %s::pg_lsn) FROM pg_replication_slots"
             " WHERE slot_name = %s AND NOT active AND restart_lsn < %s::pg_lsn",
@@ -59,7 +63,7 @@ def let_go_before(control: connection, name: str, position: str, doing: str) -> 
 
 def drop(control: connection, name: str, doing: str) -> None:
     """Removes the component's own slot, if there is one."""
-    with translated(doing), control.cursor() as cursor:
+    with server_errors(doing), control.cursor() as cursor:
         cursor.execute(
             "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots"
             " WHERE slot_name = %s AND NOT active",
@@ -68,8 +72,8 @@ def drop(control: connection, name: str, doing: str) -> None:
 
 
 def _status(control: connection, name: str, doing: str) -> str | None:
-    """pg_replication_slots.wal_status, 'lost' among them; None when there is no such slot."""
-    with translated(doing), control.cursor() as cursor:
+    """pg_replication_slots.wal_status, for example 'lost'; None when there is no such slot."""
+    with server_errors(doing), control.cursor() as cursor:
         cursor.execute(
             "SELECT coalesce(wal_status, 'reserved') FROM pg_replication_slots WHERE slot_name = %s", (name,)
         )

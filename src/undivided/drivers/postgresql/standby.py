@@ -1,11 +1,10 @@
-"""A receiver that acknowledges what it is sent at once, until it withholds.
+"""A receiver that acknowledges the log at once, until it withholds its acknowledgements.
 
-It keeps nothing: the log itself is fetched by wal.py. It only answers, because whoever is a synchronous
-standby decides when commits return.
+It keeps no data: wal.py fetches the log. It only acknowledges, because a synchronous standby decides when
+commits return.
 
-Withholding is not reading. psycopg2 answers keepalives by itself, and counts as flushed a message that begins
-where our last acknowledgement ended; so a receiver that reads on, and merely does not acknowledge, lets
-commits go.
+To withhold, it stops reading. It is not enough to stop acknowledging: psycopg2 answers keepalives by itself,
+and counts as flushed a message that begins where our last acknowledgement ended, so commits would return.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ import time
 from typing import Any
 
 from ...model.errors import SourceError
-from .server import PostgreSQLServer, lsn, psycopg2, translated
+from .server import PostgreSQLServer, lsn, psycopg2, server_errors
 
 
 class Standby:
@@ -28,13 +27,14 @@ class Standby:
         walsender = server.replication(name)
         self._walsender = walsender
         self._turn = threading.Lock()
-        """Taken for each message; whoever holds it withholds."""
+        """The receiving thread takes it for each message; `withhold` keeps it."""
         self._free = threading.Event()
-        """Cleared by who wants the turn: locks are not fair, and a busy stream would never let go of it."""
+        """Cleared by `withhold` while it waits for the turn: locks are not fair, and a busy stream would
+        never leave it."""
         self._free.set()
         self._withheld = False
         self._closing = threading.Event()
-        with translated(server.doing):
+        with server_errors(server.doing):
             self._cursor = walsender.cursor()
             self._cursor.execute("IDENTIFY_SYSTEM")
             _system, timeline, position, *_ = self._cursor.fetchone() or ()
@@ -45,15 +45,15 @@ class Standby:
         self._thread.start()
 
     def withhold(self, deadline: float, doing: str) -> None:
-        """From its return on nothing is acknowledged. Raises SourceError at the deadline."""
+        """Acknowledges nothing after it returns. Raises SourceError at the deadline."""
         self._free.clear()
         if not self._turn.acquire(timeout=max(0.0, deadline - time.monotonic())):
             self._free.set()
-            raise SourceError("the receiver did not stop in time", doing=doing)
+            raise SourceError("our standby did not stop acknowledging in time", doing=doing)
         self._withheld = True
 
     def acknowledge(self) -> None:
-        """Reads on, if it withheld."""
+        """Reads and acknowledges again, if it withheld."""
         if self._withheld:
             self._withheld = False
             self._turn.release()
@@ -66,8 +66,8 @@ class Standby:
         self._walsender.close()
 
     def _follow(self) -> None:
-        # When the connection ends here, commits keep waiting until the watchdog or release() undoes it: held
-        # is still held, and the mark's own connection reports what is wrong with the server.
+        # When the connection ends, commits keep waiting until release() or the watchdog undoes the hold. So
+        # the hold still lasts, and the connection of the mark reports the server's error.
         with contextlib.suppress(psycopg2().Error):
             while not self._closing.is_set():
                 self._free.wait()

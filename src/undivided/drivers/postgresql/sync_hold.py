@@ -1,26 +1,28 @@
-"""Holding a PostgreSQL: for the length of the cut, commits wait for an acknowledgement that we withhold.
+"""Quiescing a PostgreSQL: during the cut, commits wait for an acknowledgement that we withhold.
 
 Our own receiver becomes a synchronous standby and acknowledges at once, so that nothing changes for the
-application (standby.py). To hold, it stops reading: from then on no commit returns, in no session that asks
-for durability, while reading goes on. To release, it reads on. A transaction that was committing when the
-hold began is in the log before the mark, unseen by anybody: in the point, like one whose answer got lost.
+application (standby.py). To hold, it stops reading: then no commit returns in any session that asks for
+durability, while reads continue. To release, it reads again. A transaction that was committing when the hold
+began is in the log before the mark, but no session has seen it: it is in the point, like a transaction whose
+answer was lost.
 
-Being synchronous is dangerous when we die, for commits would wait for ever. So the watchdog is told how to
-undo it before it begins, and it lasts only from `arm`, right before the pause, to `release`. What stays of it
-is nothing: the setting is put back.
+A synchronous standby that dies is dangerous: commits would wait forever. So the watchdog gets the undo
+statements before it begins, and it lasts only from `arm`, right before the pause, to `release`. Afterwards
+the setting is as before.
 
-Three things must be true, and are checked and not assumed:
-- nobody is configured to commit without waiting (synchronous_commit off or local);
-- waiting has begun for everybody: the view pg_stat_replication can say 'sync' before backends know, so a
-  commit of our own is sent and seen waiting;
-- nothing escaped: no transaction begun since the hold has committed by the mark. A session may have set
-  synchronous_commit for itself, which cannot be seen from outside. (One that was open before and commits
-  meanwhile cannot be told from one that had passed its wait, and is on its way out, when waiting began.)
+Three conditions are checked, not assumed:
+- no role or database is configured to commit without waiting (synchronous_commit off or local);
+- waiting has begun in all sessions: the view pg_stat_replication can show 'sync' before the backends know, so
+  a commit of our own is sent and observed waiting;
+- no commit escaped: no transaction begun since the hold has committed by the mark. A session may have set
+  synchronous_commit for itself, which cannot be seen from outside. (A transaction that was open before and
+  commits meanwhile cannot be distinguished from one whose wait was over just before waiting began.)
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import re
 import threading
@@ -29,18 +31,20 @@ from typing import TYPE_CHECKING
 
 from ...model.errors import SourceError
 from ..base import Watchdog
-from .server import GRANTS, PostgreSQLServer, line, psycopg2, translated
+from .server import GRANTS, PostgreSQLServer, line, psycopg2, server_errors
 from .standby import Standby
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection
 
+logger = logging.getLogger(__name__)
+
 POLL = 0.001
 QUIET = 0.01
 """Seconds without a commit after which commits count as held."""
 _WAITS = {"on", "remote_write", "remote_apply", "true", "yes", "1"}
-_HINT = "To hold commits, every session must wait for standbys: set synchronous_commit = on there."
-_LEFT = "Run this by hand: ALTER SYSTEM RESET synchronous_standby_names; SELECT pg_reload_conf();"
+_HINT = "To block commits, every session must wait for standbys: set synchronous_commit = on there."
+_UNDO_HINT = "Run this by hand: ALTER SYSTEM RESET synchronous_standby_names; SELECT pg_reload_conf();"
 
 
 class Withholding:
@@ -48,7 +52,7 @@ class Withholding:
 
     def __init__(self, server: PostgreSQLServer) -> None:
         self._server = server
-        self._doing = f"hold {server.component.name}"
+        self._doing = f"quiesce {server.component.name}"
         self._name = f"undivided_{os.urandom(4).hex()}"
         self._undo: list[str] = []
         self._do = ""
@@ -60,27 +64,27 @@ class Withholding:
         self._snapshot = ""
 
     def prepare(self) -> None:
-        """Connections, checks, the receiver. Raises SourceError when commits could not be held."""
-        # With the server's own synchronous_commit: to see it, and to wait like everybody.
+        """Connects, checks, starts the receiver. Raises SourceError when commits could not be blocked."""
+        # With the server's own synchronous_commit: to read it, and to wait as all sessions do.
         self._admin = self._server.sql(self._name + "_hold", waits=True)
         self._probe = self._server.sql(self._name + "_probe", waits=True)
-        self._refuse_ungranted(self._admin)
-        self._refuse_unwaiting(self._admin)
+        self._require_grants(self._admin)
+        self._require_waiting(self._admin)
         self._plan(self._admin)
         self._standby = Standby(self._server, self._name)
 
-    def _refuse_ungranted(self, admin: connection) -> None:
-        with translated(self._doing), admin.cursor() as cursor:
+    def _require_grants(self, admin: connection) -> None:
+        with server_errors(self._doing), admin.cursor() as cursor:
             cursor.execute(
                 "SELECT has_parameter_privilege('synchronous_standby_names', 'ALTER SYSTEM')"
                 " AND has_function_privilege('pg_reload_conf()', 'EXECUTE')"
             )
             if cursor.fetchone() != (True,):
-                cause = "the role may not change synchronous_standby_names, which holding takes"
+                cause = "the role has no permission to change synchronous_standby_names"
                 raise SourceError(cause, doing=self._doing, hint=GRANTS)
 
-    def _refuse_unwaiting(self, admin: connection) -> None:
-        with translated(self._doing), admin.cursor() as cursor:
+    def _require_waiting(self, admin: connection) -> None:
+        with server_errors(self._doing), admin.cursor() as cursor:
             cursor.execute("SHOW synchronous_commit")
             (value,) = cursor.fetchone() or ("",)
             if value not in _WAITS:
@@ -93,12 +97,12 @@ class Withholding:
             )
             for role, database, config in cursor.fetchall():
                 if config.split("=", 1)[1] not in _WAITS:
-                    cause = f"{role} in {database} has {config}: its commits wait for nobody"
+                    cause = f"{role} in {database} has {config}: its commits do not wait for standbys"
                     raise SourceError(cause, doing=self._doing, hint=_HINT)
 
     def _plan(self, admin: connection) -> None:
-        """What to say to become synchronous, and what to say to undo it."""
-        with translated(self._doing), admin.cursor() as cursor:
+        """Prepares the statements to become a synchronous standby, and to undo it."""
+        with server_errors(self._doing), admin.cursor() as cursor:
             cursor.execute(
                 "SELECT setting, source, sourcefile FROM pg_settings WHERE name = 'synchronous_standby_names'"
             )
@@ -108,8 +112,10 @@ class Withholding:
             raise SourceError(cause, doing=self._doing, hint="Set it in postgresql.conf instead.")
         wanted = with_standby(setting, self._name)
         if wanted is None:
-            cause = f"synchronous_standby_names is {setting!r}: we cannot join that without weakening it"
-            raise SourceError(cause, doing=self._doing, hint="Use the form FIRST n (…).")
+            cause = (
+                f"synchronous_standby_names is {setting!r}: a standby cannot be added without weakening it"
+            )
+            raise SourceError(cause, doing=self._doing, hint="Set it in the form FIRST n (…).")
         literal = psycopg2().extensions.QuotedString
         self._do = f"ALTER SYSTEM SET synchronous_standby_names = {literal(wanted)}"
         before = "ALTER SYSTEM RESET synchronous_standby_names"
@@ -118,11 +124,11 @@ class Withholding:
         self._undo = [before, "SELECT pg_reload_conf()"]
 
     def arm(self, watchdog: Watchdog, deadline: float) -> None:
-        """Makes our receiver a synchronous standby that acknowledges at once: commits pass through it, and
-        the reload, which takes its time, is over when the pause begins."""
+        """Makes our receiver a synchronous standby that acknowledges at once. Commits pass through it, and
+        the slow reload is over when the pause begins."""
         assert self._admin is not None, "prepared"
         watchdog.postgresql(self._server.dsn(self._name + "_watchdog"), self._undo)
-        with translated(self._doing):
+        with server_errors(self._doing):
             with self._admin.cursor() as cursor:
                 self._synchronous = True
                 cursor.execute(self._do)
@@ -131,7 +137,7 @@ class Withholding:
 
     def hold(self, deadline: float) -> None:
         assert self._standby is not None, "prepared"
-        with translated(self._doing):
+        with server_errors(self._doing):
             self._standby.withhold(deadline, self._doing)
             self._await_waiting(deadline)
             self._settle(deadline)
@@ -147,10 +153,10 @@ class Withholding:
                 )
                 if cursor.fetchone() == (1,):
                     return
-                self._pause(deadline, "our receiver did not become a synchronous standby in time")
+                self._pause(deadline, "our standby did not become synchronous in time")
 
     def _await_waiting(self, deadline: float) -> None:
-        """Sends commits of our own until one is seen waiting: then everybody's wait."""
+        """Sends commits of our own until one is observed waiting: then all sessions wait."""
         assert self._admin is not None and self._probe is not None
         self._probing = threading.Thread(target=self._commit_until_held, args=(deadline,), daemon=True)
         self._probing.start()
@@ -170,8 +176,8 @@ class Withholding:
                 cursor.execute("SELECT pg_create_restore_point('undivided probe'), pg_current_xact_id()")
 
     def _settle(self, deadline: float) -> None:
-        """Until no commit has returned for a while. Waiting can begin, end and begin again: the server may
-        still be carrying out the reload before ours."""
+        """Waits until no commit has returned for a while. Waiting can begin, end and begin again, because the
+        server may still be executing an earlier reload."""
         self._snapshot, since = self._take_snapshot(), time.monotonic()
         while time.monotonic() - since < QUIET:
             if self._escaped():
@@ -179,8 +185,8 @@ class Withholding:
             self._pause(deadline, "sessions commit without waiting (synchronous_commit off or local)")
 
     def check(self) -> None:
-        """Raises SourceError when a commit was let through since the hold."""
-        with translated(self._doing):
+        """Raises SourceError when a transaction has committed since the hold."""
+        with server_errors(self._doing):
             escaped = self._escaped()
         if escaped:
             cause = f"{escaped} transactions committed during the hold"
@@ -194,8 +200,8 @@ class Withholding:
         return str(text)
 
     def _escaped(self) -> int:
-        """How many transactions begun since the hold have committed. Autovacuum commits without waiting and
-        changes nothing that anybody sees: while it runs nothing can be told."""
+        """The number of transactions begun since the hold that have committed. While autovacuum runs it is
+        unknown, and 0 is returned: autovacuum commits without waiting, and changes no visible data."""
         assert self._admin is not None
         with self._admin.cursor() as cursor:
             cursor.execute(
@@ -219,7 +225,8 @@ class Withholding:
         time.sleep(POLL)
 
     def release(self) -> None:
-        """Lets commits go, then stops being synchronous. Raises SourceError only if that cannot be undone."""
+        """Lets commits return, then stops being a synchronous standby. Raises SourceError only if that
+        fails."""
         if self._standby:
             self._standby.acknowledge()
         if not self._synchronous:
@@ -228,11 +235,13 @@ class Withholding:
         try:
             assert self._admin is not None
             self._run_undo(self._admin)
-        except psycopg2().Error:
-            self._undo_anew()
+        except psycopg2().Error as error:
+            logger.warning("%s: undoing it on a second connection: %s", self._doing, line(error))
+            self._undo_reconnected()
 
-    def _undo_anew(self) -> None:
-        """The connection is gone: another one. If that fails too, commits would hang: that must be said."""
+    def _undo_reconnected(self) -> None:
+        """Undoes it on a new connection. Raises SourceError when that fails too, because commits would
+        hang."""
         try:
             fresh = self._server.sql(self._name + "_undo")
             try:
@@ -240,8 +249,8 @@ class Withholding:
             finally:
                 fresh.close()
         except (SourceError, psycopg2().Error) as error:
-            cause = f"could not stop being a synchronous standby: {line(error)}"
-            raise SourceError(cause, doing=self._doing, hint=_LEFT) from None
+            cause = f"commits may hang, the synchronous standby could not be removed: {line(error)}"
+            raise SourceError(cause, doing=self._doing, hint=_UNDO_HINT) from None
 
     def _run_undo(self, through: connection) -> None:
         with through.cursor() as cursor:
@@ -253,7 +262,7 @@ class Withholding:
             self._standby.close()
         if self._probing is not None and self._probe is not None:
             while self._probing.is_alive():
-                # Where other standbys are missing our own commit waits on like all; it alone must not.
+                # When other standbys are missing, our own commit keeps waiting as all do; it must end.
                 with contextlib.suppress(psycopg2().Error):
                     self._probe.cancel()
                 self._probing.join(0.1)
@@ -263,7 +272,7 @@ class Withholding:
 
 
 def with_standby(setting: str, name: str) -> str | None:
-    """synchronous_standby_names that waits for `name` as well as for all it waited for. None: cannot be said.
+    """A synchronous_standby_names that waits for `name` and for all standbys of `setting`; None: impossible.
 
     >>> with_standby("", "us"), with_standby("a, b", "us"), with_standby("FIRST 2 (a, b)", "us")
     ('FIRST 1 (us)', 'FIRST 2 (us, a, b)', 'FIRST 3 (us, a, b)')
@@ -281,7 +290,7 @@ def with_standby(setting: str, name: str) -> str | None:
 
 
 def ended_between(before: str, now: str) -> set[int]:
-    """Transaction ids given out after snapshot `before` and no longer open in `now`.
+    """The transaction ids assigned after snapshot `before` that are no longer open in `now`.
 
     >>> sorted(ended_between("10:14:10,12", "12:17:12,15"))
     [14, 16]

@@ -1,16 +1,16 @@
-"""The log: WAL from the image to the mark, by our own receiver, byte by byte.
+"""The log: WAL from the image to the mark, fetched byte by byte by our own receiver.
 
-WAL lies in the timeline as `log/<segment>`, named as PostgreSQL names its files and grown by appending, so a
-mark moves only bytes that are new. The log begins at the boundary of the segment in which the image starts,
-and ends exactly at the last mark.
+WAL lies in the timeline as `log/<segment>`, named as PostgreSQL names its files. It grows by appending, so a
+point moves only new bytes. The log begins at the boundary of the segment in which the image starts, and ends
+exactly at the last mark.
 
-A log is only worth something without gaps and of one history. Each point therefore remembers a digest of the
-last bytes before its mark, among them the restore point's own record with its unique name; the next point
-reads those bytes again, and goes on only if they are the same. That notices a server that was itself restored
-to an earlier day and has since written other WAL under the same positions.
+A log is useful only without gaps and from one history. So each point keeps a digest of the last bytes before
+its mark, which include the restore point's own record with its unique name. The next point reads those bytes
+again, and continues only if they are the same. This detects a server that was itself restored to an earlier
+time and has since written other WAL at the same positions.
 
-Receiving asks for no slot and confirms nothing as flushed, so it never takes part in anybody's synchronous
-replication; what keeps the WAL on the server until it is fetched is the slot of slot.py.
+The receiver uses no slot and confirms nothing as flushed, so it never takes part in synchronous replication.
+The slot of slot.py keeps the WAL on the server until it is fetched.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from typing import Any
 from ...model.entries import Entry, Layout
 from ...model.errors import SourceError
 from ..base import Sink
-from .server import PostgreSQLServer, lsn, lsn_text, psycopg2, translated
+from .server import PostgreSQLServer, lsn, lsn_text, psycopg2, server_errors
 
 TAIL = 8192
-"""Bytes before the end that tell one history from another."""
-PATIENCE = 60.0
-"""Seconds without a byte after which a receiver gives up."""
+"""Bytes before the end that identify the history."""
+STALL_TIMEOUT = 60.0
+"""Seconds without a byte after which receiving fails."""
 
 
 class WalRemovedError(SourceError):
@@ -39,14 +39,14 @@ class WalRemovedError(SourceError):
 
 @dataclass(slots=True)
 class WalArchive:
-    """Where a component's log stands. Positions are LSNs; start is at a segment boundary."""
+    """The extent of a component's log. Positions are LSNs; start is at a segment boundary."""
 
     start: int
     end: int
     timeline: int
     segment_size: int
     tail: bytes
-    """The last bytes before `end`, TAIL of them where there are so many. Empty: only its digest is known."""
+    """The last bytes before `end`, at most TAIL. Empty: only their digest is known."""
     digest: str = ""
     length: int = 0
 
@@ -58,7 +58,7 @@ class WalArchive:
 
     @staticmethod
     def of(state: Mapping[str, Any]) -> WalArchive:
-        """As the last point left it."""
+        """The log as the last point left it."""
         return WalArchive(
             lsn(state["log_start"]),
             lsn(state["log_end"]),
@@ -83,14 +83,14 @@ class WalArchive:
         """Reads the tail again and compares it. Raises WalRemovedError."""
         tail = b"".join(receive(server, self.timeline, self.end - self.length, self.end))
         if hashlib.sha256(tail).hexdigest() != self.digest:
-            cause = f"the server's log before {lsn_text(self.end)} is not the one followed so far"
+            cause = f"the server's log before {lsn_text(self.end)} is not that of the last point"
             raise WalRemovedError(cause, doing=server.doing)
         self.tail = tail
 
     def grow(self, server: PostgreSQLServer, sink: Sink, target: int) -> int:
         """Receives up to `target` (an LSN not before `end`) into the sink. Returns the bytes moved.
 
-        Raises WalRemovedError, or SourceError when the server stops sending before.
+        Raises WalRemovedError, or SourceError when the server stops sending.
         """
         began = self.end
         pieces = _Pieces(receive(server, self.timeline, self.end, target))
@@ -100,7 +100,7 @@ class WalArchive:
             path = b"log/" + segment_name(self.end, self.timeline, self.segment_size).encode()
             data = self._watched(pieces.take(room))
             if offset == 0:
-                # A put and not an append: a new image may begin in a segment of the log before it.
+                # put, not append: a new image may begin in a segment that the old log had too.
                 sink.put(Entry(path), data, Layout.BLOCKS)
             else:
                 sink.append(path, offset, data)
@@ -115,7 +115,7 @@ class WalArchive:
 
 
 class _Pieces:
-    """A stream of bytes, taken in stretches."""
+    """A stream of bytes, taken in parts of given sizes."""
 
     def __init__(self, stream: Iterator[bytes]) -> None:
         self._stream = stream
@@ -131,30 +131,30 @@ class _Pieces:
 
 
 def receive(server: PostgreSQLServer, timeline: int, start: int, target: int) -> Iterator[bytes]:
-    """The bytes of the log from `start` up to `target`, which must be flushed there or soon be.
+    """The bytes of the log from `start` up to `target`, which the server must have flushed or flush soon.
 
-    Raises WalRemovedError when the server no longer has them, SourceError when they do not come.
+    Raises WalRemovedError when the server no longer has them, SourceError when they do not arrive.
     """
     if start >= target:
         return
     library = psycopg2()
     walsender = server.replication("undivided receiver")
     try:
-        with translated(server.doing), walsender.cursor() as cursor:
+        with server_errors(server.doing), walsender.cursor() as cursor:
             physical = library.extras.REPLICATION_PHYSICAL
-            position, heard = start, time.monotonic()
+            position, received = start, time.monotonic()
             try:
                 cursor.start_replication(slot_type=physical, start_lsn=start, timeline=timeline)
                 while position < target:
                     message = cursor.read_message()
                     if message is None:
-                        if time.monotonic() - heard > PATIENCE:
+                        if time.monotonic() - received > STALL_TIMEOUT:
                             _stalled(server, position, target)
                         select.select([walsender], [], [], 1.0)
                         continue
                     if message.data_start != position:
                         raise SourceError(f"the log has a gap at {lsn_text(position)}", doing=server.doing)
-                    heard = time.monotonic()
+                    received = time.monotonic()
                     piece = message.payload[: target - position]
                     position += len(piece)
                     yield piece
@@ -166,8 +166,10 @@ def receive(server: PostgreSQLServer, timeline: int, start: int, target: int) ->
 
 
 def _stalled(server: PostgreSQLServer, position: int, target: int) -> None:
-    cause = f"the server sent no log for {PATIENCE:g} s: it is at {lsn_text(position)} of {lsn_text(target)}"
-    raise SourceError(cause, doing=server.doing, hint="Look at its log and at pg_stat_replication.")
+    cause = (
+        f"the server sent no log for {STALL_TIMEOUT:g} s: it is at {lsn_text(position)} of {lsn_text(target)}"
+    )
+    raise SourceError(cause, doing=server.doing, hint="Look at the server's log and at pg_stat_replication.")
 
 
 def segment_name(position: int, timeline: int, segment_size: int) -> str:
