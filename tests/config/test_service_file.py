@@ -172,7 +172,7 @@ def test_an_error_in_a_component_is_reported(component, cause):
     assert any(cause in text for _, _, text, _ in found), found
 
 
-def test_a_secret_written_inline_is_refused_and_not_repeated():
+def test_a_secret_in_plain_text_is_refused_and_not_repeated():
     with pytest.raises(FileError) as caught:
         parse_service(
             "service: s\ncomponents:\n  x: {kind: redis, password: geheim}\n", "s.yaml", exists=None

@@ -36,7 +36,7 @@ def test_an_error_is_raised_in_the_place_of_its_result(threads: int) -> None:
     assert found == [0, 1, 2, 3, 4]
 
 
-def test_a_slow_taker_has_only_few_results_waiting() -> None:
+def test_few_results_wait_for_a_slow_consumer() -> None:
     begun: list[int] = []
     results = in_order(begun.append, range(1000), threads=3)
     for _ in range(10):
@@ -47,7 +47,7 @@ def test_a_slow_taker_has_only_few_results_waiting() -> None:
     assert len(begun) <= 10 + 3 + 1
 
 
-def test_one_thread_is_the_callers_own() -> None:
+def test_with_one_thread_the_callers_thread_works() -> None:
     def items() -> Iterator[int]:
         yield from range(3)
 

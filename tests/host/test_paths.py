@@ -7,13 +7,13 @@ from undivided.host.paths import default_paths, make_directory, save
 from undivided.model.errors import UndividedError
 
 
-def test_a_named_configuration_keeps_everything_beneath_it(monkeypatch, tmp_path):
+def test_a_given_configuration_directory_contains_all_others(monkeypatch, tmp_path):
     monkeypatch.setenv("UNDIVIDED_CONFIG", "/elsewhere")
     assert default_paths(tmp_path) == (tmp_path, tmp_path / "state", tmp_path / "vault")
     assert default_paths(None).config == Path("/elsewhere")
 
 
-def test_root_has_the_usual_places_and_others_have_their_own(monkeypatch):
+def test_root_has_system_directories_and_other_users_their_own(monkeypatch):
     monkeypatch.delenv("UNDIVIDED_CONFIG", raising=False)
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     assert default_paths(None) == (
@@ -29,7 +29,7 @@ def test_root_has_the_usual_places_and_others_have_their_own(monkeypatch):
     assert default_paths(None).state == Path("/home/me/.local/state/undivided")
 
 
-def test_what_the_system_refuses_names_the_file(tmp_path):
+def test_an_error_of_the_system_names_the_file(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UndividedError, match="make directory"):
         make_directory(tmp_path / "file")

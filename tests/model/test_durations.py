@@ -21,7 +21,7 @@ def test_a_duration_is_read_as_seconds(text, seconds):
 
 
 @pytest.mark.parametrize("text", ["", "15", "5 minutes", "h", "-5m", "5m!", "0s", "1m1", "m5"])
-def test_what_is_no_duration_is_refused(text):
+def test_an_invalid_duration_is_refused(text):
     with pytest.raises(ValueError, match="duration"):
         parse_duration(text)
 
@@ -34,6 +34,6 @@ def test_a_duration_is_shown_by_its_two_largest_units(seconds, text):
     assert format_duration(seconds) == text
 
 
-def test_what_is_shown_can_be_read_again():
+def test_a_shown_duration_can_be_read_again():
     for seconds in (1, 60, 3600, 86400, 604800, 5400):
         assert parse_duration(format_duration(seconds)) == seconds

@@ -32,7 +32,7 @@ def zone(monkeypatch):
         ("now", 0),
     ],
 )
-def test_a_time_can_be_said_from_now_on_backwards(text, ago):
+def test_a_time_can_be_relative_to_now(text, ago):
     assert parse_time(text, NOW) == NOW - ago * SECOND
 
 
@@ -52,7 +52,7 @@ def test_a_time_of_day_is_the_last_time_the_clock_showed_it():
 
 
 @pytest.mark.parametrize("text", ["", "soon", "25:00", "2030-13-01", "ten minutes ago", "5 parsecs ago"])
-def test_what_is_no_time_is_refused_with_the_forms_there_are(text):
+def test_an_invalid_time_is_refused_with_the_valid_forms(text):
     with pytest.raises(UsageError) as caught:
         parse_time(text, NOW)
     assert "ago" in caught.value.hint
@@ -63,5 +63,5 @@ def test_machines_get_utc_and_people_their_own_zone():
     assert local(NOW) == "2030-03-17 19:46:40 +0200"
 
 
-def test_what_machines_get_names_the_same_instant_again():
+def test_a_time_for_machines_reads_back_as_the_same_instant():
     assert parse_time(iso_utc(NOW + 123_456_000), 0) == NOW + 123_456_000
