@@ -292,7 +292,7 @@ def judge_store(world: World, store: MemoryStore) -> None:
     links = index_links(vault.commits)
     packs = set(index.packs) - links.pending_deletion
     needed = {f"packs/{name[:2]}/{name}" for name in packs} | {f"index/{n}" for n in links.segments}
-    needed |= {f"timeline/{s.changes[-1].chain.segment}" for steps in plan.steps.values() for s in steps}
+    needed |= {f"timeline/{s.changes[-1].head.segment}" for steps in plan.steps.values() for s in steps}
     assert {name for name in store.objects if name.startswith(("packs/", "index/", "timeline/"))} == needed
 
 

@@ -87,7 +87,7 @@ def test_a_wrong_passphrase_is_said_to_be_wrong(store: MemoryStore, vault: Vault
 
 def test_writer_keys_of_another_vault_are_refused(store: MemoryStore, vault: Vault) -> None:
     other = Vault.create(MemoryStore(), PASSPHRASE)
-    with pytest.raises(WrongKeyError, match="another vault"):
+    with pytest.raises(WrongKeyError, match="do not belong to the vault at"):
         Vault.open(store, keys=other.keys)
 
 

@@ -1,8 +1,9 @@
-"""The ballast: room for one prune on a disk that is full.
+"""The ballast: room for one prune on a full disk.
 
-Deleting starts with writing: the log must say what is pending_deletion before it goes. So every vault holds
-an object of random bytes that means nothing. A prune that finds no room deletes it, writes its entry where it
-was, and puts it back when there is room again."""
+Deleting starts with writing: the log must list the pending deletions first. So every vault holds an object of
+random bytes without meaning. A prune that finds no room deletes it, writes its entry into that room, and
+restores the ballast at the end.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +20,12 @@ def release_ballast(store: Store) -> None:
 
 
 def restore_ballast(store: Store) -> None:
-    """Makes it if it is not there and there is room."""
+    """Creates the ballast if it is missing and there is room."""
     if any(name == NAME for name, _ in store.list(NAME)):
         return
     try:
-        store.create(NAME, [os.urandom(SIZE)])  # random, for a filesystem that compresses would give no room
+        store.create(
+            NAME, [os.urandom(SIZE)]
+        )  # random: a filesystem that compresses would give no room for zeros
     except (ExistsError, FullError):
         return

@@ -1,13 +1,13 @@
 """A vault: a place where timelines are kept, deduplicated, encrypted, append-only.
 
-    README              what this is and how to read it without us
+    README              what a vault is, and how to read it without this program
     vault.json          format version, vault id, public key, writer keys sealed to it
     keys/<id>           a recipient; keys/<id>.<epoch>: the private key, sealed to it
     epochs/<n>.<epoch>  the keys in force since log entry n, when they were ever rotated
     log/<n>             entry n of the commit log
     packs/xx/<sha256>   chunks
     index/<sha256>      where chunks lie
-    timeline/<sha256>   what a commit put and dropped
+    timeline/<sha256>   the puts and drops of a commit
 
 Objects are created and never changed. Opening with writer keys reads vault.json and the end of the log,
 nothing else; docs/vault-format.md has every byte.
@@ -38,7 +38,7 @@ from .stores.base import ExistsError, Store
 from .write.writer import CommitPlace, Writer
 
 if TYPE_CHECKING:
-    # Who protects neither reads nor verifies: a command's start is no time to load what only those need.
+    # `protect` does not read content, and must not load the reader.
     from .read.reader import Reader
 
 __all__ = [
@@ -56,7 +56,7 @@ __all__ = [
 
 class Vault:
     """An opened vault. id: 32 hex digits. head: the end of its log as this process knows it; keep it, and
-    give it to `open` next time."""
+    pass it to `open` next time."""
 
     def __init__(
         self,
@@ -77,9 +77,9 @@ class Vault:
 
     @staticmethod
     def create(store: Store, secret: Secret) -> Vault:
-        """A new vault in an empty store, or in one where an attempt to make one was cut short. secret: what
-        opens it, a passphrase or the key of a key file. Raises UsageError when there is one already, or
-        anything else."""
+        """A new vault in an empty store, or in one where an earlier attempt was interrupted. secret: a
+        passphrase, or the key of a key file. Raises UsageError when the store has a vault or other
+        objects."""
         keys, private = new_keys()
         unfinished: list[str] = []
         for name, _ in store.list():
@@ -87,7 +87,7 @@ class Vault:
                 raise UsageError(
                     f"{store.url} is not empty",
                     doing="create a vault",
-                    hint="Choose an empty place, or open it.",
+                    hint="Choose an empty place, or use the vault that is there.",
                 )
             unfinished.append(name)
         try:
@@ -97,9 +97,11 @@ class Vault:
             store.create(CONFIG, [config.encode()])
             restore_ballast(store)
         except ExistsError as error:
-            raise UsageError(f"someone else makes a vault in {store.url}", doing="create a vault") from error
+            raise UsageError(
+                f"another process is creating a vault in {store.url}", doing="create a vault"
+            ) from error
         for name in unfinished:
-            # Keys from before vault.json open nothing, and must not count as a way in.
+            # Keys that were stored before vault.json open nothing, and must not count as recipients.
             if name != "README":
                 store.delete(name)
         ring = Keyring(store, config, lambda: secret)
@@ -114,9 +116,9 @@ class Vault:
         head: Head | None = None,
         now: Clock = time.time_ns,
     ) -> Vault:
-        """With keys: no secret is needed to write and to read the log; it is asked for when content is.
-        Without: it is asked now. passphrase: gives the passphrase, or the key of a key file. head: what this
-        client saw last. now: UTC ns, for the times of log entries.
+        """With keys, writing and reading the log need no secret; it is asked for when content is read.
+        Without keys, it is asked for now. passphrase: gives the passphrase, or the key of a key file. head:
+        the one that this client saw last. now: UTC ns, for the times of log entries.
 
         Raises NoVaultError, WrongKeyError, UsageError when neither is given, DamageError when the log no
         longer holds `head`.
@@ -126,7 +128,7 @@ class Vault:
         keys = keys or ring.writer_keys()
         if not config.is_of(keys):
             raise WrongKeyError(
-                f"the writer keys are of another vault than {store.url}",
+                f"the writer keys do not belong to the vault at {store.url}",
                 hint="Check which vault and which configuration are used.",
             )
         return Vault(store, keys, config, Log(store, keys, head, now), ring)
@@ -141,27 +143,27 @@ class Vault:
         return self._log
 
     def refresh(self) -> None:
-        """Reads what others have appended to the log since."""
+        """Reads the entries that were appended to the log since."""
         self._log.refresh()
 
     def log(self, after: int = 0, *, refresh: bool = True) -> Iterator[LogEntry]:
-        """All entries after number `after`, in order, authenticated and their chain checked. refresh: also
-        those that came since this process looked last."""
+        """All entries after number `after`, in order, authenticated, each checked to continue the one before.
+        refresh: first reads new entries."""
         return self._log.entries(after, refresh=refresh)
 
     def writer(self) -> Writer:
-        """A new session. Cheap: nothing is stored and no thread started before there is data."""
+        """A new session. Cheap: before there is data, nothing is stored and no thread started."""
         return Writer(self.store, self.keys, self._log)
 
     def reader(self) -> Reader:
-        """Opens content. The passphrase is asked for at the first access, once per vault: WrongKeyError when
-        it is wrong, UsageError when there is none to ask."""
+        """Reads content. The passphrase is asked for at the first access, once per vault: WrongKeyError when
+        it is wrong, UsageError when none is configured."""
         from .read.reader import Reader
 
         return Reader(self.store, self.keys, self._log, self.private_keys)
 
     def unlock(self) -> None:
-        """Opens the keys now; by a passphrase that takes a moment. Raises what reading would."""
+        """Opens the keys now; with a passphrase that takes a moment. Raises as `reader` does."""
         self.private_keys()
 
     def private_keys(self) -> PrivateKeys:
@@ -169,16 +171,16 @@ class Vault:
         return self._ring.unlock()
 
     def append(self, kind: str, body: Mapping[str, Any]) -> LogEntry:
-        """A record without data. Kinds that the vault's signing key must sign need the passphrase."""
+        """Commits an entry without data. Kinds that must be signed need the passphrase."""
         signing_key = self.signing_key() if must_be_signed(kind, body) else None
         return self._log.append(kind, body, signing_key=signing_key)
 
     def contents(self) -> ContentKeys:
-        """What opens content. The passphrase is asked for, as `reader` does."""
+        """The content keys of sessions. The passphrase is asked for, as `reader` does."""
         return ContentKeys(self.keys, self.private_keys)
 
     def signing_key(self) -> SigningKey:
-        """What signs entries that destroy. The passphrase is asked for, as `reader` does."""
+        """Signs entries that destroy. The passphrase is asked for, as `reader` does."""
         return self._ring.signing_key()
 
     def recipients(self) -> list[dict[str, Any]]:
@@ -187,18 +189,18 @@ class Vault:
         return [{"id": r.id, "kind": r.kind, "label": r.label, "created_ns": r.created_ns} for r in known]
 
     def add_recipient(self, secret: Secret, label: str, kind: str = "") -> str:
-        """One more that opens the vault: a passphrase, or the key of a key file. kind: "command" for what a
-        program prints. Needs one that opens it already. Returns the new recipient's id."""
+        """Adds a recipient: a passphrase, or the key of a key file. kind: "command" for a secret that a
+        program prints. Needs a secret that opens the vault already. Returns the new recipient's id."""
         usual = recipients.PASSPHRASE if isinstance(secret, str) else recipients.KEY_FILE
         return self._ring.add(self._log, secret, kind or usual, label)
 
     def remove_recipient(self, recipient: str) -> None:
-        """Takes one away: see vault/log/keyring.py. Raises UsageError for an unknown or the last one."""
+        """See vault/log/keyring.py. Raises UsageError for an unknown recipient, and for the last one."""
         self._ring.remove(self._log, recipient)
 
     def holders(self) -> list[dict[str, Any]]:
-        """Who could open the vault after `rotate`, as the log says; needs the passphrase. id, kind, label; of
-        kind "missing" where the recipient itself is gone."""
+        """The recipients that could open the vault after `rotate`, as the log lists them: id, kind, label;
+        kind "missing" where the recipient's object is gone. Needs the passphrase."""
         stored = {r.id: (r.kind, r.label) for r in self._ring.listed()}
         self._log.refresh()
         holders = {
@@ -207,11 +209,12 @@ class Vault:
         return [{"id": id, "kind": kind, "label": label} for id, (kind, label) in holders.items()]
 
     def rotate(self) -> WriterKeys:
-        """New keys from now on: see vault/log/keyring.py. Open the vault anew with what it returns."""
+        """New keys from now on: see vault/log/keyring.py. Open the vault again with the keys that it
+        returns."""
         return self._ring.rotate(self._log)
 
     def info(self) -> dict[str, Any]:
-        """What `vault info` shows: identity, sizes by kind of object, the log, recipients."""
+        """For `vault info`: identity, sizes by kind of object, the log, recipients."""
         objects: dict[str, dict[str, int]] = {}
         for name, size in self.store.list():
             kind = objects.setdefault(name.partition("/")[0], {"objects": 0, "bytes": 0})

@@ -70,7 +70,7 @@ def test_until_it_is_noted_the_newest_state_is_kept_for_who_goes_on_from_it(
 ) -> None:
     with pytest.raises(DamageError, match="are lost: p3, p4, p5") as raised:
         plan_prune(vault, ["p3", "p4", "p5"])
-    assert "`undivided verify`, which notes down" in raised.value.hint
+    assert "`undivided verify`, which marks the timeline as broken" in raised.value.hint
 
 
 def test_who_goes_on_from_a_cut_history_is_refused(vault: Vault, points: list[int]) -> None:

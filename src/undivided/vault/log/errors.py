@@ -1,6 +1,6 @@
-"""What a vault says no to when several work in it at once, and what was expired.
+"""Refusals of a vault that several clients use at once, and of points that were expired.
 
-None of these is damage: nothing was lost, nothing was half done, and doing it again is the answer.
+None of these is damage: nothing was lost and nothing was half done. The answer is to try again.
 """
 
 from __future__ import annotations
@@ -11,20 +11,21 @@ from ...model.errors import UndividedError, UsageError
 
 
 class FencedError(UndividedError):
-    """A session was taken for dead and shut out: whatever it stored counts no more."""
+    """A prune took a session for dead and fenced it: its uploads no longer count."""
 
     def __init__(
         self,
-        cause: str = "this session was silent for so long that a prune took it for dead",
+        cause: str = "a prune took this session for dead: it had been silent for longer than the session age",
         *,
         doing: str = "",
-        hint: str = "Nothing was committed. Do it again; if it takes long, prune with a higher session age.",
+        hint: str = "Nothing was committed. Run it again. If it takes long, prune with a higher session age.",
     ) -> None:
         super().__init__(cause, doing=doing, hint=hint)
 
 
 class ConflictError(UndividedError):
-    """Somebody else changed what this rested on. timelines: those that cannot be gone on from any more."""
+    """Another client changed something on which this commit is based. timelines: those that can no longer be
+    continued."""
 
     def __init__(
         self,
@@ -39,7 +40,7 @@ class ConflictError(UndividedError):
 
 
 class ExpiredError(UsageError):
-    """What is asked for was expired by a prune."""
+    """The requested state was expired by a prune."""
 
     def __init__(self, timeline: str, sequence: int) -> None:
         super().__init__(

@@ -1,6 +1,6 @@
-"""Following the links between log entries: to a timeline's history, and to everything the index knows.
+"""Following the links between log entries: to a timeline's history, and to everything that the index knows.
 
-See log.py for what the links are. Whoever walks them reads the entries it needs and no others.
+The links are described in slot.py. A walk along them reads the entries that it needs and no others.
 
 A prune entry names every timeline there is, and compacts them: from then on a timeline's history up to there
 is the steps that the newest such entry lists (its `base`), whatever the links of older entries say.
@@ -21,8 +21,8 @@ from .slot import PRUNE
 
 @dataclass(frozen=True)
 class TimelineHead:
-    """A timeline as of some commit. sequence: the entry that last changed it, 0 when never; segment: what
-    that entry added; previous: the entry that changed it before; base: the newest prune that compacted it, 0
+    """A timeline as of some commit. sequence: the entry that last changed it, 0 when none did; segment: added
+    by that entry; previous: the entry that changed it before; base: the newest prune that compacted it, 0
     when none did."""
 
     sequence: int = 0
@@ -33,8 +33,8 @@ class TimelineHead:
 
     @property
     def compacted(self) -> bool:
-        """Whether `segment` is a step that a prune vouches for by its name, not one that the digest is
-        chained over."""
+        """Whether a prune's entry vouches for `segment` by its name. The digest is not chained over it
+        then."""
         return self.base > self.sequence
 
     def next(self, timeline: str, sequence: int, segment: str, block: bytes | memoryview) -> TimelineHead:
@@ -48,9 +48,8 @@ class TimelineHead:
 
 
 def latest_head(log: Log, timeline: str, at: int | None = None) -> TimelineHead | None:
-    """The timeline as of entry `at` (the head by default): from the newest entry at or before it that names
-    it. None when it was not there yet, or dropped by a prune.
-    """
+    """The timeline as of entry `at` (the end of the log by default), from the newest entry at or before it
+    that names the timeline. None when the timeline did not exist yet, or a prune dropped it."""
     for number in range(log.head.number if at is None else at, 0, -1):
         entry = log.entry(number)
         record = entry.links.get("heads", {}).get(timeline)
@@ -63,22 +62,21 @@ def latest_head(log: Log, timeline: str, at: int | None = None) -> TimelineHead 
 
 def history_of(log: Log, timeline: str, at: int | None = None) -> list[tuple[LogEntry, TimelineHead]]:
     """The entries that changed a timeline up to `at`, oldest first, as far as they are kept: each with the
-    segment that leads from the one before to it. Raises DamageError on a broken link, ExpiredError when the
-    state at `at` was expired.
-    """
-    asked = latest_head(log, timeline, at)
-    if asked is None or not asked.sequence:
+    head whose segment leads from the state before to it. Raises DamageError for a broken link, ExpiredError
+    when the state at `at` was expired."""
+    requested = latest_head(log, timeline, at)
+    if requested is None or not requested.sequence:
         return []
     pruned = next(prune_entries(log), None)
     base = pruned.number if pruned and timeline in pruned.links["heads"] else 0
-    if pruned and not base and asked.sequence <= pruned.number:
-        raise ExpiredError(timeline, asked.sequence)
+    if pruned and not base and requested.sequence <= pruned.number:
+        raise ExpiredError(timeline, requested.sequence)
     found: list[tuple[LogEntry, TimelineHead]] = []
-    chain = asked
-    while chain.sequence > base:
-        entry = log.entry(chain.sequence)
+    head = requested
+    while head.sequence > base:
+        entry = log.entry(head.sequence)
         own = TimelineHead(**entry.links.get("heads", {}).get(timeline, {}))
-        if own.sequence != entry.number or own.digest != chain.digest or own.previous >= entry.number:
+        if own.sequence != entry.number or own.digest != head.digest or own.previous >= entry.number:
             raise _broken(entry.number, timeline)
         found.append((entry, own))
         if not own.previous:
@@ -86,9 +84,9 @@ def history_of(log: Log, timeline: str, at: int | None = None) -> list[tuple[Log
         before = log.entry(own.previous).links.get("heads", {}).get(timeline)
         if before is None:
             raise DamageError(f"log entry {own.previous} does not name timeline {timeline}")
-        chain = TimelineHead(**before)
-    if base and chain.sequence <= base:
-        found += _steps(log, timeline, base, chain.sequence)[::-1]
+        head = TimelineHead(**before)
+    if base and head.sequence <= base:
+        found += _steps(log, timeline, base, head.sequence)[::-1]
     return found[::-1]
 
 
@@ -130,8 +128,8 @@ def prune_entries(log: Log, after: int = 0) -> Iterator[LogEntry]:
 
 
 def index_entries(log: Log, after: int = 0) -> Iterator[LogEntry]:
-    """The entries after entry `after` that changed what chunks are known, newest first, down to where an
-    index segment says that it covers everything before."""
+    """The entries after entry `after` that changed which chunks are known, newest first, down to an index
+    segment that covers everything before."""
     last = log.last
     number = int(last.links["data"]) if last else 0
     while number > after:

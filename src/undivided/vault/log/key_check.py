@@ -1,8 +1,8 @@
-"""Custody: whether what opens the vault is whole, looked at without opening it.
+"""Key check: whether the objects that open the vault are whole, without opening them.
 
-A recovery kit lies in a safe for years, and the object that it opens lies in the store. Nobody would notice
-that the latter rots before the day when it is needed. So all these objects carry a checksum, or their digest
-stands in the log, and a verification without any secret reads them all.
+A recovery kit lies in a safe for years, and the object that it opens lies in the store. Damage to that object
+would be noticed only on the day when it is needed. So all these objects carry a checksum, or the log has
+their digest, and a verification without any secret reads them all.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .log import Log
 
 
 def look(store: Store, keys: WriterKeys, log: Log) -> Iterator[tuple[str, str]]:
-    """(object, what is wrong with it or "") of everything that opens the vault with these keys."""
+    """(object, its damage or "") of all objects that open the vault with these keys."""
     newest = epochs.epoch_name(keys.public)
     names = [name for name, _ in store.list(recipients.FOLDER)]
     for name in names:

@@ -1,17 +1,17 @@
 """The keyring: opening the vault's keys, and changing who can open them.
 
-Opening with a secret begins at a recipient: its voucher proves the epoch in which it was added. From there on
-each later epoch is proven by its log entry, which the signing key of the one before has signed. So neither
-the store nor a stolen source can pass off keys of its own as the vault's.
+Opening with a secret begins at a recipient: its voucher proves the epoch in which it was added. Each later
+epoch is proven by its log entry, which is signed with the signing key of the epoch before. So neither the
+store nor a stolen source can pass off keys of its own as the vault's.
 
-Every change is one signed log entry. A change that is killed half-way has happened or has not:
+Every change is one signed log entry. A change that is killed half-way has either happened or not:
 
-    add      log entry ▸ the vault's private key, sealed to the recipient ▸ keys/<id>: now it opens
-    remove   log entry ▸ what was sealed to it goes: now it does not open ▸ keys/<id> goes
+    add      log entry ▸ the vault's private key, sealed to the recipient ▸ keys/<id>: now it opens the vault
+    remove   log entry ▸ its sealed private keys are deleted: now it opens nothing ▸ keys/<id> is deleted
     rotate   the new private key, sealed to each recipient ▸ epochs/<begun>.<name> ▸ log entry: now it counts
 
-Who gets the new keys is what the log says (`allowed`), never what the store lists: a recipient that was
-removed and put back by somebody gets nothing.
+The new keys go to the recipients in the log (`allowed`), never to those that the store lists: a recipient
+that was removed, and put back into the store by an intruder, gets nothing.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ Ask = Callable[[], Secret]
 
 
 class Keyring:
-    """Thread-safe. ask: how to get a secret, called at most once with success; None when nobody can say."""
+    """Thread-safe. ask: gives a secret, called at most once with success; None when there is no way to
+    ask."""
 
     def __init__(self, store: Store, config: VaultConfig, ask: Ask | None) -> None:
         self._store, self._config, self._ask = store, config, ask
@@ -73,7 +74,7 @@ class Keyring:
     def _secret(self) -> Secret:
         if self._ask is None:
             raise UsageError(
-                "the passphrase is needed to read content, and there is none to ask",
+                "the passphrase is needed to read content, and none is configured",
                 doing=f"unlock {self._store.url}",
                 hint="Set UNDIVIDED_PASSPHRASE_FILE, UNDIVIDED_PASSPHRASE_COMMAND or UNDIVIDED_KEY_FILE.",
             )
@@ -95,7 +96,7 @@ class Keyring:
         raise broken or WrongKeyError(
             "the passphrase or key does not open this vault",
             doing=f"unlock {self._store.url}",
-            hint="Is it of another vault? `undivided vault key list` names those that open this one.",
+            hint="`undivided vault key list` lists the passphrases and keys that open this vault.",
         )
 
     def _record_named(self, name: str) -> EpochRecord:
@@ -107,7 +108,7 @@ class Keyring:
         raise damaged(f"{epochs.FOLDER}*.{name}", "it is missing")
 
     def _newest(self, id: str, own: X25519PrivateKey, anchor: EpochRecord) -> OpenedKeys:
-        """What is in force now, beginning at an epoch that is proven."""
+        """The keys in force now, beginning at an epoch that is proven."""
         opened = self._unsealed(id, own, anchor)
         for begun, name in epochs.stored_records(self._store):
             if begun > anchor.begun and (binding := self._binding(opened.keys, begun, name)):
@@ -118,7 +119,7 @@ class Keyring:
         return opened
 
     def _binding(self, keys: WriterKeys, begun: int, name: str) -> str | None:
-        """What the log says of this epoch; None when it never came into force."""
+        """The digest of this epoch's record in the log; None when the epoch never came into force."""
         try:
             entry = decode_entry(keys, begun, self._store.read(log_name(begun)))
         except MissingError:
@@ -133,14 +134,14 @@ class Keyring:
             raise WrongKeyError(
                 "the passphrase or key was removed",
                 doing=f"unlock {self._store.url}",
-                hint="Use another passphrase or key; `undivided vault key list` names them.",
+                hint="Use another passphrase or key. `undivided vault key list` lists them.",
             )
         return record.open(private, self._vault)
 
-    # ── who can open it ─────────────────────────────────────────────────────────────────────────────────────
+    # ── recipients ──────────────────────────────────────────────────────────────────────────────────────────
 
     def listed(self) -> list[Recipient]:
-        """Those in the store that can be read. What they say of themselves is not proven."""
+        """The readable recipients in the store. Their own statements are not proven."""
         return [r for r in recipients.stored_recipients(self._store) if not isinstance(r, DamageError)]
 
     def allowed(self, log: Log, last: LogEntry | None) -> dict[str, str]:
@@ -176,19 +177,20 @@ class Keyring:
         return id
 
     def remove(self, log: Log, id: str) -> None:
-        """Raises UsageError for an unknown one, and for the last. Finishes what was begun and killed."""
+        """Raises UsageError for an unknown recipient, and for the last one. Completes a removal that was
+        killed."""
         log.refresh()
         names = [name.removeprefix(recipients.FOLDER) for name, _ in self._store.list(recipients.FOLDER)]
         there = {name.partition(".")[0] for name in names} | self.allowed(log, log.last).keys()
         if id not in there:
-            hint = f"There are: {', '.join(sorted(there))}."
+            hint = f"The recipients are: {', '.join(sorted(there))}."
             raise UsageError(f"no recipient {id!r}", doing="remove a key", hint=hint)
         newest = self._open().record.name
         if not [r for r in self.listed() if r.id != id and f"{r.id}.{newest}" in names]:
             raise UsageError(
-                "it is the last one: without it nobody could open the vault",
+                "it is the last one: without it the vault could not be opened",
                 doing="remove a key",
-                hint="Add another first.",
+                hint="Add another one first: `undivided vault key add`.",
             )
 
         signing_key = self.signing_key()
@@ -214,7 +216,7 @@ class Keyring:
 
     def rotate(self, log: Log) -> WriterKeys:
         """A new epoch. Returns the writer keys that every source needs from now on; the vault has to be
-        opened anew with them. Raises UndividedError when recipients change meanwhile: then nothing has
+        opened again with them. Raises UndividedError when recipients change meanwhile: then nothing has
         happened."""
         opened = self._open()
         log.refresh()
@@ -244,7 +246,8 @@ class Keyring:
 
 
 def create(store: Store, secret: Secret, keys: WriterKeys, private: X25519PrivateKey) -> VaultConfig:
-    """Stores the first recipient of a new vault. Whoever creates it stores the configuration, last of all."""
+    """Stores the first recipient of a new vault. The caller stores the returned configuration, last of
+    all."""
     id, own = recipients.new_id(), recipients.own_key(secret)
     config = VaultConfig.new(keys, {id: recipients.public_of(own)})
     vault, first = config.vault_bytes, config.first

@@ -53,14 +53,14 @@ class Log:
         return Head(last.number, last.digest) if last else Head()
 
     def refresh(self) -> None:
-        """Reads what others have appended since, checking the chain."""
+        """Reads the entries that were appended since, and checks that each continues the one before."""
         with self._lock:
             wave = 1
             while self._advanced(wave):
                 wave = min(2 * wave, self._at_once)
 
     def _advanced(self, most: int) -> bool:
-        """Reads the next entries, so many at most. False: they end here."""
+        """Reads up to `most` entries. False: the log ends here."""
         first = self.head.number + 1
         for data in in_order(self._data, range(first, first + most), threads=self._at_once):
             self._check_keys()
@@ -70,11 +70,12 @@ class Log:
         return True
 
     def _check_keys(self) -> None:
-        """Raises WrongKeyError when the keys were rotated: what ours append now, nobody would accept."""
+        """Raises WrongKeyError when the keys were rotated: no client would accept an entry that ours seal
+        now."""
         last = self.last
         if last and last.kind == EPOCH and last.number > self._keys.epochs[-1].begun:
             raise WrongKeyError(
-                f"the vault's keys were rotated at log entry {last.number}, and these are the old ones",
+                f"the vault's keys were rotated at log entry {last.number}, and these keys are older",
                 doing=f"use {self._store.url}",
                 hint="`undivided vault key renew` fetches the new ones, or copy keys/near.key from a machine "
                 "that has them.",
@@ -89,8 +90,8 @@ class Log:
         return known
 
     def _fetch_before(self, number: int) -> None:
-        """Whoever follows the links goes back, mostly in short steps: from a distant store the entries just
-        before come along. What is wrong with one of them is told to who asks for it."""
+        """A walk along the links goes back, mostly in short steps: from a distant store the entries just
+        before are fetched too. An error of one of those is raised when that entry is requested itself."""
         near = [n for n in range(max(1, number - self._at_once + 1), number) if n not in self._recent]
 
         def fetch(number: int) -> None:
@@ -114,15 +115,15 @@ class Log:
             return None
 
     def read(self, number: int) -> LogEntry:
-        """The same, from the store in any case."""
+        """The same, always from the store."""
         data = self._data(number)
         if data is None:
             raise _gone(number)
         return decode_entry(self._keys, number, data)
 
     def entries(self, after: int = 0, *, refresh: bool = True) -> Iterator[LogEntry]:
-        """All entries after `after` up to the head, in order; their chain is checked. refresh: up to where
-        the head is now."""
+        """All entries after `after` up to the head, in order. Checks that each continues the one before.
+        refresh: first reads new entries."""
         if refresh:
             self.refresh()
         end = self.head
@@ -203,13 +204,13 @@ class Log:
         self.last = entry
 
     def _remember(self, entry: LogEntry) -> None:
-        with self._remembering:  # not the lock: who holds that may wait for threads that read
+        with self._remembering:  # not the turn's lock: its holder may wait for threads that read
             if len(self._recent) >= 4096:
                 self._recent.clear()
             self._recent[entry.number] = entry
 
     def _seen(self, known: Head) -> LogEntry:
-        """The entry this client saw last. Raises DamageError when the log does not have it any more."""
+        """The entry that this client saw last. Raises DamageError when the log no longer has it."""
         name = name_of(known.number)
         try:
             data = self._store.read(name)
@@ -217,15 +218,16 @@ class Log:
             data = b""
         if hashlib.sha256(data).hexdigest() != known.digest:
             raise DamageError(
-                f"the vault was rolled back or forked: {name} is not the entry that was seen there before",
-                hint="Someone replaced or restored the vault's files: compare with a copy before using it.",
+                f"the vault was rolled back or forked: {name} is not the entry that was there before",
+                hint="The vault's files were replaced or restored. Compare it with a copy before using it.",
             )
         entry = decode_entry(self._keys, known.number, data)
         self._remember(entry)
         return entry
 
     def _find_end(self) -> None:
-        """Some entry near the end, in logarithmic time: a first look at a vault must not read all of it."""
+        """Finds an entry near the end in logarithmic time: opening a vault for the first time must not read
+        the whole log."""
         low, step = 0, 1
         while self._exists(low + step):
             low, step = low + step, step * 2
@@ -245,11 +247,11 @@ class Log:
 
 
 def _gone(number: int) -> DamageError:
-    return DamageError(f"{name_of(number)} is missing", hint="Run `undivided verify` to learn what it held.")
+    return DamageError(f"{name_of(number)} is missing", hint="Run `undivided verify` to see what it affects.")
 
 
 def _broken(number: int) -> DamageError:
     return DamageError(
         f"{name_of(number)} does not follow the entry before it",
-        hint="The log was tampered with or put together from two. Compare with a copy before trusting it.",
+        hint="The log was tampered with, or merged from two. Compare it with a copy before trusting it.",
     )

@@ -8,7 +8,7 @@ while it uploads. So a later prune knows the session of every object, and what i
     fenced    a prune took it for dead. It never commits again: its next attempt finds the fence
 
 Whether a session is dead is a matter of clocks, so a fence may hit a living one. That costs the session its
-work, and costs nobody else anything.
+work, and costs no other client anything.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""The roster: which sessions the log knows, and which of them are still at work.
+"""The session registry: which sessions the log knows, and which of them are still at work.
 
-A prune reads the entries since the one before it, and takes over from that who was still at work then. A
-session from before that is not among those is done or fenced; whether there was one of that name at all is
-looked up in the older log only when somebody asks, which is when an object of an old session comes to light
-(an upload that landed after everybody had given it up).
+A prune reads the entries since the prune before it, whose entry lists the sessions at work then. An older
+session that is not in that list is done or fenced. Whether it existed at all is looked up in the older log
+only on demand: when an object of an old session is found (an upload that arrived long after its session was
+fenced).
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from .slot import PRUNE, SESSION
 
 @dataclass
 class KnownSession:
-    """What the log says of one session. announced, committed: entries, 0 for none. renewed_ns: when it last
-    said that it is at work."""
+    """One session in the log. registered, committed: its newest entries, 0 for none. renewed_ns: when it
+    registered last."""
 
-    announced: int = 0
+    registered: int = 0
     renewed_ns: int = 0
     committed: int = 0
     fenced: bool = False
 
     @property
     def open(self) -> bool:
-        return self.announced > self.committed and not self.fenced
+        return self.registered > self.committed and not self.fenced
 
 
 class SessionRegistry:
@@ -40,14 +40,14 @@ class SessionRegistry:
         self._log, self._older = log, pruned.number if pruned else 0
         self._known: dict[str, KnownSession] = {}
         if pruned:
-            for name, (announced, renewed_ns) in pruned.body["active_sessions"].items():
-                self._known[name] = KnownSession(announced, renewed_ns)
+            for name, (registered, renewed_ns) in pruned.body["active_sessions"].items():
+                self._known[name] = KnownSession(registered, renewed_ns)
 
     def learn(self, entry: LogEntry) -> None:
         """The next entry of the log."""
         if entry.kind == SESSION:
             own = self._known.setdefault(entry.session, KnownSession())
-            own.announced, own.renewed_ns = entry.number, entry.time_ns
+            own.registered, own.renewed_ns = entry.number, entry.time_ns
         elif entry.session in self._known:
             self._known[entry.session].committed = entry.number
         if entry.kind == PRUNE:
@@ -58,11 +58,11 @@ class SessionRegistry:
             self._known.setdefault(name, KnownSession()).fenced = True
 
     def get(self, name: str) -> KnownSession | None:
-        """None when the log has no such session."""
+        """None when the log has no session of this name."""
         while name not in self._known and self._older:
             entry = self._log.entry(self._older)
             self._older -= 1
-            # Those who were still at work at that prune are known already: whoever else was is no more.
+            # Sessions that were at work at that prune are known already: any other one has ended.
             self._known.setdefault(entry.session, KnownSession(fenced=True))
         return self._known.get(name)
 
@@ -76,5 +76,5 @@ class SessionRegistry:
         return {name: own for name, own in self._known.items() if own.open}
 
     def record(self) -> dict[str, Any]:
-        """For the prune entry: who is at work as of now."""
-        return {name: [own.announced, own.renewed_ns] for name, own in self.at_work().items()}
+        """For the prune's entry: the sessions at work as of now."""
+        return {name: [own.registered, own.renewed_ns] for name, own in self.at_work().items()}

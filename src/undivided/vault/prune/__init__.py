@@ -1,5 +1,6 @@
 """Prune: points are expired, timelines compacted, and room given back. `plan_prune` plans, `execute` carries
-out."""
+out.
+"""
 
 from .execute import Pruned, execute
 from .plan import DAY, PrunePlan, plan_prune

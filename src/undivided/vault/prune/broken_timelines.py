@@ -1,13 +1,14 @@
-"""Torn histories under a prune: a segment that is lost takes every state after it with it.
+"""Broken timelines under a prune: with a lost segment, every state after it is lost.
 
     segments    1    2    3    ✗    5    6
     points           a         b         c        b and c are lost; a is whole
 
-A prune must read what it keeps, so it refuses as long as b and c are points: somebody has to heal the segment
-from a copy, or to give them up by name. When they are given up, nothing needs the states behind a. In any
-other timeline the newest state stays even without a point, because its source goes on from it. From one that
-the log says is torn nobody goes on (vault/index/damage_marks.py), so it is cut behind the last state that has
-a point."""
+A prune must read what it keeps, so it refuses as long as b and c are points: an operator has to restore the
+segment from a copy, or to give these points up by name. Then nothing needs the states behind a. In any other
+timeline the newest state is kept even without a point, because its source continues it. No source continues a
+timeline that the log marks as broken (vault/index/damage_marks.py), so it is cut behind its last state that
+has a point.
+"""
 
 from __future__ import annotations
 
@@ -21,16 +22,16 @@ from .compaction import CompactionStep
 from .roots import Roots
 
 States = Mapping[str, Mapping[str, int]]
-"""Point → timeline → the sequence at which it is."""
+"""Point → timeline → the sequence that it sees last."""
 
 
 def cut_broken(log: Log, roots: Roots) -> None:
-    """Takes the end of each torn timeline that no point holds out of the roots. It looks at no entry that the
+    """Takes the end of each broken timeline, behind its last point, out of the roots. Reads no entry that the
     roots have not learned: the plan is as of those."""
     held = roots.held()
-    for timeline in roots.torn & roots.chains.keys() & held.keys():
+    for timeline in roots.broken & roots.heads.keys() & held.keys():
         last = max(held[timeline])
-        if last < roots.chains[timeline].sequence:
+        if last < roots.heads[timeline].sequence:
             history = history_of(log, timeline, last)
             roots.cut(timeline, history[-1][1] if history else TimelineHead())
 
@@ -38,9 +39,9 @@ def cut_broken(log: Log, roots: Roots) -> None:
 def refuse_broken(
     histories: Histories, steps: Mapping[str, Sequence[CompactionStep]], points: States, error: DamageError
 ) -> DamageError:
-    """What to raise in place of `error`, with which some step could not be read: it says which points are
-    lost, and the ways out. points: all that there are, also those that this prune was to forget, for the keep
-    rules may want them again once the others are given up."""
+    """The error to raise instead of `error`, with which a step could not be read: it names the lost points
+    and the ways out. points: all points, also those that this prune was to expire, because the keep rules may
+    want them again once the others are given up."""
     lost = {
         timeline: number for timeline, own in steps.items() if (number := _lost(histories, timeline, own))
     }
@@ -50,18 +51,18 @@ def refuse_broken(
     return DamageError(
         f"{error.cause}; without it these points are lost: {', '.join(names)}",
         doing="prune",
-        hint="Nothing was given up. `undivided repair --from COPY` heals it if a copy of the vault has it. "
-        "Else give these points up: `undivided verify`, which notes down that the history is torn, "
-        "`undivided protect` so that there is a newer one, then `undivided prune "
+        hint="Nothing was expired. If a copy of the vault has it, run `undivided repair --from COPY`. "
+        "Otherwise give these points up: run `undivided verify`, which marks the timeline as broken, then "
+        "`undivided protect` for a newer point, then `undivided prune "
         f"{' '.join(f'--forget {name}' for name in names)}`.",
     )
 
 
 def _lost(histories: Histories, timeline: str, steps: Sequence[CompactionStep]) -> int:
-    """The first log entry whose segment cannot be read; 0 when all can."""
+    """The first log entry whose segment cannot be read; 0 when all can be read."""
     for change in (change for step in steps for change in step.changes):
         try:
-            histories.segment(timeline, change.chain, change.before)
+            histories.segment(timeline, change.head, change.before)
         except DamageError:
             return change.sequence
     return 0

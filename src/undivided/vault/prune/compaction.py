@@ -5,13 +5,14 @@
     after           1+2+3     4+5       6+7+8               a step per kept state
 
 A step is the composition of the segments since the last kept state: the last put of each path, and the paths
-that were dropped and not put again. What was put and overwritten between two kept states is in no step, so
-its content is needed no more. A segment that is a step by itself stays the object it is.
+that were dropped and not put again. Content that was put and overwritten between two kept states is in no
+step, so it is no longer needed. A segment that is a step by itself stays the same object.
 
-Nothing rests on the composition being right. Before a prune drops anything, each new step is read back as it
-was stored and compared with the changes that it stands for, which are replayed one path after another, by
-other code than composed them: both must do the same, to the bit. Histories whose every step does the same
-lead to the same states, whatever the state before; so the proof costs what has changed, not what there is.
+Nothing relies on the composition being right. Before a prune drops anything, each new step is read back from
+the store and compared with the changes that it replaces. Those are replayed one path after another, by other
+code than composed them. Both must have the same effect, to the bit. Histories whose steps have the same
+effects lead to the same states, whatever the state before. So the proof costs as much as has changed, not as
+much as exists.
 """
 
 from __future__ import annotations
@@ -35,11 +36,11 @@ _DROPPED = -1
 
 @dataclass(frozen=True)
 class TimelineChange:
-    """One segment of a history as it is. sequence: the log entry that it leads to; before: the timeline's
-    digest before it."""
+    """One segment of a history. sequence: the log entry to which it leads; before: the timeline's digest
+    before it."""
 
     sequence: int
-    chain: TimelineHead
+    head: TimelineHead
     before: str
 
 
@@ -59,12 +60,12 @@ class CompactionStep:
 
 
 def changes_of(history: Iterable[tuple[int, TimelineHead]]) -> list[TimelineChange]:
-    """history: (log entry, chain), oldest first."""
+    """history: (log entry, head), oldest first."""
     found: list[TimelineChange] = []
     digest = ""
-    for number, chain in history:
-        found.append(TimelineChange(number, chain, digest))
-        digest = chain.digest
+    for number, head in history:
+        found.append(TimelineChange(number, head, digest))
+        digest = head.digest
     return found
 
 
@@ -83,15 +84,16 @@ def steps_of(changes: Sequence[TimelineChange], kept: Collection[int]) -> list[C
 def segments_of(
     histories: Histories, timeline: str, steps: Sequence[CompactionStep]
 ) -> Iterator[tuple[CompactionStep, list[TimelineSegment]]]:
-    """Each step with what its changes added, read from the vault."""
-    pairs = [(change.chain, change.before) for step in steps for change in step.changes]
+    """Each step with the segments of its changes, read from the vault."""
+    pairs = [(change.head, change.before) for step in steps for change in step.changes]
     segments = histories.some(timeline, pairs)
     for step in steps:
         yield step, list(itertools.islice(segments, len(step.changes)))
 
 
 def composed(segments: Sequence[TimelineSegment]) -> TimelineSegment:
-    """One segment that does to any state what these do one after another. Its puts are sorted by path."""
+    """One segment with the same effect on any state as these one after another. Its puts are sorted by
+    path."""
     if len(segments) == 1:
         return segments[0]
     puts = fold(segments)
@@ -100,9 +102,9 @@ def composed(segments: Sequence[TimelineSegment]) -> TimelineSegment:
 
 
 def prove(timeline: str, sequence: int, old: Sequence[TimelineSegment], new: TimelineSegment) -> None:
-    """Compares what `old` segments do, one after another, with what the `new` one does.
+    """Compares the effect of the `old` segments, one after another, with that of the `new` one.
 
-    Raises DamageError if any state could differ by it in a single bit; then nothing may be dropped.
+    Raises DamageError if any state could differ in a single bit; then nothing may be dropped.
     """
     if effect_of(old) != effect_of([new]):
         raise DamageError(
@@ -113,8 +115,8 @@ def prove(timeline: str, sequence: int, old: Sequence[TimelineSegment], new: Tim
 
 
 def effect_of(segments: Sequence[TimelineSegment]) -> str:
-    """A digest of what the segments do to any state: what each path that they name is put to, or that it is
-    dropped."""
+    """A digest of the segments' effect on any state: for each path that they name, its last put or its
+    drop."""
     last: dict[bytes, int] = {}
     rows = 0
     for segment in segments:

@@ -1,19 +1,18 @@
-"""Pruning, carried out: whatever the plan needs is stored first, then one log entry does it all.
+"""A prune, carried out: everything that the plan needs is stored first, then one log entry does it all.
 
-    sweep what was pending_deletion long ago ▸ announce ▸ move frames ▸ store steps ▸ prove them ▸ store the
-    index
-        ▸ one entry: expired, steps, fenced, pending_deletion ▸ (after a reader's grace) sweep what it
-        pending_deletion
+    delete old pending deletions ▸ register ▸ move frames ▸ store steps ▸ prove them ▸ store the index
+        ▸ one entry: expired points, steps, fenced sessions, pending deletions
+            ▸ delete those too, if the grace period is zero
 
-Killed before that entry, a prune has changed nothing, and what it stored are the orphans of its session;
-killed after it, the next one sweeps. Deleting twice does no harm.
+Killed before that entry, a prune has changed nothing, and its uploads are the orphans of its session. Killed
+after it, the next prune deletes. Deleting twice does no harm.
 
-Between the plan and the entry others commit. Each entry that came is looked at before ours: a pack that it
-refers to leaves the list of the pending_deletion, a session that is alive after all is not fenced. Another
-prune ends ours.
+Between the plan and the entry, other clients commit. This prune looks at each of their entries before it
+commits its own: a pack to which a new entry refers is taken off the deletion list, and a session that turns
+out to be alive is not fenced. If another prune came, this one stops.
 
-On a full disk the vault's ballast makes room: for moving a little, or, where even that is too much, for no
-more than the one entry that says what is pending_deletion.
+On a full disk the vault's ballast makes room: for moving a little, or, where even that is too much, only for
+the one entry that lists the pending deletions.
 """
 
 from __future__ import annotations
@@ -53,8 +52,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Pruned:
-    """entry: the commit, None when there was nothing to commit. deleted: bytes that are gone from the store;
-    pending_deletion: bytes that go once the grace is over."""
+    """entry: the commit, None when there was nothing to commit. deleted: bytes deleted from the store;
+    pending_deletion: bytes that are deleted after the grace period."""
 
     entry: LogEntry | None
     deleted: int
@@ -62,8 +61,9 @@ class Pruned:
 
 
 def execute(vault: Vault, plan: PrunePlan, *, now: Clock = time.time_ns) -> Pruned:
-    """Carries a plan out. Raises ConflictError when another prune was quicker, or somebody needs what was to
-    go: then nothing was done but sweeping, and a new plan is the answer. StoreError, DamageError."""
+    """Carries a plan out. Raises ConflictError when another prune was faster, or a new commit needs an object
+    that this prune would delete: then only old pending deletions were deleted, and a new plan is needed.
+    StoreError, DamageError."""
     try:
         return _carried_out(vault, plan, now)
     finally:
@@ -80,7 +80,7 @@ def _carried_out(vault: Vault, plan: PrunePlan, now: Clock) -> Pruned:
         try:
             entry = _committed(vault, store, plan, now)
         except DamageError as error:
-            # What is missing may be missing because another prune removed it.
+            # A missing object may be missing because another prune removed it.
             refuse_second(Log(store, vault.keys, plan.head), plan, error)
             raise
     pending_deletion = plan.freed if entry else 0
@@ -93,7 +93,7 @@ def _carried_out(vault: Vault, plan: PrunePlan, now: Clock) -> Pruned:
 
 
 def _committed(vault: Vault, store: Store, plan: PrunePlan, now: Clock) -> LogEntry:
-    """With less and less that has to be written, when there is no room."""
+    """Retries on a full disk, each time with less to write."""
     try:
         return Pruning(vault, store, plan, now, plan.moved).run()
     except FullError:
@@ -109,11 +109,11 @@ def _committed(vault: Vault, store: Store, plan: PrunePlan, now: Clock) -> LogEn
 def refuse_second(log: Log, plan: PrunePlan, error: DamageError | None = None) -> None:
     """Raises ConflictError when another prune came since the plan."""
     if next(prune_entries(log, plan.head.number), None):
-        raise ConflictError("another maintenance was quicker") from error
+        raise ConflictError("another prune was faster") from error
 
 
 class Pruning:
-    """One attempt at the commit. moved: packs to empty. lean: the index stays as it is."""
+    """One attempt at the commit. moved: packs to empty. lean: the index is not rewritten."""
 
     def __init__(
         self,
@@ -130,7 +130,7 @@ class Pruning:
         self._log = Log(store, vault.keys, plan.head, now)
         self._session = WriteSession(store, vault.keys, self._log)
         self._histories = Histories(store, self._log, vault.contents())
-        self._roots, self._roster = plan.roots.copy(), plan.roster.copy()
+        self._roots, self._sessions = plan.roots.copy(), plan.sessions.copy()
         self._at = plan.head.number
         self._pending_deletion = {
             kind: set(objects) for kind, objects in plan.orphans.pending_deletion.items()
@@ -165,7 +165,8 @@ class Pruning:
                 return entry
             self._catch_up()
 
-    # ── what is stored before ───────────────────────────────────────────────────────────────────────────────
+    # ── before the commit
+    # ────────────────────────────────────────────────────────────────────────────────────
 
     def _move(self) -> list[StoredPack]:
         if not self._moved:
@@ -178,9 +179,9 @@ class Pruning:
         return stored
 
     def _compact(self) -> None:
-        """The steps that are not segments already are stored, and proved."""
+        """Stores and proves the steps that are not segments already."""
         for timeline, steps in self._plan.steps.items():
-            names = {step.sequence: step.changes[0].chain.segment for step in steps}
+            names = {step.sequence: step.changes[0].head.segment for step in steps}
             merging = [step for step in steps if step.merges]
             for step, old in segments_of(self._histories, timeline, merging):
                 names[step.sequence] = self._merged(timeline, step, old)
@@ -188,17 +189,17 @@ class Pruning:
         crashpoint("prune.proved")
 
     def _merged(self, timeline: str, step: CompactionStep, old: Sequence[TimelineSegment]) -> str:
-        """One segment for several; its name."""
+        """Stores one segment for several. Returns its name."""
         name = self._session.store_timeline(composed(old).encode(timeline))
         crashpoint("prune.compacted")
         as_readers_see_it = TimelineHead(step.sequence, segment=name, base=step.sequence + 1)
         prove(timeline, step.sequence, old, self._histories.segment(timeline, as_readers_see_it, ""))
-        self._pending_deletion["timeline"].update(change.chain.segment for change in step.changes)
+        self._pending_deletion["timeline"].update(change.head.segment for change in step.changes)
         return name
 
     def _rewrite_index(self, stored: Sequence[StoredPack]) -> None:
-        """The whole index without what is pending_deletion. Segments that have nothing of it stay the objects
-        they are."""
+        """Stores the whole index without the packs that are pending deletion. Segments without such packs
+        stay the same objects."""
         gone = self._pending_deletion["packs"] | self._plan.links.pending_deletion
         small = list(stored)
         large: list[str] = []
@@ -214,37 +215,38 @@ class Pruning:
         self._index = [*(self._session.store_index(segment) for segment in merged), *large]
         self._pending_deletion["index"].update(set(self._plan.links.segments).difference(self._index))
 
-    # ── what came meanwhile ─────────────────────────────────────────────────────────────────────────────────
+    # ── entries that came meanwhile
+    # ──────────────────────────────────────────────────────────────────────────
 
     def _catch_up(self) -> None:
         """Looks at the entries since the plan that this prune has not looked at yet."""
         for entry in self._log.entries(self._at, refresh=False):
-            before = {t: chain.digest for t, chain in self._roots.chains.items()}
+            before = {t: head.digest for t, head in self._roots.heads.items()}
             self._roots.learn(entry)
-            self._roster.learn(entry)
+            self._sessions.learn(entry)
             self._at = entry.number
             if entry.session == self._session.name:
                 continue
             if entry.session in self._fenced:
                 self._fenced.remove(entry.session)
-                for kind, digest in self._plan.orphans.orphans.get(entry.session, ()):
+                for kind, digest in self._plan.orphans.by_session.get(entry.session, ()):
                     self._pending_deletion[kind].discard(digest)
             if entry.links.get("damaged"):
-                raise ConflictError("damage was found meanwhile")
+                raise ConflictError("a verification found damage meanwhile")
             names = list(entry.links.get("index", ()))
             self._pending_deletion["index"].difference_update(names)
             for segment in read_index_segments(self._store, self._vault.keys, names):
                 named = self._plan.orphans.pending_deletion["packs"].keys() & set(segment.names())
                 self._pending_deletion["packs"].difference_update(named)
             for timeline, record in entry.links.get("heads", {}).items():
-                chain = TimelineHead(**record)
-                if chain.sequence == entry.number:
-                    self._pending_deletion["timeline"].discard(chain.segment)
-                    self._steps.setdefault(timeline, []).append((entry.number, chain.segment))
-                    self._rescue(self._histories.segment(timeline, chain, before.get(timeline, "")))
+                head = TimelineHead(**record)
+                if head.sequence == entry.number:
+                    self._pending_deletion["timeline"].discard(head.segment)
+                    self._steps.setdefault(timeline, []).append((entry.number, head.segment))
+                    self._rescue(self._histories.segment(timeline, head, before.get(timeline, "")))
 
     def _rescue(self, segment: TimelineSegment) -> None:
-        """Packs that a commit refers to, though nobody did when the plan was made, stay."""
+        """Keeps packs to which a new commit refers, though nothing did when the plan was made."""
         plan, content = self._plan, segment.puts.content
         rows = plan.index.find(content.blob[: content.offsets[-1]])
         frames = plan.index.frame[rows[rows >= 0]] if (rows >= 0).any() else np.zeros(0, np.int64)
@@ -261,10 +263,10 @@ class Pruning:
     def _entry(self, slot: Slot) -> tuple[dict[str, Any], dict[str, Any]]:
         """Body and links of the prune's entry."""
         number, roots = slot.number, self._roots
-        steps = {timeline: self._steps.get(timeline, []) for timeline in roots.chains}
-        chains = {
-            timeline: replace(chain, base=number, segment=steps[timeline][-1][1] if steps[timeline] else "")
-            for timeline, chain in roots.chains.items()
+        steps = {timeline: self._steps.get(timeline, []) for timeline in roots.heads}
+        heads = {
+            timeline: replace(head, base=number, segment=steps[timeline][-1][1] if steps[timeline] else "")
+            for timeline, head in roots.heads.items()
         }
         gone = {*self._fenced, self._session.name}
         body = {
@@ -274,12 +276,12 @@ class Pruning:
             "timelines": steps,
             "dropped_timelines": roots.dropped,
             "fenced_sessions": sorted(self._fenced),
-            "active_sessions": {name: at for name, at in self._roster.record().items() if name not in gone},
+            "active_sessions": {name: at for name, at in self._sessions.record().items() if name not in gone},
             "pending_deletion": {kind: sorted(names) for kind, names in self._pending_deletion.items()},
             "freed_bytes": self._plan.freed,
         }
         links: dict[str, Any] = {
-            "heads": {timeline: chain.record() for timeline, chain in chains.items()},
+            "heads": {timeline: head.record() for timeline, head in heads.items()},
             "pending_deletion": sorted(self._pending_deletion["packs"]),
         }
         if not self._lean:

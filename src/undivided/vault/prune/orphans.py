@@ -1,15 +1,15 @@
-"""Orphans: objects in the store that the vault has no use for, and when they may go.
+"""Orphans: objects in the store that the vault does not need, and when they may be deleted.
 
-    listed − live = pending_deletion before    goes for good once a reader's grace has passed since
-                  + given up         named by the log, needed no more: pending_deletion now
-                  + orphans          named by no entry. Whose they are, their own bytes say:
-                        of a session that is done or fenced      pending_deletion now
-                        of one at work, but silent for too long  fenced and pending_deletion now
-                        of one at work                           left alone
-                        of nobody the log knows                  left alone, and reported
+    listed − live = pending deletions      deleted once the grace period for readers has passed
+                  + given up               named by the log, and no longer needed: marked for deletion now
+                  + orphans                named by no entry. Their own bytes name their session:
+                        one that is done or fenced                     marked for deletion now
+                        one at work, but silent for too long           fenced, and marked for deletion
+                        one at work                                    left alone
+                        one that the log does not know                 left alone, and reported
 
-A writer's session is in the log before its first object is in the store, so what is of nobody is not from a
-writer of this vault.
+A writer's session is registered in the log before its first object is in the store. So an object of an
+unknown session does not come from a writer of this vault.
 """
 
 from __future__ import annotations
@@ -37,28 +37,28 @@ _MAGIC = {"packs": packs.MAGIC, "index": indexes.MAGIC, "timeline": timelines.MA
 
 
 def listed(store: Store) -> dict[str, dict[str, int]]:
-    """What is in the store."""
+    """The objects in the store."""
     return {kind: {name.rpartition("/")[2]: size for name, size in store.list(f"{kind}/")} for kind in NAMES}
 
 
 @dataclass
 class Orphans:
-    """By kind, digests with their sizes. sweep: pending_deletion long enough ago; waiting: not yet;
-    pending_deletion: from now on. orphans: for each session, which of `pending_deletion` were its. fenced:
-    sessions to be shut out. unknown: orphans of nobody."""
+    """By kind, digests with their sizes. sweep: to delete now; waiting: pending deletions whose grace period
+    is not over; pending_deletion: marked from now on; unknown: of no session that the log knows. by_session:
+    which of `pending_deletion` belong to which session. fenced: sessions to fence."""
 
     sweep: dict[str, dict[str, int]] = field(default_factory=lambda: {kind: {} for kind in NAMES})
     waiting: dict[str, dict[str, int]] = field(default_factory=lambda: {kind: {} for kind in NAMES})
     pending_deletion: dict[str, dict[str, int]] = field(default_factory=lambda: {kind: {} for kind in NAMES})
     unknown: dict[str, dict[str, int]] = field(default_factory=lambda: {kind: {} for kind in NAMES})
-    orphans: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+    by_session: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
     fenced: set[str] = field(default_factory=set)
 
 
 def sort_out(
     store: Store,
     log: Log,
-    roster: SessionRegistry,
+    sessions: SessionRegistry,
     objects: Objects,
     live: Mapping[str, Iterable[str]],
     given_up: Mapping[str, Iterable[str]],
@@ -67,7 +67,8 @@ def sort_out(
     grace_ns: int,
     session_age_ns: int,
 ) -> Orphans:
-    """objects: as listed. live: what is needed; given_up: what entries of the log named, needed or not."""
+    """objects: as listed. live: the needed ones; given_up: those that entries of the log named, needed or
+    not."""
     found = Orphans()
     rest = {kind: dict(objects[kind]) for kind in NAMES}
     for kind, digests in live.items():
@@ -86,24 +87,26 @@ def sort_out(
             if digest in rest[kind]:
                 found.pending_deletion[kind][digest] = rest[kind].pop(digest)
     found.fenced = {
-        name for name, own in roster.at_work().items() if now_ns - own.renewed_ns > session_age_ns
+        name for name, own in sessions.at_work().items() if now_ns - own.renewed_ns > session_age_ns
     }
     for kind, left in rest.items():
         for digest, size in left.items():
             session = _session_of(store, kind, digest, size)
-            known = roster.get(session) if session else None
+            known = sessions.get(session) if session else None
             if session is None or known is None:
                 found.unknown[kind][digest] = size
             elif not known.open or session in found.fenced:
                 found.pending_deletion[kind][digest] = size
-                found.orphans.setdefault(session, []).append((kind, digest))
-    # Also those that are done: should one come back after all, it must find its orphans gone and be told so.
-    found.fenced.update(found.orphans)
+                found.by_session.setdefault(session, []).append((kind, digest))
+    # Also sessions that are done: if one comes back after all, its next commit must fail, for its orphans are
+    # gone.
+    found.fenced.update(found.by_session)
     return found
 
 
 def sweep(store: Store, pending_deletion: Mapping[str, Mapping[str, int]]) -> int:
-    """Deletes objects, by kind with their sizes. Returns the bytes; what is gone already does no harm."""
+    """Deletes objects, by kind with their sizes. Returns the bytes. Objects that are gone already do no
+    harm."""
     deleted = 0
     for kind, objects in pending_deletion.items():
         names = map(NAMES[kind], objects)
@@ -115,7 +118,7 @@ def sweep(store: Store, pending_deletion: Mapping[str, Mapping[str, int]]) -> in
 
 
 def _session_of(store: Store, kind: str, digest: str, size: int) -> str | None:
-    """Whose object it is, as its own bytes say; None when they do not."""
+    """The session of an object, from its own bytes; None when they do not name one."""
     start = size - packs.TRAILER.size if kind == "packs" else 0
     if start < 0 or size < _HEADER.size:
         return None

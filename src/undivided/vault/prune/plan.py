@@ -1,15 +1,15 @@
-"""Pruning, as a plan: what is expired, what nobody needs any more, and what becomes of it.
+"""A prune, as a plan: which points expire, what is no longer needed, and what becomes of it.
 
-    roots     points that are kept, newest states            roots.py
-      │ their timelines, with fewer steps                     compaction.py
-    what of the packs these refer to                          reachability.py
-      │ packs with nothing needed are dead, those with little and many small ones are moved together
-    orphans  objects that nothing leads to                   orphans.py
+    roots     points that are kept, newest states                     roots.py
+      │ their timelines, with fewer steps                             compaction.py
+    which parts of the packs these refer to                           reachability.py
+      │ packs without needed frames are dead; sparse packs, and many small ones, are moved together
+    orphans   objects to which nothing leads                          orphans.py
 
-The plan is a value: it changes nothing, and is what `--dry-run` prints. Carrying it out (execute.py) is one
-commit. The plan may be old by then: what came since is looked at before that commit.
+The plan is a value: it changes nothing, and `--dry-run` prints it. Carrying it out (execute.py) is one
+commit. The plan may be old by then: newer entries are looked at before that commit.
 
-Who forgets which points is somebody else's decision (policy); here they are ids.
+Which points expire is decided elsewhere (policy); here they are ids.
 """
 
 from __future__ import annotations
@@ -44,21 +44,19 @@ DAY = 86400.0
 BUDGET = 4 << 30
 THRESHOLD = 0.5
 SMALL = packs.CAPACITY // 4
-"""Bytes of a pack below which it is one of those that frequent points leave behind."""
+"""A pack with fewer bytes is small: frequent points leave such packs behind."""
 MANY = 64
-"""So many small packs are put together: then nothing moves more than a few times in its life."""
+"""Small packs are merged when there are this many: so no frame moves more than a few times in its life."""
 
 
 @dataclass(frozen=True)
 class PrunePlan:
     """What a prune would do, as of `head`.
 
-    expired: ids of points; dropped: timelines that no point is left of; compacted: how many states of
-    timelines that go; steps: each timeline's history as it is kept. dead: packs (hex → size) that hold
-    nothing that is needed; moved: packs whose needed frames move (hex → bytes of those). orphans:
-    everything else that goes or waits to. freed: bytes that this prune dooms, less what moves; swept: bytes
-    pending_deletion before that are deleted now.
-    """
+    expired: ids of points; dropped: timelines without any point left; steps: each timeline's history as it is
+    kept. dead: packs (hex → size) without anything needed; moved: packs whose needed frames move (hex → bytes
+    of those). orphans: all other objects that are deleted, now or later. freed: bytes that this prune marks
+    for deletion, less those that move; swept: bytes marked by earlier prunes that are deleted now."""
 
     head: Head
     now_ns: int
@@ -72,11 +70,11 @@ class PrunePlan:
     freed: int
     swept: int
     index: ChunkIndex = field(repr=False, compare=False)
-    """From here on: what the execution needs of the mark phase."""
+    """From here on: what the execution needs."""
     links: IndexLinks = field(repr=False, compare=False)
     live: Array = field(repr=False, compare=False)
     roots: Roots = field(repr=False, compare=False)
-    roster: SessionRegistry = field(repr=False, compare=False)
+    sessions: SessionRegistry = field(repr=False, compare=False)
 
     @property
     def compacted(self) -> int:
@@ -100,22 +98,21 @@ def plan_prune(
     threshold: float = THRESHOLD,
     many: int = MANY,
 ) -> PrunePlan:
-    """forget: ids of points; unknown ones and those expired before do no harm. session_age: a session that
-    was silent for more seconds is taken for dead. grace: so many seconds a reader may go on with what was
-    pending_deletion. Packs of which less than `threshold` is needed are moved, and small ones if there are
-    `many`; `budget` bytes at the most.
+    """forget: ids of the points to expire; unknown ones and those expired before do no harm. session_age:
+    seconds; a session that was silent for longer is taken for dead. grace: seconds that readers may continue
+    to read objects that are pending deletion. Packs of which less than `threshold` is needed are moved, and
+    small ones if there are `many`; `budget` bytes at most.
 
-    Raises DamageError when a listing lacks what the log commits to, or a history cannot be read: nothing must
-    be given up then. UsageError, WrongKeyError: as for reading.
-    """
+    Raises DamageError when a listing lacks objects that the log commits to, or a history cannot be read:
+    nothing must be deleted then. ConflictError; UsageError and WrongKeyError as for reading."""
     store = uncached(vault.store)
     log = Log(store, vault.keys, vault.head, now)
     now_ns, grace_ns = now(), int(grace * 1e9)
     pruned = next(prune_entries(log), None)
-    roots, roster = Roots(pruned), SessionRegistry(log, pruned)
+    roots, sessions = Roots(pruned), SessionRegistry(log, pruned)
     for entry in log.entries(pruned.number if pruned else 0):
         roots.learn(entry)
-        roster.learn(entry)
+        sessions.learn(entry)
     before = dict(roots.points)
     roots.forget(forget)
     cut_broken(log, roots)
@@ -124,13 +121,13 @@ def plan_prune(
     objects = listed(store)
     index = load_index(store, vault.keys, log)
     if log.head != head:
-        raise ConflictError("another maintenance was quicker")
+        raise ConflictError("another prune was faster")
     histories = Histories(store, log, vault.contents())
     held = roots.held()
     steps: dict[str, Sequence[CompactionStep]] = {}
-    for timeline in sorted(roots.chains):
-        history = history_of(log, timeline, roots.chains[timeline].sequence)
-        changes = changes_of((entry.number, chain) for entry, chain in history)
+    for timeline in sorted(roots.heads):
+        history = history_of(log, timeline, roots.heads[timeline].sequence)
+        changes = changes_of((entry.number, head) for entry, head in history)
         steps[timeline] = steps_of(changes, held.get(timeline, set()))
     try:
         found = pack_usage(index, _references(histories, steps))
@@ -147,12 +144,12 @@ def plan_prune(
     needed = {
         "packs": sizes.keys() - links.pending_deletion,
         "index": links.segments,
-        "timeline": {s.changes[0].chain.segment for own in steps.values() for s in own if not s.merges},
+        "timeline": {s.changes[0].head.segment for own in steps.values() for s in own if not s.merges},
     }
     orphans = sort_out(
         store,
         log,
-        roster,
+        sessions,
         objects,
         needed,
         roots.named,
@@ -178,12 +175,12 @@ def plan_prune(
         links=links,
         live=found.frames,
         roots=roots,
-        roster=roster,
+        sessions=sessions,
     )
 
 
 def _references(histories: Histories, steps: Mapping[str, Sequence[CompactionStep]]) -> Iterator[Array]:
-    """The chunk ids of everything that is kept, a column at a time."""
+    """The chunk ids of everything that is kept, one column at a time."""
     for timeline, own in steps.items():
         for _, segments in segments_of(histories, timeline, own):
             content = composed(segments).puts.content
@@ -191,12 +188,12 @@ def _references(histories: Histories, steps: Mapping[str, Sequence[CompactionSte
 
 
 def _refuse_missing(sizes: Mapping[str, int], present: Mapping[str, int]) -> None:
-    """Raises DamageError when a pack that the index has is not as it was stored."""
+    """Raises DamageError when a pack of the index is missing or has another size."""
     missing = sorted(name for name, size in sizes.items() if present.get(name) != size)
     if missing:
         raise DamageError(
-            f"{len(missing)} packs are not in the store as they were stored, the first is "
+            f"{len(missing)} packs are missing from the store or have the wrong size, for example "
             f"{packs.name_of(missing[0])}",
             doing="prune",
-            hint="Nothing was given up. Run `undivided verify` to learn what that means.",
+            hint="Nothing was deleted. Run `undivided verify` to see what this affects.",
         )

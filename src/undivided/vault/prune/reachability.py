@@ -1,13 +1,13 @@
-"""Liveness: which chunks are referred to, hence which frames and packs must stay.
+"""Reachability: which chunks are referred to, hence which frames and packs must be kept.
 
 An anti-join in columns: references come as blocks of ids in any order and any number, the chunks lie sorted
-in the index. References are gathered until they fill the memory allowed, as 8-byte prefixes, sorted and
-without repetition; then every run of the index is held against them. Two sorted columns meet at the speed of
-memory, and nothing is hashed or spilled.
+in the index. References are collected until they fill the allowed memory, as 8-byte prefixes, sorted and
+without repetition; then every run of the index is compared with them. Two sorted columns are compared at the
+speed of memory, and nothing is hashed or spilled.
 
-It errs on one side only. Two ids with the same prefix keep each other's chunk alive needlessly; a chunk that
-is referred to is never taken for dead. Of a chunk that is stored more than once only the place where readers
-find it stays alive, and there the whole ids are compared.
+It errs on one side only. Two ids with the same prefix keep each other's chunk needlessly; a chunk that is
+referred to is never taken for dead. Of a chunk that is stored more than once, only the place where readers
+find it is kept, and there the whole ids are compared.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from ..format.index_segment import prefixes
 from ..index.index import ChunkIndex
 
 MEMORY = 128 << 20
-"""Bytes of gathered references."""
+"""Bytes of collected references."""
 _AT_ONCE = 1 << 20
 
 
 @dataclass(frozen=True)
 class PackUsage:
-    """What of an index is alive. chunks: bool per row; frames: bool per frame. Per pack, each name once, in
-    order of the index: packs (hex), size (i8, of the object), filled and live (i8, stored bytes of its
-    frames, and of the live ones)."""
+    """Which parts of an index are live. chunks: bool per row; frames: bool per frame. Per pack, each name
+    once, in order of the index: packs (hex), size (i8, of the object), filled and live (i8, stored bytes of
+    its frames, and of the live ones)."""
 
     chunks: Array
     frames: Array
@@ -41,13 +41,13 @@ class PackUsage:
     live: Array
 
     def dead(self) -> list[str]:
-        """The packs in which nothing is alive."""
+        """The packs without a live chunk."""
         return [self.packs[i] for i in np.flatnonzero(self.live == 0).tolist()]
 
     def worth_repacking(self, below: float, budget: int, small: int = 0, many: int = 1) -> list[str]:
-        """Packs that are better put together anew, as long as at most `budget` live bytes are to be copied:
-        those whose live fraction is below `below`, the cheapest per byte freed first; then the small ones,
-        of less than `small` bytes, if there are `many`: fewer would soon be moved again."""
+        """Packs worth merging into new ones, as long as at most `budget` live bytes are copied: those whose
+        live fraction is below `below`, the cheapest per freed byte first; then the small ones, of less than
+        `small` bytes, if there are `many`: fewer would soon be moved again."""
         fraction = self.live / np.maximum(self.filled, 1)
         sparse = np.flatnonzero((self.live > 0) & (fraction < below))
         sparse = sparse[np.argsort(fraction[sparse], kind="stable")]
@@ -65,7 +65,7 @@ def pack_usage(index: ChunkIndex, references: Iterable[Array], memory: int = MEM
     for run in index.runs:
         own = chunks[run.first : run.first + len(run.prefix)]
         frames[run.frame[own].astype(np.int64) + run.first_frame] = True
-    # A pack may be listed twice, when a commit was overtaken while it merged what the other merged too.
+    # A pack may be listed twice: two commits at the same time may merge the same segment.
     number: dict[str, int] = {}
     listed = np.array([number.setdefault(name, len(number)) for name in index.packs], np.int64)
     size, filled, live = (np.zeros(len(number), np.int64) for _ in range(3))
@@ -127,7 +127,7 @@ def _distinct(values: Array) -> int:
 
 
 def _only_where_found(index: ChunkIndex, live: Array) -> None:
-    """Takes life from the rows of a chunk in which a reader would not look for it."""
+    """Clears the rows of a chunk in which a reader would not look for it."""
     for repeated in _repeated(index):
         for run in index.runs:
             first = np.searchsorted(run.prefix, repeated)
@@ -139,7 +139,7 @@ def _only_where_found(index: ChunkIndex, live: Array) -> None:
 
 
 def _repeated(index: ChunkIndex) -> Iterator[Array]:
-    """The prefixes that more than one row has, sorted, a range of the prefixes at a time."""
+    """The prefixes of more than one row, sorted, one range of prefixes at a time."""
     parts = 1 + len(index) // _AT_ONCE
     bounds = [(part << 64) // parts for part in range(1, parts)]
     places = [

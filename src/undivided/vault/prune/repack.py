@@ -1,12 +1,12 @@
-"""Repacking: the live frames of mostly dead packs move into new packs, as the ciphertext they are.
+"""Repacking: the live frames of mostly dead packs move into new packs, as ciphertext.
 
-A frame is bound to its session and its counter, not to its pack: it opens wherever it lies, if the session's
-sealed content key comes along. So whoever repacks needs no content key and learns nothing; a new pack's
-footer names the sessions of its frames. A frame with a dead chunk in it moves whole.
+A frame is bound to its session and its counter, not to its pack: it opens in any pack that also holds its
+session's sealed content key. So repacking needs no content key and reveals nothing; a new pack's footer names
+the sessions of its frames. A frame with a dead chunk in it moves whole.
 
-A pack is read whole and its SHA-256 checked before anything of it moves: bytes that rotted must not get a
-new, right name. One that is not what was stored stays where it is. Each new pack is complete in itself and
-durable before the next begins: an interrupted run has lost nothing, and the next takes what is left.
+A pack is read whole and its SHA-256 checked before any of it moves: rotten bytes must not get a new, right
+name. A damaged pack stays where it is. Each new pack is complete and durable before the next begins: an
+interrupted run has lost nothing, and the next one takes the rest.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from ..stores.base import Store, StoreError, parallel
 
 
 class Repacking:
-    """One run. moved: packs all of whose live frames lie in packs that were stored. left: packs that were not
-    moved, each with what is wrong with it."""
+    """One run. moved: packs whose live frames all lie in new, stored packs. left: packs that were not moved,
+    each with its damage."""
 
     def __init__(
         self,
@@ -40,7 +40,8 @@ class Repacking:
         footers: Sealer,
         create: Callable[[str, memoryview, bytes], object],
     ) -> None:
-        """session, footers: of who repacks. create: stores an object, given as its name and two parts."""
+        """session, footers: of the session that repacks. create: stores an object, given as its name and two
+        parts."""
         self.moved: list[str] = []
         self.left: dict[str, DamageError] = {}
         self._store, self._session, self._footers, self._create = store, session, footers, create
@@ -61,7 +62,7 @@ class Repacking:
             yield self._store_open()
 
     def _segment(self, segment: IndexSegment, chosen: Collection[str], live: Array) -> Iterator[StoredPack]:
-        """Its packs one by one; those of them that have nothing alive here are none of our business."""
+        """Moves the frames of one segment's packs, pack by pack. Skips packs without a live frame here."""
         names = segment.names()
         ends = np.cumsum(segment.frames, dtype=np.int64)
         wanted = live & np.repeat(np.array([name in chosen for name in names], np.bool_), segment.frames)
@@ -93,7 +94,7 @@ class Repacking:
             self._copied.append(name)
 
     def _read(self, name: str) -> memoryview | DamageError:
-        """The pack, or what is wrong with it."""
+        """The pack, or its damage."""
         what = packs.name_of(name)
         try:
             data = self._store.read(what)

@@ -15,7 +15,8 @@ No object is overwritten: ours goes into quarantine before the copy's takes its 
 between leaves an object missing. The next run finds that, and the copy still has it.
 
 A damaged log or index may hide more damage. So when one was repaired, the vault is verified again, and the
-new damage is repaired too."""
+new damage is repaired too.
+"""
 
 from __future__ import annotations
 

@@ -2,7 +2,8 @@
 refuse.
 
 Junk behind the last log entry that opens is passed over as if it did not exist. Nothing can be appended
-behind such junk; repair takes it away first."""
+behind such junk; repair takes it away first.
+"""
 
 from __future__ import annotations
 

@@ -3,13 +3,14 @@
     copy        a copy of the vault has the object: its name is the hash of its bytes, or the log proves it
                 (proven_copy.py). Ours is set aside, and the copy's is stored in its place
     rebuild     an index segment is built again from the footers of the packs
-    set aside   no copy has the whole object: it goes into quarantine, its readable chunks are stored again, and
-                the next protection stores what the source still has
+    set aside   no copy has the whole object: it goes into quarantine, its readable chunks are stored again,
+                and the next protection stores what the source still has
     none        nothing can be done, and nothing is
 
 Making a plan verifies the vault and changes nothing; execute.py carries it out. A vault that does not open is
 planned for as `open_damaged` shows it. Everything that a repair takes away goes into quarantine
-(quarantine.py)."""
+(quarantine.py).
+"""
 
 from __future__ import annotations
 

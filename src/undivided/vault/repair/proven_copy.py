@@ -1,7 +1,8 @@
 """Objects of a copy of the vault, each proven before it is used.
 
 Packs, segments and epoch records are named by the hash of their bytes. A log entry is proven by its
-neighbours: the entry after it names its hash. So no copy is trusted, and none needs to be."""
+neighbours: the entry after it names its hash. So no copy is trusted, and none needs to be.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Quarantine: a damaged object is set aside before anything takes its place.
 
-Its bytes are stored as `quarantine/<kind>-<name>-<n>`, and only when they can be read back from there is the
-original deleted. So nothing is ever overwritten or lost: whoever knows better later still has every byte. A
-run that dies in between finds its copy again and goes on.
+Its bytes are stored as `quarantine/<kind>-<name>-<n>`. The original is deleted only when they can be read
+back from there. So nothing is ever overwritten or lost: every byte is still there if the repair was wrong. A
+run that dies in between finds its copy and continues.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _MOST = 1000
 
 
 def set_aside(store: Store, name: str) -> str | None:
-    """Moves an object into quarantine; returns what it is called there, None when there was none. Raises
+    """Moves an object into quarantine. Returns its name there, None when there was no object. Raises
     StoreError: then the original is where it was."""
     try:
         data = store.read(name)
@@ -31,7 +31,7 @@ def set_aside(store: Store, name: str) -> str | None:
 
 
 def _keep(store: Store, name: str, data: bytes) -> str:
-    """Stores the bytes under the first number that is free or has them already."""
+    """Stores the bytes under the first number that is free or already has them."""
     kind, _, rest = name.partition("/")
     called = f"{kind}-{rest.rpartition('/')[2]}" if rest else kind
     for number in range(1, _MOST):
@@ -40,4 +40,4 @@ def _keep(store: Store, name: str, data: bytes) -> str:
             store.create(place, [data])
         if store.read(place) == data:
             return place
-    raise StoreError("what is stored there does not stay as it is", doing=f"set {name} aside")
+    raise StoreError("the stored bytes cannot be read back unchanged", doing=f"set {name} aside")

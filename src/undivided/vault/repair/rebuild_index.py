@@ -1,11 +1,11 @@
-"""An index made anew where segments of it are lost: every pack says in its footer what is in it.
+"""Rebuilding the index where segments of it are lost: every pack's footer lists its chunks.
 
-The segments that are whole stay. Every pack that they do not name, that was not given up by a prune, and
-whose footer opens, is taken in: the structure key is all it takes, no content is opened. One signed entry
-then says that this is the index, and that nobody has to look further back.
+Whole segments are kept. Every pack that they do not name, that no prune marked for deletion, and whose footer
+opens, is added: the structure key is enough, no content is opened. One signed entry then commits the rebuilt
+index and ends the walk to older entries.
 
-Packs of a session that did not commit may be taken in as well. Their chunks are what their ids say, so
-somebody may make use of them, and a prune finds out that nobody does.
+Packs of a session that did not commit may be added as well. Their ids are right, so writers may use these
+chunks, and a prune removes them if none does.
 """
 
 from __future__ import annotations
@@ -100,6 +100,6 @@ def _unnamed(store: Store, keys: WriterKeys, named: set[str], notes: list[str]) 
         try:
             footer = read_footer(store, keys, digest, size)
         except DamageError as error:
-            notes.append(f"{error.cause}: what it holds could not be found out.")
+            notes.append(f"{error.cause}: its content is unknown.")
             continue
         yield StoredPack(digest, size, footer.header, footer.sessions)

@@ -1,5 +1,6 @@
 """Verification: are the stored bytes the bytes that were written? `plan_verify` plans, `execute` carries
-out."""
+out.
+"""
 
 from ..vault import Vault
 from .execute import Progress, execute

@@ -1,13 +1,14 @@
 """Verification, carried out: packs are read, points decoded, and damage is traced to points and files.
 
-    structure   the chain of the log, every index segment, every pack present with its size: checked by the plan.
-                Here also: every timeline segment, and that every chunk which a timeline names is in the index
+    structure   the chain of the log, every index segment, every pack present with its size: see plan.py. Here
+                also every timeline segment, and that every chunk which a timeline names is in the index
     data        every stored byte: each pack's SHA-256, its footer, each frame opened, each chunk's id
     points      whole points decoded as a recovery would (restore_test.py)
 
 Reading stops when the time is up, and the next verification continues there (scrub.py). Each damage names
 what it means (impact.py). Names are content: without the passphrase the report lists damaged objects only,
-and says so. Memory is columns: what the index takes, and Python objects only for damaged parts."""
+and says so. Memory is columns: what the index takes, and Python objects only for damaged parts.
+"""
 
 from __future__ import annotations
 
@@ -109,7 +110,7 @@ class _Execution:
             now=self._now,
         )
         contents = self._contents if self._report.unlocked else None
-        check = PackChecker(self._store, self._keys, contents, self._index).inspect
+        check = PackChecker(self._store, self._keys, contents, self._index).check
         suspect = plan.suspect
         try:
             self._restore_test.run(plan.points, plan.scan, scrub, self._time_is_up)

@@ -1,10 +1,10 @@
-"""What damage means: from lost chunks to rows of timelines, and from there to points and paths.
+"""Impact: from lost chunks to rows of timelines, and from there to points and paths.
 
-A timeline is followed step by step. `current` holds the paths whose latest version cannot be had whole; at
-each point that looks at the timeline, what is current then is what the point has lost. A lost timeline
-segment touches every point after it: which files it held, nobody can say.
+A timeline is followed step by step. `current` holds the paths whose latest version is not whole; each point
+that sees the timeline as of a step has lost the paths that are current then. A lost timeline segment affects
+every point after it: which files it held is unknown.
 
-Only what is damaged becomes a Python object; everything else stays in columns.
+Only damaged parts become Python objects; everything else stays in columns.
 """
 
 from __future__ import annotations
@@ -32,9 +32,8 @@ from .report import Damage, Report
 
 
 class Impact:
-    """Completes a report's damages with points and files. index: with what is damaged as the last choice.
-    whole: the damages of packs by their number in the index, of which nothing can be read; lost: chunks of
-    others."""
+    """Adds points and files to a report's damages. index: with damaged packs as the last choice. whole:
+    damages by the number of a pack of which nothing can be read; lost: chunks of other packs."""
 
     def __init__(
         self,
@@ -50,8 +49,8 @@ class Impact:
         self._suspect = np.zeros(len(index.packs), np.bool_)
         self._suspect[list(whole)] = True
 
-    def run(self, survey: LogScan) -> None:
-        for timeline, history in sorted(survey.histories.items()):
+    def run(self, scan: LogScan) -> None:
+        for timeline, history in sorted(scan.histories.items()):
             if history.marks:
                 self._follow(timeline, history)
 
@@ -59,7 +58,7 @@ class Impact:
         state = _State(history.marks, self._lost_entry)
         before = ScanStep(0, "", "", 0)
         for step, found in zip(history.steps, self._read(history.steps), strict=True):
-            state.tell(before=step.number)
+            state.charge(before=step.number)
             follows = step.previous == before.number
             if not follows:
                 state.miss(step.previous)
@@ -74,10 +73,10 @@ class Impact:
                 if segment:
                     state.update(segment, self._broken_rows(segment))
             state.last, before = step.number, step
-        state.tell()
+        state.charge()
 
     def _read(self, steps: list[ScanStep]) -> Iterator[bytes | StoreError]:
-        """The segments' bytes, read ahead; an error in place of one that is not there."""
+        """The segments' bytes, read ahead; an error in place of a missing one."""
 
         def read(step: ScanStep) -> bytes | StoreError:
             what = timelines.name_of(step.segment)
@@ -96,8 +95,7 @@ class Impact:
     def _segment(
         self, timeline: str, step: ScanStep, before: ScanStep | None, found: bytes | StoreError
     ) -> TimelineSegment | None:
-        """The segment, None when it cannot be opened for want of a passphrase. before: what it continues, if
-        that is known."""
+        """The segment; None without a passphrase. before: the step that it continues, if that is known."""
         if isinstance(found, StoreError):
             raise found
         what = timelines.name_of(step.segment)
@@ -113,7 +111,7 @@ class Impact:
         return segment
 
     def _broken_rows(self, segment: TimelineSegment) -> dict[int, list[Damage]]:
-        """The damages of each row that lost something."""
+        """Row → its damages, for the rows that lost content."""
         content = segment.puts.content
         ids = content.blob[: content.offsets[-1]].reshape(-1, CHUNK_ID_BYTES)
         rows = self._index.find(ids)
@@ -132,7 +130,7 @@ class Impact:
         return broken
 
     def _damage(self, row: int, chunk: Array) -> Damage:
-        """What took a chunk: its pack, a part of it, or an index that names it no more."""
+        """Why a chunk is lost: its pack, a part of that pack, or an index that no longer names it."""
         if row >= 0:
             number = int(self._index.pack_of(np.array([self._index.frame[row]]))[0])
             if number in self._whole:
@@ -146,7 +144,8 @@ class Impact:
 
 
 class _State:
-    """One timeline on its way: what cannot be had as of now, and the points that are still to be told."""
+    """One timeline on its way: the paths that are lost as of now, and the points that are still to be
+    charged."""
 
     def __init__(self, marks: list[PointMark], lost_entry: Callable[[int], Damage]) -> None:
         self._lost_entry = lost_entry
@@ -158,7 +157,7 @@ class _State:
         self.last = 0
 
     def miss(self, number: int) -> None:
-        """The step that entry `number` made is not known."""
+        """The step of entry `number` is unknown."""
         self.gaps[self._lost_entry(number)] = None
 
     def update(self, segment: TimelineSegment, broken: dict[int, list[Damage]]) -> None:
@@ -168,8 +167,9 @@ class _State:
         for row, damages in broken.items():
             self._current[segment.puts.path[row]] = damages
 
-    def tell(self, before: int | None = None) -> None:
-        """Charges the points that saw the timeline as it is now: those of before entry `before`."""
+    def charge(self, before: int | None = None) -> None:
+        """Charges the damage to the points that see the timeline as it is now: those before entry
+        `before`."""
         touching: dict[Damage, None] | None = None
         while self._next and (before is None or self._next.sequence < before):
             mark, self._next = self._next, next(self._marks, None)

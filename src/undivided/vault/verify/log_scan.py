@@ -1,10 +1,10 @@
-"""What the log says, as far as it can be read: where verification and repair begin.
+"""Log scan: the log as far as it can be read. Verification and repair begin here.
 
-Whoever works with a vault refuses a log that is not whole. To say what is wrong with it, one must read on
-where it breaks. So the survey reads every entry that is there by itself, one after another, and keeps of each
-only what verification asks for later: which segments make up a timeline, and which points look at it.
+Other commands refuse a log that is not whole. To find all of its damage, one must continue reading behind a
+broken place. So the scan reads every existing entry on its own, one after another, and keeps of each only
+what verification needs later: which segments make up a timeline, and which points see it.
 
-    junk        entries behind the last one that opens: nobody committed them, or what was committed is gone
+    junk        entries behind the last one that opens: not committed, or damaged
     unreadable  entries before it that are missing, do not open or do not follow the one before
 """
 
@@ -26,9 +26,9 @@ _FOLDER = "log/"
 
 
 class ScanStep(NamedTuple):
-    """One segment of a timeline. number: the entry after which it is the state; previous: the one whose state
-    it continues, 0 for none; digest: the timeline's after it; compacted: a prune vouches for the segment by
-    its name, and the digest is not chained over it."""
+    """One segment of a timeline. number: the entry that added it; previous: the entry whose state it
+    continues, 0 for none; digest: of the timeline after it; compacted: a prune vouches for the segment by its
+    name, and the digest is not chained over it."""
 
     number: int
     segment: str
@@ -38,7 +38,7 @@ class ScanStep(NamedTuple):
 
 
 class PointMark(NamedTuple):
-    """A point that looks at a timeline. number: its entry; sequence: the step that it sees last."""
+    """A point that sees a timeline. number: its entry; sequence: the step that it sees last."""
 
     number: int
     sequence: int
@@ -58,7 +58,7 @@ class History:
 class LogScan:
     """head: the last entry that opens. junk: (object, cause) behind it; unreadable: the same before it.
     points: id → its record, in order of the log. indexed: entry → the index segments that it added;
-    pending_deletion: objects that a prune gave up. objects: how many entries there are."""
+    pending_deletion: objects that a prune marked for deletion. objects: how many entries there are."""
 
     head: Head = field(default_factory=Head)
     junk: list[tuple[str, str]] = field(default_factory=list)
@@ -99,7 +99,7 @@ def _numbers(store: Store, found: LogScan) -> Iterator[int]:
         if text.isdigit() and name_of(int(text)) == name and int(text):
             yield int(text)
         else:
-            found.junk.append((name, "it is no entry of a log"))
+            found.junk.append((name, "its name is no log entry's"))
 
 
 def _read(store: Store, keys: WriterKeys, number: int) -> LogEntry:
@@ -133,23 +133,23 @@ def _take(found: LogScan, entry: LogEntry) -> None:
     if entry.kind == "prune":
         _forget(found, entry)
         return
-    for timeline, chain in entry.links.get("heads", {}).items():
-        if chain["sequence"] == entry.number:
-            step = ScanStep(entry.number, chain["segment"], chain["digest"], chain["previous"])
+    for timeline, head in entry.links.get("heads", {}).items():
+        if head["sequence"] == entry.number:
+            step = ScanStep(entry.number, head["segment"], head["digest"], head["previous"])
             found.histories.setdefault(timeline, History()).steps.append(step)
     point = entry.body.get("point")
     if isinstance(point, dict):
         found.points[str(point.get("id"))] = point
         for name, part in point.get("components", {}).items():
             timeline = str(part.get("timeline"))
-            chain = entry.links.get("heads", {}).get(timeline)
-            if chain is not None:
-                mark = PointMark(entry.number, int(chain["sequence"]), str(point.get("id")), str(name))
+            head = entry.links.get("heads", {}).get(timeline)
+            if head is not None:
+                mark = PointMark(entry.number, int(head["sequence"]), str(point.get("id")), str(name))
                 found.histories.setdefault(timeline, History()).marks.append(mark)
 
 
 def _forget(found: LogScan, entry: LogEntry) -> None:
-    """After a prune, what was expired is nobody's loss, and compacted steps stand for those before."""
+    """After a prune, expired points lose nothing, and compacted steps replace the earlier ones."""
     pending_deletion = entry.body["pending_deletion"]
     found.pending_deletion.update(map(packs.name_of, pending_deletion["packs"]))
     found.pending_deletion.update(map(indexes.name_of, pending_deletion["index"]))

@@ -1,7 +1,7 @@
-"""Chunks that cannot be had, as columns: which damage took each of them.
+"""Missing chunks, as columns: which damage took each of them.
 
 A vault may lose as many chunks as it has, so there is no Python object per chunk: 32 bytes of id and 4 of
-number. They are sorted when the first is looked up.
+number. They are sorted before the first lookup.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class MissingChunks:
         return self._places(_as_ids(ids))[1]
 
     def of(self, chunk: Array) -> Damage | None:
-        """What took one chunk."""
+        """The damage that took one chunk."""
         place, found = self._places(_as_ids(chunk))
         return self._damages[int(self._owners[place[0]])] if found[0] else None
 

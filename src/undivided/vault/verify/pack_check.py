@@ -1,8 +1,8 @@
-"""Every byte of one pack looked at.
+"""Pack check: every byte of one pack.
 
-The pack's name is the hash of its bytes. Where it does not match, the index tells what ought to be in it:
-each frame is opened by itself and each chunk's id computed again, so that damage is named chunk by chunk,
-also when the pack was cut short and its own footer is gone.
+A pack's name is the hash of its bytes. Where it does not match, the index lists what must be in the pack:
+each frame is opened on its own and each chunk's id is computed again. So damage is named chunk by chunk, also
+when the pack was cut short and its own footer is gone.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ _own = threading.local()
 
 @dataclass(frozen=True)
 class PackCheck:
-    """What one pack is. cause: "" when it is whole. lost: u1[32n], the chunks that cannot be read; None for
-    all that the index has in it. bytes: read."""
+    """The state of one pack. cause: "" when it is whole. lost: u1[32n], the chunks that cannot be read; None
+    for all of its chunks in the index. bytes: read."""
 
     name: str
     cause: str = ""
@@ -43,15 +43,15 @@ class PackCheck:
 
 
 class PackChecker:
-    """Looks at packs. Thread-safe. contents: None without the passphrase; then frames stay sealed."""
+    """Thread-safe. contents: None without the passphrase; then frames stay sealed."""
 
     def __init__(
         self, store: Store, keys: WriterKeys, contents: ContentKeys | None, index: ChunkIndex
     ) -> None:
         self._store, self._keys, self._contents, self._index = store, keys, contents, index
 
-    def inspect(self, name: str) -> PackCheck:
-        """Never raises for what is wrong with the pack: that is the answer."""
+    def check(self, name: str) -> PackCheck:
+        """Damage of the pack is never raised: it is the result."""
         what = packs.name_of(name)
         try:
             data = self._store.read(what)
@@ -77,7 +77,7 @@ class PackChecker:
         return PackCheck(name, cause, ids[broken].ravel(), len(data))
 
     def _cause(self, name: str, data: bytes) -> str:
-        """What is wrong with the pack as a whole. Raises DamageError."""
+        """The damage of the pack as a whole, "" for none. Raises DamageError."""
         if digest_of(data) != name:
             return "its SHA-256 is not its name"
         footer = open_footer(self._keys, data, packs.name_of(name))
@@ -85,7 +85,8 @@ class PackChecker:
 
 
 def agrees(index: ChunkIndex, name: str, header: PackHeader) -> bool:
-    """Whether the index knows every chunk of the pack, and those that it finds there where they lie."""
+    """Whether the index has every chunk of the pack, and in the right place those that it finds in this
+    pack."""
     rows = index.find(header.id)
     if (rows < 0).any():
         return False
@@ -119,8 +120,8 @@ def opened_chunks(
     data: memoryview,
     what: str,
 ) -> Iterator[tuple[bytes, memoryview | None]]:
-    """(id, bytes) of each chunk of the header, None for those that cannot be read from the pack's bytes. What
-    is given is good until the next is asked for."""
+    """(id, bytes) of each chunk of the header; None for chunks that cannot be read from the pack's bytes. The
+    bytes are valid until the next pair is requested."""
     decoder = getattr(_own, "decoder", None)
     if decoder is None:
         decoder = _own.decoder = FrameDecoder()

@@ -6,7 +6,8 @@ store lists. What that finds is part of the plan. The plan changes nothing, and 
 reads packs, decodes points, and works out what the damage means.
 
 The packs whose verification is oldest come first, and so do the points. Packs that were found damaged before
-are always read."""
+are always read.
+"""
 
 from __future__ import annotations
 

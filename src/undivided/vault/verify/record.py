@@ -1,14 +1,15 @@
-"""What was verified, and how long ago: kept in the log, so that a vault's proof moves with it.
+"""The verification record: what was verified, and when, in the log, so that it stays with the vault.
 
-While a verification reads, it appends an entry "verification" every so often, with the packs it has looked at
-since the last one. A run that is killed loses no more than that; the next one begins with what was looked at
-longest ago. Packs are named by the first 8 bytes of their names: 8 bytes per pack and round are all it costs,
-and two packs alike in them would merely share an age.
+While a verification reads, it appends an entry "verification" from time to time, with the packs that it has
+read since the last one. A run that is killed loses no more than that, and the next run begins with the packs
+whose verification is oldest. Packs are named by the first 8 bytes of their names: that is all an entry costs
+per pack, and two packs with the same 8 bytes would merely share an age.
 
     depth, packs: base64 of 8 bytes each, points: [ids], damaged: [names], verification_age: see report.py
 
-Each entry of the log leads to the newest of these (vault/log/log.py), so an age is found without walking the
-log."""
+Every entry of the log leads to the newest of these (vault/log/slot.py), so an age is found without walking
+the log.
+"""
 
 from __future__ import annotations
 
@@ -28,13 +29,13 @@ from .report import VerificationAge
 
 PREFIX_BYTES = 8
 NEVER = 0
-"""The time of what was never verified, or not within the horizon."""
+"""The time of a pack or point that was never verified, or not within the horizon."""
 HORIZON_NS = 400 * 86400 * 10**9
 
 
 @dataclass(frozen=True)
 class Ages:
-    """When things were last verified. packs: i8[n], UTC ns, of the n packs asked about; points: id → UTC ns.
+    """When things were last verified. packs: i8[n], UTC ns, of the n requested packs; points: id → UTC ns.
     NEVER where no entry names it."""
 
     packs: Array
@@ -42,8 +43,8 @@ class Ages:
 
 
 def ages(log: Log, packs: Array, now_ns: int) -> Ages:
-    """packs: u1[n,32], their names. Reads the entries that it takes to have seen every pack, newest first,
-    and none from before the horizon: there is always a new pack that none of them names."""
+    """packs: u1[n,32], their names. Reads entries, newest first, until every pack was seen, and none from
+    before the horizon: there is always a new pack that no entry names."""
     wanted = prefixes(packs)
     times = np.full(len(wanted), NEVER, np.int64)
     open_ = np.arange(len(wanted))
@@ -67,8 +68,8 @@ def ages(log: Log, packs: Array, now_ns: int) -> Ages:
 def record_verification(
     log: Log, packs: Array, points: Sequence[str], damaged: Sequence[str], age: VerificationAge
 ) -> LogEntry:
-    """Appends what was looked at. packs: u1[n,32], read byte by byte; points: decoded; damaged: what was
-    found so; proven: how the whole vault stands with it."""
+    """Appends a record. packs: u1[n,32], read completely; points: decoded; damaged: packs that were found so;
+    age: of the whole vault, with this record."""
     body = {
         "depth": "data" if len(packs) else "points",
         "packs": base64.b64encode(prefixes(packs).astype(">u8").tobytes()).decode(),
@@ -80,7 +81,7 @@ def record_verification(
 
 
 def last_verification(log: Log) -> tuple[int, VerificationAge] | None:
-    """UTC ns of the newest record and how the vault stood then; None when it was never verified."""
+    """UTC ns of the newest record, and the age of all verifications as of then. None when there is none."""
     entry = next(verified_entries(log), None)
     return (entry.time_ns, VerificationAge(**entry.body["verification_age"])) if entry else None
 
@@ -95,7 +96,7 @@ def verified_entries(log: Log) -> Iterator[LogEntry]:
 
 
 def _readable(entries: Iterator[LogEntry]) -> Iterator[LogEntry]:
-    """Up to one that cannot be read: what only those before it looked at counts as never verified."""
+    """The entries up to one that cannot be read: packs that only older ones name count as never verified."""
     with suppress(DamageError):
         yield from entries
 

@@ -2,7 +2,8 @@
 
 The timelines are folded, their digests compared with the point's, the tree checked for being one, and every
 chunk of every file read from its pack, opened and compared with its id. That proves more than reading packs
-does: it takes the very path by which the point would be recovered."""
+does: it takes the very path by which the point would be recovered.
+"""
 
 from __future__ import annotations
 

@@ -2,7 +2,8 @@
 
 A large vault is not read in a night. So each run begins with the packs whose verification is oldest
 (plan.py), and records every minute in the log what it has read (record.py). A run that is killed, or runs out
-of time, is resumed by the next one."""
+of time, is resumed by the next one.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +49,7 @@ class Scrub:
         self._recorded_at = time.monotonic()
 
     def run(
-        self, numbers: Array, inspect: Callable[[str], PackCheck], stop: Callable[[], bool]
+        self, numbers: Array, check: Callable[[str], PackCheck], stop: Callable[[], bool]
     ) -> Iterator[PackCheck]:
         """Checks the packs in this order until `stop` returns True. The report gets how many were left."""
         begun = 0
@@ -61,8 +62,8 @@ class Scrub:
                 begun += 1
                 yield self._packs[number].tobytes().hex()
 
-        looked = in_order(inspect, names(), threads=self._at_once)
-        for number, found in zip(numbers.tolist(), looked, strict=False):
+        checked = in_order(check, names(), threads=self._at_once)
+        for number, found in zip(numbers.tolist(), checked, strict=False):
             self._report.read += 1
             self._report.bytes += found.bytes
             self._times[number] = self._now()

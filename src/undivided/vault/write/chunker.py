@@ -10,7 +10,8 @@ moves on to the next region. FastCDC looks at nothing before the start of a chun
 on the sizes of the pieces.
 
 A batch only gets its place in a region: the worker that takes it reads and cuts it. So many small files are
-opened by all workers in parallel, and their content is never copied."""
+opened by all workers in parallel, and their content is never copied.
+"""
 
 from __future__ import annotations
 

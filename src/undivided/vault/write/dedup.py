@@ -1,7 +1,8 @@
 """Deduplication: the chunks that a session need not store, because the vault or the session itself has them.
 
 A chunk of the index counts only if its pack is usable. Packs that are missing, have another size or were
-found damaged do not count, so the next protection stores their chunks again."""
+found damaged do not count, so the next protection stores their chunks again.
+"""
 
 from __future__ import annotations
 

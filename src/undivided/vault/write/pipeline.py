@@ -296,7 +296,7 @@ class Pipeline:
         if job.read:
             try:
                 job.read()
-            except BaseException as error:  # noqa: BLE001  it is the caller's, and raised to this caller alone
+            except BaseException as error:  # noqa: BLE001  raised to its caller alone
                 job.caller.error = job.caller.error or error
                 job.lengths.clear()
             job.read = None

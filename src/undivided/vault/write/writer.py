@@ -7,7 +7,8 @@ Only the last step makes anything exist. A commit that changes nothing writes on
 
 Chunks that a writer found stored already may be pruned while it works. It takes no lock against that: a
 commit that meets an unseen prune looks up every chunk again that it refers to. If one is gone, the commit
-raises ConflictError, and nothing was committed (docs/decisions/commit-protocol.md)."""
+raises ConflictError, and nothing was committed (docs/decisions/commit-protocol.md).
+"""
 
 from __future__ import annotations
 
