@@ -1,5 +1,5 @@
-"""Fault: a component cannot be captured. Then there is no point: it is named, everybody is released, and what
-the vault listed before is what it lists."""
+"""Fault: a component cannot be captured. Then there is no point: the component is named, all components are
+released, and the vault lists the same points as before."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ NO_POINT = 3
 
 @pytest.fixture(scope="module")
 def kiosk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kiosk]:
-    """Each fault is taken away again: what was there goes on."""
+    """Shared: each test removes its fault at the end."""
     with Kiosk(tmp_path_factory.mktemp("kiosk")) as made:
         yield made.protected()
 
 
 @contextmanager
 def away(path: Path) -> Iterator[None]:
-    """While it lasts, nothing is there."""
+    """While it lasts, the path does not exist."""
     moved = path.with_name("moved")
     path.rename(moved)
     try:
@@ -40,7 +40,7 @@ def away(path: Path) -> Iterator[None]:
 
 @contextmanager
 def applied(kiosk: Kiosk, old: str, new: str) -> Iterator[None]:
-    """While it lasts, the service file says something else."""
+    """While it lasts, the service file is changed."""
     before = kiosk.file.read_text()
     kiosk.file.write_text(before.replace(old, new))
     try:
@@ -52,7 +52,7 @@ def applied(kiosk: Kiosk, old: str, new: str) -> Iterator[None]:
 
 
 def refused(kiosk: Kiosk, component: str) -> str:
-    """What a protection says that makes no point because of that component; nothing else has changed."""
+    """The message of a protection that makes no point because of that component; nothing has changed."""
     before = kiosk.cataloged()
     said = kiosk.fails("protect", kiosk.service, code=NO_POINT)
     assert f"component {component}: " in said
@@ -68,9 +68,9 @@ def test_a_tree_that_is_gone_makes_no_point(kiosk: Kiosk) -> None:
     assert kiosk.recovered(kiosk.protect()) == kiosk.orders()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody who may not read")
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give up the right to read")
 def test_a_file_that_may_not_be_read_makes_no_point(kiosk: Kiosk) -> None:
-    """Not even root reads everything; whoever has given up that right reads nothing of others."""
+    """Root can give up the right to read the files of others; then this file cannot be read."""
     before = kiosk.cataloged()
     secret = kiosk.site / "orders" / "1.txt"
     secret.chmod(0)

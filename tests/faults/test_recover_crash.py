@@ -64,7 +64,7 @@ def files(site: Path) -> set[int]:
 
 
 def old_data_is_kept(portal: Portal, orders: frozenset[int] = frozenset((1, 2))) -> bool:
-    """Whether just these orders are all there: at their place, or beside it under a name that tells."""
+    """Whether exactly these orders are kept: at their place, or next to it under a recognisable name."""
     databases = [p for p in portal.live.glob("audit.db*") if not p.name.endswith(("-wal", "-shm"))]
     aside = [*portal.live.glob("site.before-*"), *portal.site.glob(".undivided-old.before-*")]
     sites = [portal.site, *aside]
@@ -128,8 +128,8 @@ PASSED = {
     *((first, "recover.first-built") for first in ("recover.first-built", *BUILT)),
     *((first, "recover.aside") for first in INSTALLED),
 }
-"""Second steps that need not be come by after a first: what is built is not built anew (and both may be when
-the first is told of), what has taken its place is not exchanged anew."""
+"""Pairs of steps whose second step may be skipped after a kill at the first: a complete build is not built
+again (and both may be complete when the first is reported), an installed build is not installed again."""
 
 
 @pytest.mark.parametrize("first", RECOVER)

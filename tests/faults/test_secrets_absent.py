@@ -1,5 +1,5 @@
-"""Fault: somebody reads what we leave behind, or looks over our shoulder. Passwords, the passphrase and the
-keys are in no file but their own, in no argument, in no environment, and in no message."""
+"""Fault: an intruder reads our files, processes and messages. Passwords, the passphrase and the keys are in
+no file but their own, in no argument, in no environment, and in no message."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def keys_of(kiosk: Kiosk) -> WriterKeys:
 
 
 def secrets_of(kiosk: Kiosk) -> dict[str, bytes]:
-    """Everything nobody may find, in each form that it could be found in."""
+    """Every secret, in each form in which it could appear."""
     keys = keys_of(kiosk)
     found = {"password": PASSWORD.encode(), "passphrase": PASSPHRASE.encode()}
     for name, key in (("structure", keys.structure), ("id", keys.id)):
@@ -89,10 +89,13 @@ def absent(secrets: dict[str, bytes], data: bytes, where: object) -> None:
         assert secret not in data, f"the {name} is in {where}"
 
 
-def said_by(kiosk: Kiosk, *words: object, **environment: str) -> bytes:
-    told = {k: v for k, v in {**kiosk.environment, **environment}.items() if v}
+def output_of(kiosk: Kiosk, *words: object, **environment: str) -> bytes:
+    merged = {k: v for k, v in {**kiosk.environment, **environment}.items() if v}
     done = subprocess.run(
-        [sys.executable, "-m", "undivided", *map(str, words)], env=told, capture_output=True, timeout=60
+        [sys.executable, "-m", "undivided", *map(str, words)],
+        env=merged,
+        capture_output=True,
+        timeout=60,
     )
     return done.stdout + done.stderr
 
@@ -102,7 +105,7 @@ def test_no_secret_is_left_behind_or_printed(kiosk: Kiosk) -> None:
     into = kiosk.home / "there"
     with Shoulder() as shoulder:
         said = [
-            said_by(kiosk, *words)
+            output_of(kiosk, *words)
             for words in (
                 ["init"],
                 ["service", "apply", kiosk.file],
@@ -131,46 +134,46 @@ def test_no_secret_is_left_behind_or_printed(kiosk: Kiosk) -> None:
 @pytest.mark.real
 def test_no_secret_is_in_any_failure_even_with_a_traceback(kiosk: Kiosk, tmp_path: Path) -> None:
     for words in (["init"], ["service", "apply", kiosk.file], ["protect", kiosk.service]):
-        said_by(kiosk, *words)
+        output_of(kiosk, *words)
     secrets = secrets_of(kiosk)
     debug = {"UNDIVIDED_DEBUG": "1"}
     wrong = tmp_path / "private" / "wrong"
     wrong.write_text("not " + PASSPHRASE)
     password = tmp_path / "private" / "password"
     recover = ["recover", kiosk.service, "--to", kiosk.home / "x"]
-    said = [said_by(kiosk, *recover, UNDIVIDED_PASSPHRASE_FILE=str(wrong), **debug)]
+    said = [output_of(kiosk, *recover, UNDIVIDED_PASSPHRASE_FILE=str(wrong), **debug)]
     password.write_text("not " + PASSWORD)  # the server refuses it
-    said.append(said_by(kiosk, "protect", kiosk.service, **debug))
+    said.append(output_of(kiosk, "protect", kiosk.service, **debug))
     password.write_text(PASSWORD)
     kiosk.order()
     shutil.rmtree(kiosk.vault / "index")
     shutil.rmtree(kiosk.vault / "packs")
-    said += [said_by(kiosk, *words, **debug) for words in (recover, ["verify"], ["protect", kiosk.service])]
+    said += [output_of(kiosk, *words, **debug) for words in (recover, ["verify"], ["protect", kiosk.service])]
     keys = kiosk.config / "keys" / "near.key"
     keys.write_bytes(keys.read_bytes()[:-9])
-    said.append(said_by(kiosk, "points", **debug))
+    said.append(output_of(kiosk, "points", **debug))
     assert sum(b"undivided: " in each for each in said) >= 4, said
     absent(secrets, b"\n".join(said), "a failure")
 
 
 def test_a_bug_shows_no_secret_in_its_traceback(kiosk: Kiosk, tmp_path: Path) -> None:
-    """The worst there is: an error nobody foresaw, while everything is open."""
+    """The worst case: an unforeseen error while everything is open."""
     for words in (["init"], ["service", "apply", kiosk.file]):
-        said_by(kiosk, *words)
+        output_of(kiosk, *words)
     script = (
         "import sys\n"
         "from undivided.capture import protect\n"
         "from undivided.cli.run import run\n"
-        "def broken(*_, **__):\n    raise ZeroDivisionError('nobody foresaw this')\n"
+        "def broken(*_, **__):\n    raise ZeroDivisionError('an unforeseen error')\n"
         "protect.cut = broken\n"
         "sys.exit(run(['protect', sys.argv[1]]))\n"
     )
-    told = {**{k: v for k, v in kiosk.environment.items() if v}, "UNDIVIDED_DEBUG": "1"}
+    environment = {**{k: v for k, v in kiosk.environment.items() if v}, "UNDIVIDED_DEBUG": "1"}
     done = subprocess.run(
-        [sys.executable, "-c", script, kiosk.service], env=told, capture_output=True, timeout=60
+        [sys.executable, "-c", script, kiosk.service], env=environment, capture_output=True, timeout=60
     )
     assert done.returncode == 1
-    assert b"Traceback" in done.stderr and b"nobody foresaw this" in done.stderr
+    assert b"Traceback" in done.stderr and b"an unforeseen error" in done.stderr
     absent(secrets_of(kiosk), done.stdout + done.stderr, "a traceback")
 
 

@@ -1,7 +1,7 @@
-"""Fault: keys are stolen. What each gives, and what it does not, as docs/security.md has it in a table.
+"""Fault: keys are stolen. The table in docs/security.md lists what each key gives; these tests try it.
 
-The thief has the writer keys of a source, everything that the store has, and our own code. He tries to read
-what is stored, to destroy it, and to let himself in.
+The thief has the writer keys of a source, everything in the store, and our own code, and tries to read stored
+data, to destroy it, and to become a recipient.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def readable(keys: WriterKeys, store: MemoryStore) -> Iterator[bytes]:
 
 
 def guesses(keys: WriterKeys) -> Iterator[bytes]:
-    """Every key the thief has or could make of what he has."""
+    """Every key that the thief has or could derive."""
     own = [keys.id, *(k for e in keys.epochs for k in (e.structure, e.public, e.signing_key))]
     for key in own:
         yield key
@@ -113,7 +113,7 @@ def test_what_opens_with_writer_keys_has_points_and_no_names_or_data(
     store: MemoryStore, thief: Vault
 ) -> None:
     seen = b"\n".join(readable(thief.keys, store))
-    assert b'"p1"' in seen  # the table says so
+    assert b'"p1"' in seen  # as in the table
     assert len(seen) > 1000
     for secret in (NAME, SECRET[:22], b"diary", b"minister"):
         assert secret not in seen
@@ -216,7 +216,7 @@ def test_a_source_protects_where_the_store_lets_it_only_add(store: MemoryStore, 
 def test_a_forged_point_can_be_added_and_shows_in_which_session(store: MemoryStore, thief: Vault) -> None:
     entry = protect(thief, "forged", {NAME: b"something else"})
     assert entry.session != next(opened(store).log()).session
-    assert contents(opened(store), 2)[NAME] == SECRET  # what was before stays as it was
+    assert contents(opened(store), 2)[NAME] == SECRET  # older data is unchanged
 
 
 # ── the passphrase, a key file, a recovery kit ──────────────────────────────────────────────────────────────

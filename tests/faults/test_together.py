@@ -1,5 +1,5 @@
-"""Fault: two at once. One service is protected by one at a time; different services, and different hosts,
-share a vault without losing anything."""
+"""Fault: two at once. A service is protected by one process at a time; different services and different hosts
+share a vault without losing data."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from undivided.testing.kiosk import Kiosk
 
 
 def begun(kiosk: Kiosk) -> subprocess.Popen[str]:
-    """A protection that runs."""
+    """A running protection."""
     return subprocess.Popen(
         [sys.executable, "-m", "undivided", "protect", kiosk.service],
         env=kiosk.environment,
@@ -28,7 +28,7 @@ def begun(kiosk: Kiosk) -> subprocess.Popen[str]:
 
 
 def taken(kiosk: Kiosk) -> bool:
-    """Whether somebody protects the service now."""
+    """Whether a protection of the service runs now."""
     (lock,) = (kiosk.config / "state").glob(f"*/{kiosk.service}/lock")
     with open(lock) as file, contextlib.suppress(BlockingIOError):
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -98,7 +98,7 @@ def test_two_hosts_share_a_vault_and_each_sees_all_points(tmp_path: Path) -> Non
         assert listed[0] == listed[1]
         assert [point["service"] for point in listed[0]].count("booth") == 2
         assert len(listed[0]) == 5
-        # What one protects, the other can bring back: that is what the shared vault is for.
+        # Each host can recover the points of the other: that is the purpose of a shared vault.
         into = two.home / "there"
         two("recover", "kiosk", "--to", into)
         assert two.orders(into) == one.orders()

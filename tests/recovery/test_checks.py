@@ -14,7 +14,7 @@ from undivided.recovery.checks import check_environment, run
 
 
 class Site(BaseHTTPRequestHandler):
-    """/ says hello, /moved goes elsewhere, /late is ready at the third asking."""
+    """/ answers hello, /moved redirects, /late is ready at the third request."""
 
     asked = 0
 

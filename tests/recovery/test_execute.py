@@ -160,15 +160,15 @@ def test_a_check_that_fails_is_reported_recorded_and_rolls_nothing_back(portal: 
     portal.order(1)
     point = portal.protect()
     portal.order(2)
-    nobody = f"http://127.0.0.1:{free_port()}/"
-    checks = [{"http": nobody, "expect": 200, "timeout": "200ms"}, {"command": ["true"]}]
+    silent = f"http://127.0.0.1:{free_port()}/"
+    checks = [{"http": silent, "expect": 200, "timeout": "200ms"}, {"command": ["true"]}]
     portal.change(checks=checks)
     result = in_place(portal, point)
     assert not result.ok
     failure = result.failure()
     assert failure is not None
     assert failure.exit_code == 1
-    assert nobody in failure.cause
+    assert silent in failure.cause
     assert f"{portal.live}/site.before-{point.id} → {portal.site}" in failure.hint
     assert portal.orders() == {1}
     (record,) = recorded(portal)

@@ -1,4 +1,4 @@
-"""What is here is only refused when it is provably not what was protected."""
+"""A component is refused only when it is provably not the one that was protected."""
 
 from __future__ import annotations
 

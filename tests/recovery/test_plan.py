@@ -1,4 +1,4 @@
-"""What a plan says and refuses, before anything is done."""
+"""The steps, warnings and refusals of a plan, before anything is changed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ POINT = "20260101T000000-aaaaaa"
 
 @pytest.fixture
 def live(tmp_path: Path) -> Path:
-    """A service's directory: an upload tree and a database beside it, something in both."""
+    """A service's directory: an upload tree and a database next to it, both with data."""
     live = tmp_path / "live"
     (live / "site").mkdir(parents=True)
     (live / "site" / "upload").write_text("live")
@@ -181,7 +181,7 @@ def test_a_port_or_socket_where_a_server_answers_is_refused(tmp_path: Path, list
         to = {"path": str(tmp_path / "new"), "port": 1, "socket": str(tmp_path / "s")}
         with pytest.raises(UsageError, match=r"would use the socket .*, but a server already answers there"):
             make_plan(whole, cache, target={"cache": to})
-    make_plan(whole, cache, target={"cache": to})  # a socket that nobody is behind any more
+    make_plan(whole, cache, target={"cache": to})  # a socket file without a server
 
 
 @pytest.mark.parametrize(

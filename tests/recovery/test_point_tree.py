@@ -19,7 +19,7 @@ CHUNK = 10
 
 @dataclass
 class Chunks:
-    """Contents by chunk id, in chunks of ten bytes; counts what is read."""
+    """Contents by chunk id, in chunks of ten bytes; counts the reads."""
 
     data: dict[bytes, bytes] = field(default_factory=dict)
     asked: int = 0

@@ -1,4 +1,4 @@
-"""What a staging directory remembers, and what it refuses to believe."""
+"""The record of a staging directory, and the records that it refuses."""
 
 from __future__ import annotations
 
