@@ -11,7 +11,8 @@ import pytest
 
 from undivided.host.rooted import RootedDirectory
 from undivided.model.columns import Ragged
-from undivided.tree.diff import TICK_NS, coarse_clock_ns, difference, locate
+from undivided.model.path_join import locate
+from undivided.tree.diff import TICK_NS, coarse_clock_ns, difference
 from undivided.tree.walk import Walk, walk
 from undivided.tree.walk_cache import recall_walk, remember_walk
 

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from .columns import Array, Column, Ragged, decode, encode
+from .path_join import locate, sort_order
 
 CHUNK_ID_BYTES = 32
 
@@ -165,11 +166,8 @@ class Entries:
         return replace(self, **picked)
 
     def sorted(self) -> Entries:
-        paths = self.path.tolist()
-        if all(map(bytes.__le__, paths, paths[1:])):
-            return self  # walks and vaults give sorted rows; this check costs a tenth of sorting and copying
-        order = sorted(range(len(paths)), key=paths.__getitem__)
-        return self.take(np.array(order, np.int64))
+        order = sort_order(self.path)
+        return self if order is None else self.take(order)
 
     def columns(self) -> dict[str, Column]:
         return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("users", "groups")}
@@ -222,9 +220,7 @@ def merge(state: Entries, puts: Entries, tombstones: Ragged) -> Entries:
         return state
     if not len(state):
         return puts.sorted()
-    fresh = set(puts.path.tolist())
-    gone = set(tombstones.tolist())
-    keep = np.array([p not in fresh and p not in gone for p in state.path.tolist()], np.bool_)
+    keep = (locate(puts.path, state.path) < 0) & (locate(tombstones, state.path) < 0)
     return Entries.concat([state.take(keep), puts]).sorted()
 
 

@@ -9,10 +9,9 @@ import numpy as np
 
 from ..host.paths import file_error
 from ..host.rooted import RootedDirectory
-from ..model.columns import Array, Ragged
 from ..model.entries import Entries
+from ..model.path_join import equal_rows, locate
 from ..model.service import Component
-from ..tree.diff import locate
 from ..tree.patterns import Patterns
 from ..tree.walk import walk
 
@@ -38,7 +37,7 @@ def compare(before: Entries, after: Entries, *, live: bool = False) -> list[Path
     for name in _SEEN:
         same &= getattr(before, name)[old] == getattr(after, name)[new]
     for name in () if live else _STORED:
-        same &= _alike(getattr(before, name), old, getattr(after, name), new)
+        same &= equal_rows(getattr(before, name).take(old), getattr(after, name).take(new))
     stays = np.zeros(len(before), np.bool_)
     stays[old] = True
     changes = [
@@ -53,13 +52,6 @@ def compare(before: Entries, after: Entries, *, live: bool = False) -> list[Path
         for o in np.flatnonzero(~stays).tolist()
     ]
     return sorted(changes, key=lambda change: change.path)
-
-
-def _alike(before: Ragged, old: Array, after: Ragged, new: Array) -> Array:
-    left, right = before.take(old), after.take(new)
-    if left.same(right):
-        return np.ones(len(old), np.bool_)
-    return np.fromiter((a == b for a, b in zip(left, right, strict=True)), np.bool_, len(old))
 
 
 def live_tree(component: Component) -> Entries:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Protocol
 
 from ..model.columns import Ragged
@@ -48,12 +49,12 @@ def versions(
         fresh = [
             row
             for row, (path, kind) in enumerate(
-                zip(segment.puts.path.tolist(), segment.puts.kind.tolist(), strict=True)
+                zip(segment.puts.path, segment.puts.kind.tolist(), strict=True)
             )
             if wanted(path, kind == Kind.DIRECTORY)
         ]
         rows = {segment.puts.path[i]: segment.puts.row(i) for i in fresh}
-        for path in [*segment.tombstones.tolist(), *rows]:
+        for path in chain(segment.tombstones, rows):
             if path in standing:
                 row, begin = standing.pop(path)
                 yield Version(row, begin, commit.number)

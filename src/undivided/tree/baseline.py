@@ -107,11 +107,12 @@ class Baseline:
             if row < len(keep) and self._paths[row] == path:
                 keep[row] = False
         seen = {path: found for path, found in self._over.items() if found}
-        whole = Walk.concat(
-            [self.base.take(np.flatnonzero(keep)), Walk.of(list(seen), list(seen.values()), self._device)]
-        )
-        paths = whole.entries.path.tolist()
-        return whole.take(np.array(sorted(range(len(paths)), key=paths.__getitem__), np.int64))
+        over = Walk.of(list(seen), list(seen.values()), self._device)
+        # Each of the few goes before the first path of the base that is greater: nothing has to be sorted.
+        kept = np.flatnonzero(keep)
+        places = np.searchsorted(kept, np.array([self._row(path) for path in over.entries.path], np.int64))
+        rows = np.insert(np.arange(len(kept)), places, len(kept) + np.arange(len(over)))
+        return Walk.concat([self.base.take(kept), over]).take(rows)
 
     def _row(self, path: bytes) -> int:
         return bisect_left(range(len(self._paths)), path, key=self._paths.__getitem__)

@@ -9,7 +9,6 @@ as git calls it).
 
 from __future__ import annotations
 
-import itertools
 import time
 from dataclasses import dataclass
 
@@ -17,6 +16,7 @@ import numpy as np
 
 from ..model.columns import Array, Ragged
 from ..model.entries import Kind
+from ..model.path_join import locate
 from .walk import Walk
 
 _REALTIME_COARSE = 5
@@ -58,11 +58,3 @@ def difference(before: Walk, before_began_ns: int, now: Walk) -> Difference:
     stays = np.zeros(len(before), np.bool_)
     stays[old] = True
     return Difference(changed, before.entries.path.take(np.flatnonzero(~stays)))
-
-
-def locate(where: Ragged, paths: Ragged) -> Array:
-    """The row of each path in `where`, i8[n], -1 for those that are not there."""
-    if where.same(paths):
-        return np.arange(len(paths))
-    index = dict(zip(where.tolist(), itertools.count(), strict=False))
-    return np.fromiter(map(index.get, paths.tolist(), itertools.repeat(-1)), np.int64, len(paths))

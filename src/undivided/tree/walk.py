@@ -25,6 +25,7 @@ from ..host.names import ROOT, ancestors_of
 from ..host.rooted import RootedDirectory
 from ..model.columns import Array, Ragged
 from ..model.entries import Entries, Kind, kind_of
+from ..model.path_join import sort_order
 from .inotify import InotifyWatch
 from .patterns import Patterns
 from .walk_processes import FRONTIER, PROCESSES, share
@@ -75,7 +76,7 @@ class Walk:
     @staticmethod
     def of(paths: list[bytes], found: Sequence[os.stat_result], device: int) -> Walk:
         """Stat results to columns, sorted by path. device: that of the tree's root."""
-        return _assembled(paths, _columns_of(found), device)
+        return _assembled(Ragged.of(paths), _columns_of(found), device)
 
     @staticmethod
     def concat(parts: Sequence[Walk]) -> Walk:
@@ -108,16 +109,16 @@ def walk(
     if not walker.run(start, PROCESSES if shared else 1):
         walker = _Walker(root, patterns, watch, one_filesystem)
         walker.run(start, 1)
-    paths, columns = walker.paths, walker.columns()
+    paths, columns = walker.result()
     if patterns.selective:
         keep = _wanted(paths, columns["mode"] >> 12 == stat.S_IFDIR >> 12, patterns)
-        paths, columns = [paths[i] for i in keep], {name: c[keep] for name, c in columns.items()}
+        paths, columns = paths.take(keep), {name: c[keep] for name, c in columns.items()}
     return replace(_assembled(paths, columns, root.device), unreadable=walker.unreadable)
 
 
 _Directory = tuple[bytes, os.stat_result]
-_Result = tuple[bytes, dict[str, tuple[str, bytes]], list[tuple[bytes, str]], list[tuple[int, int, bytes]]]
-"""Paths joined by NUL, columns as (type, bytes), unreadable, watches as InotifyWatch.adopt takes them."""
+_Result = tuple[dict[str, tuple[str, bytes]], list[tuple[bytes, str]], list[tuple[int, int, bytes]]]
+"""Columns as (type, bytes), unreadable, watches as InotifyWatch.adopt takes them."""
 
 
 class _Walker:
@@ -134,6 +135,7 @@ class _Walker:
         self.paths: list[bytes] = []
         self.found: list[os.stat_result] = []
         self.batches: list[dict[str, Array]] = []
+        self.ragged: list[Ragged] = []
         self.unreadable: list[tuple[bytes, str]] = []
         self.placed: list[tuple[int, int, bytes]] | None = None
         """In a forked child: the watches that it placed, for the parent to adopt."""
@@ -168,27 +170,28 @@ class _Walker:
             waiting,
             lambda one: self._descend(deque([one])),
             lambda one: child._descend(deque([one])),
-            child._result,
+            child._packed,
             processes,
         )
         self._compact()
         for result in results or ():
             self._adopt(result)
         if self.watch:
-            self.watch.adopt(placed for result in results or () for placed in result[3])
+            self.watch.adopt(placed for result in results or () for placed in result[2])
         return results is not None
 
-    def _result(self) -> _Result:
+    def _packed(self) -> _Result:
         """Everything found, as values that another process can be sent."""
-        columns = self.columns()
+        paths, columns = self.result()
+        columns |= {"blob": paths.blob, "offsets": paths.offsets}
         numbers = {name: (column.dtype.str, column.tobytes()) for name, column in columns.items()}
-        return b"\0".join(self.paths), numbers, self.unreadable, self.placed or []
+        return numbers, self.unreadable, self.placed or []
 
     def _adopt(self, result: _Result) -> None:
-        paths, columns, unreadable, _ = result
-        if paths:
-            self.paths += paths.split(b"\0")
-            self.batches.append({name: np.frombuffer(raw, dtype) for name, (dtype, raw) in columns.items()})
+        numbers, unreadable, _ = result
+        columns = {name: np.frombuffer(raw, dtype) for name, (dtype, raw) in numbers.items()}
+        self.ragged.append(Ragged(columns.pop("blob"), columns.pop("offsets")))
+        self.batches.append(columns)
         self.unreadable += unreadable
 
     def _visit(self, path: bytes, found: os.stat_result) -> list[_Directory]:
@@ -201,15 +204,18 @@ class _Walker:
             return []
         return self._enter(path, found)
 
-    def columns(self) -> dict[str, Array]:
-        """Everything found, in the order of `paths`."""
+    def result(self) -> tuple[Ragged, dict[str, Array]]:
+        """The paths of everything found, and their columns, in any order."""
         self._compact()
-        return {name: np.concatenate([b[name] for b in self.batches]) for name in self.batches[0]}
+        columns = {name: np.concatenate([b[name] for b in self.batches]) for name in self.batches[0]}
+        return Ragged.concat(self.ragged), columns
 
     def _compact(self) -> None:
         """A stat result is a kilobyte of objects, its row in columns less than a tenth."""
         self.batches.append(_columns_of(self.found))
+        self.ragged.append(Ragged.of(self.paths))
         self.found.clear()
+        self.paths.clear()
 
     def _take(self, path: bytes, found: os.stat_result) -> None:
         self.paths.append(path)
@@ -263,27 +269,27 @@ class _Walker:
         return below
 
 
-def _wanted(paths: list[bytes], is_directory: Array, patterns: Patterns) -> list[int]:
+def _wanted(paths: Ragged, is_directory: Array, patterns: Patterns) -> Array:
     """The rows of what is included, and of the directories that lead there."""
     folders = is_directory.tolist()
     chosen = {p for p, folder in zip(paths, folders, strict=True) if patterns.includes(p, directory=folder)}
     above = {a for p in chosen for a in ancestors_of(p)}
-    return [i for i, p in enumerate(paths) if p in chosen or p in above or p == ROOT]
+    rows = [i for i, p in enumerate(paths) if p in chosen or p in above or p == ROOT]
+    return np.array(rows, np.int64)
 
 
-def _assembled(paths: list[bytes], columns: dict[str, Array], device: int) -> Walk:
+def _assembled(paths: Ragged, columns: dict[str, Array], device: int) -> Walk:
     """Columns of stat results, in any order of path, to a walk."""
     n = len(paths)
-    order = sorted(range(n), key=paths.__getitem__)
-    if any(map(int.__gt__, order, order[1:])):
-        rows = np.array(order)
-        paths, columns = [paths[i] for i in order], {name: c[rows] for name, c in columns.items()}
+    order = sort_order(paths)
+    if order is not None:
+        paths, columns = paths.take(order), {name: c[order] for name, c in columns.items()}
     kind = _KINDS[columns["mode"] >> 12]
     is_file = kind == Kind.FILE
     is_device = (kind == Kind.CHARACTER) | (kind == Kind.BLOCK)
     size = np.where(is_file, columns["size"], 0)
     entries = Entries(
-        path=Ragged.of(paths),
+        path=paths,
         kind=kind,
         mode=(columns["mode"] & 0o7777).astype(np.uint32),
         uid=columns["uid"].astype(np.uint32),

@@ -16,9 +16,10 @@ from ...host.rooted import RootedDirectory, syncfs
 from ...model.columns import Array, Ragged
 from ...model.entries import Layout
 from ...model.errors import SourceError, error_context
+from ...model.path_join import locate
 from ...model.point import ComponentPoint
 from ...model.streams import Batch, Piece, Stream
-from ...tree.diff import difference, locate
+from ...tree.diff import difference
 from ...tree.patterns import Patterns
 from ...tree.read import Reading
 from ...tree.walk import Walk
