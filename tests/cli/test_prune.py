@@ -12,6 +12,8 @@ from undivided.cli.prune import Despite
 from undivided.policy.anomalies import REASONS
 from undivided.testing.program import Program, open_shop
 
+pytestmark = pytest.mark.slow
+
 
 def order(home: Path, number: int) -> None:
     (home / "site" / "orders" / f"{number}.txt").write_text(f"order {number}\n" * 3000)

@@ -13,6 +13,8 @@ import pytest
 
 from undivided.testing.program import Program, change, open_shop
 
+pytestmark = pytest.mark.slow
+
 
 def orders(path: Path) -> list[str]:
     with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as database:

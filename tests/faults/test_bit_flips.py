@@ -16,6 +16,8 @@ from undivided.vault.crypto import recipients
 from undivided.vault.vault import Vault
 from undivided.vault.verify import Scope, verify
 
+pytestmark = pytest.mark.slow
+
 FLIPS = 1_000_000
 _STEP = 512
 _made: list[SmallVault] = []

@@ -14,6 +14,8 @@ import pytest
 from undivided.catalog.tables import VERSION
 from undivided.testing.kiosk import Kiosk
 
+pytestmark = pytest.mark.slow
+
 DAMAGED = 5
 
 

@@ -13,6 +13,8 @@ from undivided.vault.keys import WriterKeys
 from undivided.vault.stores.directory import DirectoryStore
 from undivided.vault.vault import Vault
 
+pytestmark = pytest.mark.slow
+
 YEAR = 365 * 86400 * SECOND
 
 

@@ -11,6 +11,8 @@ import pytest
 
 from undivided.testing.kiosk import Kiosk
 
+pytestmark = pytest.mark.slow
+
 DAMAGED = 5
 
 

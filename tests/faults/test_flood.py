@@ -19,6 +19,8 @@ from undivided.vault.keys import WriterKeys
 from undivided.vault.stores.directory import DirectoryStore
 from undivided.vault.vault import TimelineSegment, Vault
 
+pytestmark = pytest.mark.slow
+
 HOUR = 3600 * SECOND
 NOTHING = TimelineSegment(Entries.none(), Ragged.empty(0))
 CLAIMS = {

@@ -14,6 +14,8 @@ import pytest
 from undivided.testing.program import Program, change, describe, open_shop
 from undivided.testing.s3 import ACCESS_KEY, SECRET_KEY, Nanio, SeaweedFS
 
+pytestmark = pytest.mark.real
+
 _count = itertools.count()
 
 

@@ -43,6 +43,8 @@ from undivided.vault.stores.base import Store, StoreError
 from undivided.vault.stores.memory import MemoryStore
 from undivided.vault.vault import CommitPlace, ConflictError, FencedError, TimelineSegment, Vault, Writer
 
+pytestmark = pytest.mark.slow
+
 RUNS = int(os.environ.get("UNDIVIDED_MODEL_RUNS", "2000"))
 FIRST = int(os.environ.get("UNDIVIDED_MODEL_SEED", "0"))
 DAY_NS = 24 * HOUR_NS
