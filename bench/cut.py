@@ -22,6 +22,8 @@ from typing import Any
 
 import yaml
 
+from undivided.testing.ports import free_ports
+
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "real")]
 
@@ -79,7 +81,7 @@ def main(points: int = 100) -> None:
     with tempfile.TemporaryDirectory(prefix="undivided-bench-") as directory, servers.family():
         home = Path(directory)
         home.chmod(0o755)
-        ground = Ground(home / "here", tuple(servers.free_ports(3)))  # type: ignore[arg-type]
+        ground = Ground(home / "here", tuple(free_ports(3)))  # type: ignore[arg-type]
         ground.create()
         undivided = Undivided(home / "undivided")
         undivided("init", "--vault", undivided.vault)

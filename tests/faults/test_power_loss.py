@@ -23,7 +23,7 @@ from undivided.vault.stores.directory import DirectoryStore
 from undivided.vault.vault import Vault
 from undivided.vault.verify import Scope, verify
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
 PASSPHRASE = "correct horse"
 TORN = 4
 """At every so many of the visited flushes the disk is torn as well."""

@@ -17,8 +17,9 @@ from undivided.drivers.mariadb.processes import serving
 from undivided.model.entries import Entry, Kind
 from undivided.model.errors import DamageError, SourceError, UndividedError
 from undivided.testing.capturing import capture
-from undivided.testing.mariadb import MariaDBServer, answer, free_port, missing, running
+from undivided.testing.mariadb import MariaDBServer, answer, missing, running
 from undivided.testing.memory import MemorySink, MemorySource
+from undivided.testing.ports import free_port
 
 pytestmark = [pytest.mark.real, pytest.mark.skipif(bool(missing()), reason=missing())]
 

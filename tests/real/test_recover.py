@@ -11,7 +11,7 @@ from undivided.drivers.redis.resp import RedisAddress, RedisConnection
 from undivided.drivers.registry import driver_for
 from undivided.model.errors import UsageError
 from undivided.recovery.plan import make_plan
-from undivided.testing import postgresql
+from undivided.testing.ports import free_port
 from undivided.testing.shop import Shop, open_shop
 
 pytestmark = pytest.mark.real
@@ -59,7 +59,7 @@ def test_three_databases_start_elsewhere_beside_their_originals(shop: Shop) -> N
     new.mkdir()
     shop.root.chmod(0o755)
     new.chmod(0o777)  # each server makes its socket there
-    pg, my, rd = (postgresql.free_port() for _ in range(3))
+    pg, my, rd = (free_port() for _ in range(3))
     target = {
         "orders": {"path": str(new / "pg"), "port": pg, "socket": str(new)},
         "stock": {"path": str(new / "my"), "port": my, "socket": str(new / "my.s")},

@@ -22,6 +22,8 @@ from demo.command import Undivided
 from rigs import servers, torture
 from rigs.torture import Ground
 
+from undivided.testing.ports import free_ports
+
 POINTS = int(os.environ.get("UNDIVIDED_TORTURE_POINTS", "10"))
 THREADS = 8
 
@@ -44,7 +46,7 @@ def ground(place: Path) -> Ground:
 
 
 def ports() -> tuple[int, int, int]:
-    one, two, three = servers.free_ports(3)
+    one, two, three = free_ports(3)
     return one, two, three
 
 

@@ -24,6 +24,8 @@ from rigs import servers
 from rigs.servers import MariaDB, Redis
 from rigs.wordpress import DEBIAN, WordPress, reader
 
+from undivided.testing.ports import free_ports
+
 pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
 
 EDITORS = 3
@@ -41,7 +43,7 @@ def place() -> Iterator[Path]:
 
 
 def blog_at(home: Path, password: str) -> WordPress:
-    db, cache, web = servers.free_ports(3)
+    db, cache, web = free_ports(3)
     return WordPress(home / "site", web, MariaDB(home / "db", db), Redis(home / "cache", cache), password)
 
 
@@ -118,8 +120,8 @@ def test_a_lost_site_comes_back_elsewhere_with_every_post_it_acknowledged(place:
         await_posts(journal, len(reader.promises(journal)) + POSTS_BETWEEN_POINTS)
 
     settings = site.settings()
-    servers.run([*site.apache, "stop"])
-    for server in (site.mariadb.home / "mysqld.pid", site.redis.home / "redis.pid"):
+    # Not by `apache2 -k stop`: it returns before the server has ended, and the server removes its own files.
+    for server in (site.pidfile, site.mariadb.home / "mysqld.pid", site.redis.home / "redis.pid"):
         servers.stop(int(server.read_text()))
     shutil.rmtree(place / "here")
 

@@ -16,7 +16,8 @@ from undivided.model.point import RecoveryPoint
 from undivided.recovery.execute import execute
 from undivided.recovery.plan import make_plan
 from undivided.recovery.result import RecoveryResult
-from undivided.testing.portal import Portal, free_port
+from undivided.testing.portal import Portal
+from undivided.testing.ports import free_port
 from undivided.vault.stores.base import StoreError
 
 

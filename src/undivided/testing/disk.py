@@ -62,6 +62,8 @@ class LoggedDisk:
     def image(self, into: Path, until: int, torn: random.Random | None = None) -> None:
         """The disk as the power went at position `until`. torn: then it also has some of what was written
         between there and the next flush, whichever."""
+        # A new file each time: the loop device of the last image may still be writing to its own.
+        into.unlink(missing_ok=True)
         with open(into, "wb") as image, open(self.log, "rb") as log:
             image.truncate(self.size)
             while record := log.read(_RECORD.size):

@@ -21,6 +21,7 @@ from typing import Any, Protocol
 from ..drivers.redis.resp import RedisAddress, RedisConnection
 from ..model.service import Component
 from . import mariadb, postgresql
+from .ports import free_port
 from .redis import RedisServer
 from .sqlite import make
 
@@ -120,7 +121,7 @@ class PostgreSQLInstance:
         place.mkdir(mode=0o755)
         owner = postgresql.account()
         os.chown(place, owner.uid, owner.gid)
-        there = {"socket": str(place), "port": postgresql.free_port(), "path": str(place / "data")}
+        there = {"socket": str(place), "port": free_port(), "path": str(place / "data")}
         return self.component.at(there)
 
     def kill(self) -> None:
@@ -148,7 +149,7 @@ class MariaDBInstance:
     def elsewhere(self, name: str) -> Component:
         there = {
             "socket": f"{self.root}/{name}.s",
-            "port": mariadb.free_port(),
+            "port": free_port(),
             "path": str(self.root / name),
         }
         return self.component.at(there)

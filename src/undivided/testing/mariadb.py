@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -26,6 +25,7 @@ from ..drivers.mariadb.programs import MariaDBOwner
 from ..model.point import ComponentPoint
 from ..model.service import Component
 from .memory import MemorySink, MemorySource
+from .ports import free_port
 
 _PATIENCE = 60.0
 
@@ -205,9 +205,3 @@ def missing() -> str:
     """Why these tests cannot run here; empty when they can."""
     absent = [p for p in NEEDS if shutil.which(p) is None]
     return f"not installed: {', '.join(absent)}" if absent else ""
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -22,6 +22,7 @@ from ..model.point import RecoveryPoint
 from ..model.service import Service
 from ..vault.stores.directory import DirectoryStore
 from ..vault.vault import Vault
+from .ports import free_port
 
 PASSPHRASE = "correct horse battery staple"  # noqa: S105  of vaults made by tests
 
@@ -56,14 +57,6 @@ try:
 except (FileNotFoundError, ProcessLookupError):
     pass
 """
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class Portal:

@@ -10,7 +10,6 @@ import contextlib
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,6 +23,7 @@ from ..drivers.postgresql.programs import PostgreSQLOwner, last_error, launch, s
 from ..model.point import ComponentPoint
 from ..model.service import Component
 from .memory import MemorySink, MemorySource
+from .ports import free_port
 
 
 def installations() -> dict[str, Path]:
@@ -59,12 +59,6 @@ def scratch() -> Iterator[Path]:
         yield place
     finally:
         shutil.rmtree(place)
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
 
 
 @dataclass

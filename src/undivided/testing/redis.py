@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -16,6 +15,7 @@ from typing import Any
 from ..drivers.redis.resp import RedisAddress, RedisConnection, RefusedError, Reply
 from ..model.errors import SourceError
 from ..model.service import Component
+from .ports import free_port
 
 _PATIENCE = 30.0
 
@@ -133,9 +133,3 @@ def _value(connection: RedisConnection, key: bytes) -> object:
     if kind == b"hash" and isinstance(value, list):
         return sorted(zip(map(repr, value[::2]), map(repr, value[1::2]), strict=True))
     return value
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

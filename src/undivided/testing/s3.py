@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,8 @@ import psutil
 from obstore.exceptions import BaseError
 from obstore.store import S3Store as Bucket
 
+from .ports import free_port, free_ports
+
 ACCESS_KEY = "undivided-test"
 SECRET_KEY = "a secret that is nowhere to be found"  # noqa: S105
 BUCKET = "vault"
@@ -34,7 +35,7 @@ class S3Server:
 
     def __init__(self) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="und-s3-", dir="/tmp"))
-        self.port = _free_ports(1)[0]
+        self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
         try:
             self._process = self._started()
@@ -127,7 +128,8 @@ class SeaweedFS(S3Server):
         who = {"name": "test", "credentials": [keys], "actions": ["Admin", "Read", "Write", "List"]}
         (self.directory / "s3.json").write_text(json.dumps({"identities": [who]}))
         (self.directory / "data").mkdir()
-        self.port, master, volume, filer = _free_ports(4)
+        # Each answers gRPC 10,000 above.
+        self.port, master, volume, filer = free_ports(4, above=10_000)
         weed = Path(sys.executable).with_name("weed")
         options = {
             "dir": self.directory / "data",
@@ -158,19 +160,3 @@ class Nanio(S3Server):
         command = [nanio, "serve", "--data-dir", self.directory / "data"]
         where = ["--host", "127.0.0.1", "--port", self.port]
         return self._run([*command, *where], NANIO_ACCESS_KEY=ACCESS_KEY, NANIO_SECRET_KEY=SECRET_KEY)
-
-
-def _free_ports(count: int) -> list[int]:
-    """Ports that are free now, and free 10,000 above, where SeaweedFS answers gRPC."""
-    found: list[int] = []
-    while len(found) < count:
-        with socket.socket() as one, socket.socket() as other:
-            one.bind(("127.0.0.1", 0))
-            port = one.getsockname()[1]
-            try:
-                other.bind(("127.0.0.1", port + 10_000))
-            except (OSError, OverflowError):
-                continue
-            if port not in found:
-                found.append(port)
-    return found

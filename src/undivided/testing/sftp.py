@@ -15,6 +15,8 @@ from types import TracebackType
 
 import psutil
 
+from .ports import free_port
+
 _PATIENCE = 30.0
 PROGRAM = "/usr/sbin/sshd"
 
@@ -25,9 +27,7 @@ class SshServer:
     def __init__(self) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="und-sftp-", dir="/tmp"))
         self.key, self.known_hosts = self.directory / "key", self.directory / "known_hosts"
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
         try:
             self._configure()

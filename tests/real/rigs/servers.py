@@ -11,10 +11,8 @@ import contextlib
 import ctypes
 import os
 import pwd
-import random
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -95,19 +93,6 @@ def _keeps_memory(process: psutil.Process) -> bool:
         above = process.parent()
         return process.name() == "postgres" and (above is None or above.name() != "postgres")
     return False
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports nobody listens on now, taken together so that they differ. Not of the range that the kernel gives
-    to outgoing connections: one of those could take a port before its server starts."""
-    sockets: list[socket.socket] = []
-    while len(sockets) < count:
-        with contextlib.suppress(OSError):
-            sockets.append(socket.create_server(("127.0.0.1", random.randrange(10_000, 32_000))))
-    ports: list[int] = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
-    return ports
 
 
 def stop(pid: int) -> None:
