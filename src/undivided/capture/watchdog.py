@@ -68,10 +68,9 @@ class WatchdogProcess:
                 self.undo.append((f"thaw the filesystem of {request['path']}", thaw))
             case "postgresql":
                 self._postgresql(request)
-            case "undo":
-                self.release()
-                return {"ok": True, "fired": self.fired, "record": self.record}
-            case "released":
+            case "undo" | "released" as last:
+                if last == "undo":
+                    self.release()
                 return {"ok": True, "fired": self.fired, "record": self.record}
             case other:
                 return {"ok": False, "cause": f"unknown request {other}"}

@@ -99,15 +99,15 @@ def placements(service: Service, point: RecoveryPoint, components: Sequence[Comp
     for component in components:
         name, place, staging = component.name, places[component.name], stagings[component.name]
         left = staging.record()
-        stage = staging.state() if left and left.place == str(place) else BuildState.NEW
-        if stage is BuildState.INSTALLING:
+        state = staging.state() if left and left.place == str(place) else BuildState.NEW
+        if state is BuildState.INSTALLING:
             warnings.append(
                 f"{name} at {place} is kept: an interrupted attempt has already recovered it; to recover it "
                 f"again, remove {staging.directory} first"
             )
         placed = component.at({"path": str(place)})
         part = point.components[name]
-        each.append(Placement(placed, part, place, staging, suffix, occupied(place), stage))
+        each.append(Placement(placed, part, place, staging, suffix, occupied(place), state))
     first = next((record.first for record in records if record.first), None)
     return Placements(tuple(each), first, tuple(warnings))
 
