@@ -195,7 +195,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """reason: the application's own answer when it is healthy, else what is wrong with it."""
+    """reason: the application's own answer when it is healthy, else the cause of the failure."""
 
     ok: bool
     reason: str

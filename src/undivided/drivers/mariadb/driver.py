@@ -5,12 +5,12 @@ The contract is drivers/base.py; this class only joins the modules of the packag
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from pathlib import Path
 
-import psutil
-
+from ...host.mounts import mount_of
 from ...model.errors import SourceError, UndividedError
 from ...model.point import ComponentPoint
 from ...model.service import Component
@@ -19,10 +19,12 @@ from ..support.service_control import start_by_options, stop_by_options
 from ..support.swap import exchange
 from .client import Login, MariaDBConnection, ServerError
 from .configuration import LOG, datadir_in, server_command
-from .processes import found, launch, serving, terminate
+from .processes import find_servers, launch, serving, terminate
 from .restore import restore
 from .server_facts import read_facts
 from .session import MariaDBSession
+
+logger = logging.getLogger(__name__)
 
 _START = 300.0
 _GONE = 2.0
@@ -41,7 +43,7 @@ class MariaDBDriver:
 
     @classmethod
     def find(cls) -> list[Found]:
-        return found()
+        return find_servers()
 
     def describe(self) -> Description:
         with MariaDBConnection(self._login, f"describe {self.component.name}") as connection:
@@ -97,6 +99,7 @@ class MariaDBDriver:
             return
         directory = self.directory()
         if not start_by_options(self.component) and not serving(directory):
+            logger.info("%s: starting a server on %s", doing, directory)
             launch(server_command(self.component, directory), directory, doing)
         begun = seen = time.monotonic()
         while not self._answers():
@@ -131,16 +134,11 @@ class MariaDBDriver:
 
 def _filesystem(directory: str) -> str:
     """The filesystem of a directory, for example 'ext4 on /'."""
-    best = max(
-        (p for p in psutil.disk_partitions(all=True) if _beneath(directory, p.mountpoint)),
-        key=lambda p: len(p.mountpoint),
-        default=None,
-    )
-    return f"{best.fstype} on {best.mountpoint}" if best else "unknown"
-
-
-def _beneath(path: str, mount: str) -> bool:
-    return os.path.commonpath([os.path.realpath(path), mount]) == mount
+    try:
+        mount = mount_of(Path(directory))
+    except OSError:
+        return "not on this host"
+    return f"{mount.fstype} on {mount.mountpoint}"
 
 
 def _last_errors(directory: Path) -> str:

@@ -78,7 +78,7 @@ def terminate(directory: Path, doing: str) -> None:
         time.sleep(0.05)
 
 
-def found() -> list[Found]:
+def find_servers() -> list[Found]:
     """The servers that run on this host, as components that could be protected."""
     sockets = _listening_sockets()
     answer = []

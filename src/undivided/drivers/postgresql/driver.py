@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from pathlib import Path
 
@@ -14,8 +15,10 @@ from ..support.service_control import start_by_options, stop_by_options
 from ..support.swap import exchange
 from . import programs
 from .restore import link_tablespaces, restore_cluster
-from .server import PostgreSQLServer, facts, line, psycopg2, size, system_identifier
+from .server import PostgreSQLServer, line, psycopg2, read_facts, size, system_identifier
 from .session import PostgreSQLSession
+
+logger = logging.getLogger(__name__)
 
 TIMEOUT = 120.0
 """Seconds that a start or a stop may take."""
@@ -51,7 +54,7 @@ class PostgreSQLDriver:
         control = self._server.sql()
         try:
             doing = f"describe {self.component.name}"
-            found, total = facts(control, doing), size(control, doing)
+            found, total = read_facts(control, doing), size(control, doing)
             system = system_identifier(control, doing)
         finally:
             control.close()
@@ -124,6 +127,7 @@ class PostgreSQLDriver:
         if socket := self.component.get("socket"):
             settings.append(("unix_socket_directories", str(socket)))
         log = directory / "startup.log"
+        logger.info("%s: starting a server on %s", doing, directory)
         process = programs.launch(programs.programs(self.component, major), directory, settings, owner, log)
         if not programs.wait_ready(process, directory, TIMEOUT):
             raise UndividedError(f"the server ended: {programs.last_error(log)}", doing=doing)

@@ -61,7 +61,7 @@ def restore_cluster(component: Component, source: Source, into: Path) -> None:
     files = {name: b"".join(source.read(path)) for name, path in configured.items()}
     place_configuration(into, files, state, component)
     (into / "recovery.signal").touch(mode=0o600)
-    _give(into, owner)
+    _change_owner(into, owner)
     _replay(binaries, into, str(state["restore_point"]), owner, doing)
 
 
@@ -126,7 +126,7 @@ def _owner(source: Source) -> PostgreSQLOwner:
     return owner_for(int(entries.uid[row]), int(entries.gid[row]))
 
 
-def _give(into: Path, owner: PostgreSQLOwner) -> None:
+def _change_owner(into: Path, owner: PostgreSQLOwner) -> None:
     into.chmod(0o700)
     if os.geteuid() == 0:
         os.chown(into, owner.uid, owner.gid)

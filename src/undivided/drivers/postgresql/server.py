@@ -171,7 +171,7 @@ _REPLICATION_HINT = (
 )
 
 
-def facts(control: connection, doing: str) -> PostgreSQLFacts:
+def read_facts(control: connection, doing: str) -> PostgreSQLFacts:
     """Reads the facts. Raises SourceError when the role has no permission to see them."""
     with server_errors(doing), control.cursor() as cursor:
         cursor.execute("SELECT name, coalesce(setting, ''), sourcefile FROM pg_settings")

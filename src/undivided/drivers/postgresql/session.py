@@ -31,9 +31,9 @@ from .server import (
     Identity,
     PostgreSQLFacts,
     PostgreSQLServer,
-    facts,
     lsn,
     lsn_text,
+    read_facts,
     require_protectable,
     server_errors,
     size,
@@ -74,7 +74,7 @@ class PostgreSQLSession:
 
     def prepare(self, sink: Sink) -> None:
         self._control = control = self._server.sql()
-        self._facts = found = facts(control, self._doing)
+        self._facts = found = read_facts(control, self._doing)
         require_protectable(control, found, self._doing)
         identity = self._server.identity()
         self._state = {
@@ -84,7 +84,7 @@ class PostgreSQLSession:
             "tablespaces": found.tablespaces,
             "image_size": self._previous.get("image_size", 0),
         }
-        slot.keep_meanwhile(control, self._doing)
+        slot.create_temporary(control, self._doing)
         if not found.caps_slots:
             slot.drop(control, self._slot(found), self._doing)
         self._prepare_log(sink, found, identity)
@@ -182,7 +182,7 @@ class PostgreSQLSession:
                 )
         self._log.grow(self._server, sink, self._mark)
         if self._facts.caps_slots:
-            slot.keep_between(self._control, self._slot(self._facts), self._doing)
+            slot.ensure(self._control, self._slot(self._facts), self._doing)
         return {**self._state, **self._log.state()}
 
     def _flushed(self) -> int:

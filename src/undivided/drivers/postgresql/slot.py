@@ -30,7 +30,7 @@ def slot_name(component: str, directory: str) -> str:
     return f"undivided_{readable}_{zlib.crc32(f'{component} {directory}'.encode()):08x}"
 
 
-def keep_meanwhile(control: connection, doing: str) -> None:
+def create_temporary(control: connection, doing: str) -> None:
     """Makes the server keep the log from the last checkpoint on, as long as this connection is open."""
     with server_errors(doing, _HINT), control.cursor() as cursor:
         cursor.execute(
@@ -39,7 +39,7 @@ def keep_meanwhile(control: connection, doing: str) -> None:
         )
 
 
-def keep_between(control: connection, name: str, doing: str) -> None:
+def ensure(control: connection, name: str, doing: str) -> None:
     """Makes sure that the component's own slot exists and is not lost."""
     with server_errors(doing, _HINT), control.cursor() as cursor:
         if _status(control, name, doing) == "lost":

@@ -9,6 +9,7 @@ ever in a command line and none is stored.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import shutil
 import subprocess
@@ -28,6 +29,8 @@ from ..support.swap import exchange
 from .resp import AbsentError, RedisAddress, RedisConnection, RefusedError, info
 from .restore import DEFAULT_PORT, configuration, quoted, restore_directory
 from .session import RedisSession
+
+logger = logging.getLogger(__name__)
 
 _PROGRAMS = ("redis-server", "valkey-server")
 _START_STOP_TIMEOUT = 120.0
@@ -77,7 +80,7 @@ class RedisDriver:
 
     def health(self) -> Health:
         try:
-            return Health(True, self._ask())
+            return Health(True, self._ping())
         except UndividedError as error:
             return Health(False, error.cause)
 
@@ -116,6 +119,7 @@ class RedisDriver:
         config = Path(self.component.get("config") or directory / "redis.conf")
         owner = os.stat(directory)
         root = os.geteuid() == 0
+        logger.info("starting Redis at %s on %s", self.server, directory)
         with open(directory / "redis.log", "wb") as log:
             process = subprocess.Popen(
                 [self._program(), *([str(config)] if config.exists() else []), "-"],
@@ -158,7 +162,7 @@ class RedisDriver:
             pass  # it answers, even if only with an error
         return False
 
-    def _ask(self) -> str:
+    def _ping(self) -> str:
         connection = self._connect()
         try:
             connection.call("PING")
@@ -214,7 +218,7 @@ class RedisDriver:
         until = time.monotonic() + _START_STOP_TIMEOUT
         while True:
             try:
-                self._ask()
+                self._ping()
                 return
             except SourceError as error:
                 ended = process is not None and process.poll() is not None
@@ -245,7 +249,7 @@ def _filesystem(directory: Path) -> str:
     try:
         mount = mount_of(directory)
     except OSError:
-        return "unknown: the directory is not on this host"
+        return "not on this host"
     return f"{mount.fstype} on {mount.mountpoint}"
 
 

@@ -51,7 +51,7 @@ def restore_directory(source: Source, into: Path, program: str) -> None:
     settings: Mapping[str, str] = source.point.state.get("settings", {})
     work = into / ".restore"
     work.mkdir(mode=0o700)
-    _own(into, source)
+    _change_owner(into, source)
     appends = settings.get("appendfilename", "appendonly.aof")
     _join(source, work / appends)
     with tempfile.TemporaryDirectory(prefix="und-", ignore_cleanup_errors=True) as short:
@@ -92,7 +92,7 @@ def quoted(text: str) -> str:
     return f'"{"".join(plain)}"'
 
 
-def _own(into: Path, source: Source) -> None:
+def _change_owner(into: Path, source: Source) -> None:
     """Gives `into` to the owner of the original directory, so that the server can run as that user."""
     paths = source.entries.path.tolist()
     if os.geteuid() == 0 and b"data" in paths:
@@ -136,7 +136,7 @@ def _load_and_save(program: str, work: Path, server: RedisAddress, settings: Map
             connection.close()
     except SourceError as error:
         raise UndividedError(
-            _last_complaint(work / "log") or error.cause,
+            _last_error(work / "log") or error.cause,
             doing=doing,
             hint="The server must be of the original's version or newer, with the same modules.",
         ) from error
@@ -163,7 +163,7 @@ def _loaded(process: subprocess.Popen[bytes], server: RedisAddress) -> RedisConn
             time.sleep(_POLL)
 
 
-def _last_complaint(log: Path) -> str:
+def _last_error(log: Path) -> str:
     """The last complaint in a server's log, without its time and process id."""
     lines = log.read_text(errors="replace").splitlines() if log.exists() else []
     complaints = [line.partition(" # ")[2] for line in lines if " # " in line]

@@ -78,7 +78,7 @@ class RedisSession:
     def prepare(self, sink: Sink) -> None:
         self._control = RedisConnection(self._server, self._password)
         self._examine(self._control)
-        self._settings = self._ask_settings(self._control, sink)
+        self._settings = self._read_settings(self._control, sink)
         try:
             self._replicate(sink)
         except RefusedError as error:
@@ -111,7 +111,7 @@ class RedisSession:
                 hint=f"Name {primary} in the service file.",
             )
 
-    def _ask_settings(self, control: RedisConnection, sink: Sink) -> dict[str, str]:
+    def _read_settings(self, control: RedisConnection, sink: Sink) -> dict[str, str]:
         found: dict[str, str] = {}
         try:
             for name in _KEPT_SETTINGS:

@@ -74,8 +74,8 @@ def change_counter(fd: int) -> int:
     return int(struct.unpack(">I", raw)[0]) if len(raw) == 4 else 0
 
 
-def says_wal(fd: int) -> bool:
-    """Whether the header says that the database is written through a WAL."""
+def is_wal(fd: int) -> bool:
+    """Whether the header marks the database as one in WAL mode."""
     return os.pread(fd, 2, 18) == b"\2\2"
 
 

@@ -30,9 +30,9 @@ from .image import (
     State,
     change_counter,
     identity,
+    is_wal,
     put_image,
     reader,
-    says_wal,
     settled,
     size_in,
     still_there,
@@ -100,7 +100,7 @@ class JournalCapture:
     def mark(self) -> Position:
         assert self._database is not None, "prepared before"
         still_there(self._path, self._database.fd)
-        if says_wal(self._database.fd):
+        if is_wal(self._database.fd):
             raise SourceError(
                 f"the journal mode of {self._path} changed during the capture", hint="Protect again."
             )

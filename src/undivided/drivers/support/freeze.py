@@ -79,7 +79,7 @@ class CgroupFreezer:
         return found
 
     def arm(self, watchdog: Watchdog) -> None:
-        _spare_ourselves(self.pids(), str(self._group))
+        _refuse_own_processes(self.pids(), str(self._group))
         watchdog.write(str(self._freeze), b"0")
         self._armed = True
 
@@ -145,7 +145,7 @@ class SignalFreezer:
     def _register(self, watchdog: Watchdog, pids: list[int]) -> None:
         new = [pid for pid in pids if pid not in self._registered]
         if new:
-            _spare_ourselves(new, "the writers")
+            _refuse_own_processes(new, "the writers")
             watchdog.resume(new)
             self._registered.update(new)
 
@@ -271,7 +271,7 @@ def _state(pid: int) -> int:
     return fields[0][0] if fields else ord("X")
 
 
-def _spare_ourselves(pids: list[int], what: str) -> None:
+def _refuse_own_processes(pids: list[int], what: str) -> None:
     own = {os.getpid()}
     pid = os.getppid()
     while pid > 1:

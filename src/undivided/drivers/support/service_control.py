@@ -7,12 +7,15 @@ return once it has passed the request on; the driver's health check finds out wh
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import tempfile
 from collections.abc import Sequence
 
 from ...model.errors import UndividedError, translated
 from ...model.service import Component
+
+logger = logging.getLogger(__name__)
 
 TIMEOUT = 120.0
 """Seconds a start or stop command may take."""
@@ -61,7 +64,10 @@ def _by_options(component: Component, verb: str, timeout: float) -> bool:
         command = ["systemctl", verb, unit]
     if not command:
         return False
-    run_command(command, doing=f"{verb} {component.name}", timeout=timeout)
+    doing = f"{verb} {component.name}"
+    # The program alone: the arguments of a command may hold a password.
+    logger.info("%s: %s", doing, f"systemctl {verb} {unit}" if unit is not None else command[0])
+    run_command(command, doing=doing, timeout=timeout)
     return True
 
 

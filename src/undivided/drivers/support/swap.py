@@ -48,7 +48,7 @@ def _inside(aside: str) -> tuple[str, str, str]:
 
 def _exchange_whole(built: Path, place: Path, aside: str) -> Path | None:
     old, new = place.with_name(place.name + aside), place.with_name(f".undivided-new{aside}-{place.name}")
-    _bring(built, new)
+    _move_to(built, new)
     if os.path.lexists(new):
         if os.path.lexists(place):
             if os.path.lexists(old):
@@ -74,7 +74,7 @@ def _exchange_whole(built: Path, place: Path, aside: str) -> Path | None:
 def _exchange_children(built: Path, place: Path, aside: str) -> Path | None:
     old, new, moving = (place / name for name in _inside(aside))
     if not moving.exists():
-        _bring(built, new)
+        _move_to(built, new)
         if new.exists():
             old.mkdir(mode=0o700, exist_ok=True)
             _move_children(place, old, leave={*_inside(aside), _STAYS, _staging(built, place)})
@@ -104,7 +104,7 @@ def _move_children(source: Path, target: Path, leave: set[str]) -> None:
     sync_directory(source)
 
 
-def _bring(built: Path, new: Path) -> None:
+def _move_to(built: Path, new: Path) -> None:
     """Moves `built` to the name `new` on the filesystem of the place. Does nothing when that was done
     before."""
     if not os.path.lexists(built):
