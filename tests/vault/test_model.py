@@ -4,7 +4,7 @@ The writers and prunes are the real ones, on tiny data; only who runs when, and 
 seed (undivided/testing/interleaving.py). Whatever happened, at the end:
 
     every point that is in the log and was not expired reads back to the byte
-    every point that was acknowledged, and that nobody asked to forget, is in the log
+    every point that was acknowledged, and was not to be expired, is in the log
     after some quiet prunes the store holds what is needed and nothing else
     the log is one chain
 
@@ -110,7 +110,7 @@ def empty() -> tuple[Vault, dict[str, bytes]]:
 
 @dataclass
 class World:
-    """What the actors and the judge know. acknowledged: point → whether somebody asked to forget it."""
+    """What the actors and the judge know. acknowledged: point → whether it was to be expired."""
 
     scheduler: Scheduler
     random: random.Random
@@ -160,7 +160,7 @@ class Source:
                 self.world.refused += 1
                 self._begin()
             except (StoreError, DamageError):
-                # A listing or a segment may go under a sleeper; he fails, and nothing is lost.
+                # A listing or a segment may disappear under a sleeper. Its point fails, and nothing is lost.
                 self._begin()
 
     def _begin(self) -> None:
@@ -285,7 +285,7 @@ def judge(world: World, store: MemoryStore) -> None:
 
 
 def judge_store(world: World, store: MemoryStore) -> None:
-    """Nothing is there that nobody needs."""
+    """Every object that is left is needed."""
     vault = world.vault(store)
     plan = plan_prune(vault, now=world.scheduler.now, grace=0, threshold=1.0)
     assert plan.idle, plan

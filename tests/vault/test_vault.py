@@ -32,7 +32,7 @@ def test_what_was_protected_comes_back_from_a_directory(tmp_path: Path) -> None:
 def test_every_point_keeps_its_own_state(vault: Vault) -> None:
     one = protect(vault, "p1", {b"a": b"1", b"b": b"1"})
     two = protect(vault, "p2", {b"a": b"2", b"c": b"2"})
-    three = protect(vault, "p3", {b"d": b"3"}, [b"a", b"nobody"])
+    three = protect(vault, "p3", {b"d": b"3"}, [b"a", b"unknown"])
     four = protect(vault, "p4", {b"a": b"4"})
     assert contents(vault, one.number) == {b"a": b"1", b"b": b"1"}
     assert contents(vault, two.number) == {b"a": b"2", b"b": b"1", b"c": b"2"}
@@ -116,7 +116,7 @@ def test_passphrases_are_added_and_removed_but_never_the_last(store: MemoryStore
     with pytest.raises(UsageError, match="last"):
         vault.remove_recipient(second)
     with pytest.raises(UsageError, match="no recipient"):
-        vault.remove_recipient("nobody")
+        vault.remove_recipient("unknown")
     assert [e.kind for e in vault.log()] == ["session", "point", "key", "key"]
 
 
@@ -124,7 +124,7 @@ def test_an_empty_passphrase_is_refused(vault: Vault) -> None:
     with pytest.raises(UsageError, match="empty"):
         Vault.create(MemoryStore(), "")
     with pytest.raises(UsageError, match="empty"):
-        vault.add_recipient("", "nobody")
+        vault.add_recipient("", "unknown")
 
 
 def test_no_secret_lies_in_the_clear(store: MemoryStore, vault: Vault) -> None:

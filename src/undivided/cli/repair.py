@@ -85,7 +85,7 @@ def _record(plan: RepairPlan, done: Repaired | None, last: RepairPlan) -> dict[s
             for remedy in plan.remedies
         ],
         "cleared": list(plan.cleared),
-        "repaired": sorted(done.healed) if done else [],
+        "repaired": sorted(done.repaired) if done else [],
         "quarantined": [{"object": n, "place": p} for n, p in done.quarantined.items()] if done else [],
         "salvaged": done.salvaged if done else 0,
         "lost": [remedy.object for remedy in last.lost],
@@ -108,13 +108,13 @@ def _story(plan: RepairPlan, record: dict[str, Any], done: Repaired | None) -> I
     for remedy in plan.remedies:
         yield f"{remedy.object}: {remedy.cause}"
         yield f"  {_SAYS[remedy.action.value]}"
-        if not remedy.heals:
+        if not remedy.repairs:
             yield from (f"    {name}: {text(path)}" for name, path in remedy.files)
     for name in plan.cleared:
         yield f"pack {name}: was found damaged, and is whole"
     if done:
         aside = plural(len(done.quarantined), "object")
-        yield f"repaired: {plural(len(done.healed), 'object')} healed, {aside} in quarantine"
+        yield f"repaired: {plural(len(done.repaired), 'object')} healed, {aside} in quarantine"
         if done.salvaged:
             yield f"  {plural(done.salvaged, 'chunk')} of damaged packs kept"
     yield from (f"note: {note}" for note in record["notes"])

@@ -31,7 +31,7 @@ def opened(store: MemoryStore, secret: Secret = PASSPHRASE) -> Vault:
 
 
 def checked(record: dict[str, object]) -> bytes:
-    """A recipient as somebody with evil intent stores it: with the right checksum."""
+    """A recipient as an intruder stores it: with the right checksum."""
     fields = {key: value for key, value in record.items() if key != "checksum"}
     return json.dumps({**fields, "checksum": recipients._checksum(fields)}).encode()
 
@@ -136,7 +136,7 @@ def test_a_damaged_recipient_does_not_keep_the_others_out(
 # ── rotation ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_after_a_rotation_everyone_opens_everything_and_deduplication_goes_on(
+def test_after_a_rotation_everyone_opens_everything_and_deduplication_continues(
     store: MemoryStore, vault: Vault
 ) -> None:
     private, large = X25519PrivateKey.generate(), os.urandom(300_000)
@@ -238,13 +238,15 @@ def test_a_recipient_whose_public_key_the_store_exchanged_is_not_sealed_to_it(
                 epochs.read_sealed(store, member, thief, epoch, vault.keys.vault_bytes)
 
 
-def test_a_source_with_old_keys_is_told_and_breaks_nothing(store: MemoryStore, vault: Vault) -> None:
+def test_a_source_with_old_keys_is_refused_with_a_hint_and_breaks_nothing(
+    store: MemoryStore, vault: Vault
+) -> None:
     source = Vault.open(store, keys=vault.keys)
     protect(source, "p1", {b"a": b"1"})
     keys = vault.rotate()
-    with pytest.raises(WrongKeyError, match="rotated at log entry 3") as told:
+    with pytest.raises(WrongKeyError, match="rotated at log entry 3") as refused:
         protect(source, "p2", {b"a": b"2"})
-    assert "key renew" in told.value.hint
+    assert "key renew" in refused.value.hint
     with pytest.raises(WrongKeyError, match="rotated"):
         Vault.open(store, keys=vault.keys, head=source.head)
     now = Vault.open(store, keys=keys)
@@ -261,7 +263,7 @@ def test_a_source_with_old_keys_is_told_and_breaks_nothing(store: MemoryStore, v
     assert [e.number for e in now.log()] == list(range(1, now.head.number + 1))
 
 
-def test_a_source_that_is_quicker_than_a_rotation_keeps_its_point(store: MemoryStore, vault: Vault) -> None:
+def test_a_source_that_is_faster_than_a_rotation_keeps_its_point(store: MemoryStore, vault: Vault) -> None:
     source = Vault.open(store, keys=vault.keys)
     slow = Vault.open(
         Rival(store, "log/", lambda: protect(source, "p1", {b"a": b"1"})),
@@ -295,7 +297,7 @@ def test_of_two_rotations_at_once_one_happens(store: MemoryStore, vault: Vault) 
 # ── a store that lies ───────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_vault_that_somebody_put_in_its_place_does_not_open(store: MemoryStore, vault: Vault) -> None:
+def test_a_vault_that_was_put_in_its_place_does_not_open(store: MemoryStore, vault: Vault) -> None:
     """The store knows every recipient's public key, and could seal keys of its own to them."""
     config = read_config(store)
     keys, private = new_keys()
@@ -333,7 +335,7 @@ def test_a_damaged_epoch_is_named_and_never_passed_over(
         opened(store)
 
 
-# ── custody ─────────────────────────────────────────────────────────────────────────────────────────────────
+# ── key check ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_rot_in_anything_that_opens_the_vault_is_found_without_a_secret(

@@ -37,7 +37,7 @@ def leave_a_pack(writer: Writer, store: MemoryStore) -> TimelineSegment:
     return added
 
 
-def test_a_forgotten_point_frees_what_only_it_had(store: MemoryStore, vault: Vault) -> None:
+def test_an_expired_point_frees_what_only_it_had(store: MemoryStore, vault: Vault) -> None:
     alone, shared = os.urandom(3_000_000), os.urandom(3_000_000)
     first = protect(vault, "p1", {b"a": alone, b"b": shared})
     second = protect(vault, "p2", {b"a": b"new"})
@@ -82,7 +82,7 @@ def test_nothing_to_do_does_nothing(store: MemoryStore, vault: Vault) -> None:
     assert store.objects == before
 
 
-def test_what_was_doomed_stays_for_a_readers_grace(store: MemoryStore, vault: Vault) -> None:
+def test_pending_deletions_stay_for_a_readers_grace(store: MemoryStore, vault: Vault) -> None:
     protect(vault, "p1", {b"a": os.urandom(5000)})
     protect(vault, "p2", {b"a": b"2"})
     before = stored(store)
@@ -97,7 +97,7 @@ def test_what_was_doomed_stays_for_a_readers_grace(store: MemoryStore, vault: Va
     assert contents(vault, 4) == {b"a": b"2"}
 
 
-def test_leavings_of_the_dead_go_and_of_the_living_stay(store: MemoryStore, vault: Vault) -> None:
+def test_orphans_of_dead_sessions_go_and_of_living_ones_stay(store: MemoryStore, vault: Vault) -> None:
     with vault.writer() as writer:
         leave_a_pack(writer, store)
         orphans = stored(store)
@@ -119,7 +119,7 @@ def test_a_sleeper_that_was_fenced_cannot_commit(store: MemoryStore, vault: Vaul
     assert [e.kind for e in other.log()] == ["session", "prune"]
 
 
-def test_who_referred_to_what_was_pruned_meanwhile_is_told(store: MemoryStore, vault: Vault) -> None:
+def test_a_writer_that_refers_to_content_pruned_meanwhile_fails(store: MemoryStore, vault: Vault) -> None:
     data = os.urandom(5000)
     protect(vault, "p1", {b"a": data})
     protect(vault, "p2", {b"a": b"2"})
@@ -177,7 +177,7 @@ def test_a_timeline_without_points_is_dropped(store: MemoryStore, vault: Vault) 
     assert len([name for name in store.objects if name.startswith("timeline/")]) == 1
 
 
-def test_a_pinned_point_is_not_forgotten_after_all(vault: Vault) -> None:
+def test_a_pinned_point_is_not_expired_after_all(vault: Vault) -> None:
     protect(vault, "p1", {b"a": b"1"})
     protect(vault, "p2", {b"a": b"2"})
     plan = plan_prune(vault, ["p1"])
@@ -202,7 +202,7 @@ def test_damage_after_compaction_is_named_down_to_points_and_paths(store: Memory
 
 
 def test_a_lost_session_is_only_reported(store: MemoryStore, vault: Vault) -> None:
-    """An object of nobody: a writer of this vault has never made it."""
+    """An object of an unknown session: no writer of this vault has made it."""
     protect(vault, "p1", {b"a": b"1"})
     store.create("packs/ab/" + "ab" * 32, [bytes(100)])
     plan = plan_prune(vault, grace=0)
@@ -229,13 +229,11 @@ def test_a_prune_reads_the_log_from_the_one_before(store: MemoryStore, vault: Va
     asked.clear()
     pruned(fresh, "p5")
     numbers = {int(name[4:]) for name in asked if name.startswith("log/")}
-    assert len([n for n in numbers if n < 40]) <= 20  # the kept points' own entries, and no announcements
+    assert len([n for n in numbers if n < 40]) <= 20  # the kept points' own entries, and no registrations
     assert contents(vault, head.number) == {b"a": b"q"}
 
 
-def test_small_packs_that_nobody_gave_up_are_put_together_once_they_are_many(
-    store: MemoryStore, vault: Vault
-) -> None:
+def test_small_packs_without_garbage_are_merged_once_they_are_many(store: MemoryStore, vault: Vault) -> None:
     files: dict[bytes, bytes] = {}
     made = []
     for i in range(6):

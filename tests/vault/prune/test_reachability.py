@@ -102,7 +102,7 @@ def test_nothing_referred_to_leaves_nothing_alive_and_nothing_is_no_error() -> N
     assert (empty.packs, empty.dead(), empty.worth_repacking(1.0, 10**9)) == ([], [], [])
 
 
-def _occupancy(live: list[int], size: int = 100) -> PackUsage:
+def _usage(live: list[int], size: int = 100) -> PackUsage:
     none = np.zeros(0, np.bool_)
     names = [chr(ord("a") + i) for i in range(len(live))]
     sizes = np.full(len(live), size)
@@ -110,7 +110,7 @@ def _occupancy(live: list[int], size: int = 100) -> PackUsage:
 
 
 def test_the_emptiest_packs_are_repacked_first_and_no_more_than_the_budget_is_copied() -> None:
-    found = _occupancy([90, 30, 0, 10, 49, 50])
+    found = _usage([90, 30, 0, 10, 49, 50])
     assert found.worth_repacking(0.5, 1000) == ["d", "b", "e"]
     assert found.worth_repacking(0.5, 40) == ["d", "b"]
     assert found.worth_repacking(0.5, 39) == ["d"]

@@ -31,7 +31,7 @@ def _repacking(store: MemoryStore, vault: Vault) -> Repacking:
 
 def _filled(vault: Vault, points: int = 4) -> list[bytes]:
     """Points of their own session each, with one incompressible 1 MiB file per frame. The first chunk ids of
-    each file that shall live: every third file."""
+    each file that must live: every third file."""
     kept = []
     for point in range(points):
         files = {b"%d" % i: os.urandom(1 << 20) for i in range(6)}

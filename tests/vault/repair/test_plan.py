@@ -1,4 +1,4 @@
-"""Repair: a plan first; a copy heals; what nobody has is set aside, and what can be read of it is kept."""
+"""Repair: a plan first; a copy restores; other damage is set aside, and its readable chunks are kept."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_a_copy_heals_every_kind_of_object_byte_for_byte(
     wreck(store, name)
     plan, done = _repair(store, vault, copy)
     assert [(r.object, r.action) for r in plan.remedies if r.object == name] == [(name, RepairAction.COPY)]
-    assert name in done.healed
+    assert name in done.repaired
     assert store.objects[name] == copy.objects[name]
     healed = _reopened(store, vault)
     assert verify(healed, Scope(read_data=True)).damaged == []
@@ -148,7 +148,7 @@ def test_after_a_repair_the_next_protection_heals_what_the_source_still_has(
     assert contents(healing, points[0]) == FIRST
 
 
-def test_lost_index_segments_are_made_anew_from_the_packs(
+def test_lost_index_segments_are_rebuilt_from_the_packs(
     store: MemoryStore, vault: Vault, points: list[int]
 ) -> None:
     for name in _names(store, "index/"):
@@ -218,7 +218,7 @@ def test_a_lost_vault_json_and_a_damaged_key_come_back_from_the_copy(
         _planned(store, vault, copy)
     store.objects[key] = copy.objects[key]
     _, done = _repair(store, vault, copy)
-    assert done.healed == ["vault.json"]
+    assert done.repaired == ["vault.json"]
     assert contents(Vault.open(store, passphrase=lambda: PASSPHRASE), points[0]) == FIRST
 
 
@@ -230,7 +230,7 @@ def test_a_copy_that_is_damaged_itself_heals_nothing(
     _flip(copy, name, 200)
     plan, done = _repair(store, vault, copy)
     assert [r.action for r in plan.remedies] == [RepairAction.SET_ASIDE]
-    assert done.healed == []
+    assert done.repaired == []
 
 
 def test_another_vault_is_refused_as_a_copy(store: MemoryStore, vault: Vault, points: list[int]) -> None:

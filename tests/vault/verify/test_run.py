@@ -37,9 +37,9 @@ def test_a_whole_vault_has_no_damage(store: MemoryStore, vault: Vault) -> None:
 def test_progress_reaches_its_total(vault: Vault) -> None:
     for i in range(3):
         protect(vault, f"p{i}", {b"a": os.urandom(1000)})
-    told: list[tuple[int, int]] = []
-    verify(vault, Scope(read_data=True), progress=lambda done, total: told.append((done, total)))
-    assert told[-1][0] == told[-1][1] > 0
+    reported: list[tuple[int, int]] = []
+    verify(vault, Scope(read_data=True), progress=lambda done, total: reported.append((done, total)))
+    assert reported[-1][0] == reported[-1][1] > 0
 
 
 def test_a_flipped_bit_in_data_is_named_down_to_points_and_files(store: MemoryStore, vault: Vault) -> None:
@@ -108,7 +108,7 @@ def test_without_the_passphrase_hashes_are_checked_and_it_says_so(store: MemoryS
     assert [d.object for d in verify(locked, Scope(read_data=True)).damaged] == [pack]
 
 
-def test_condemned_packs_heal_with_the_next_protection(store: MemoryStore, vault: Vault) -> None:
+def test_the_next_protection_uploads_damaged_packs_again(store: MemoryStore, vault: Vault) -> None:
     files = {b"a": os.urandom(300_000), b"b": os.urandom(100)}
     first = protect(vault, "p1", files)
     (pack,) = _names(store, "packs/")
@@ -125,7 +125,7 @@ def test_condemned_packs_heal_with_the_next_protection(store: MemoryStore, vault
     assert contents(vault, first.number) == files
 
 
-def test_what_a_condemned_pack_still_holds_can_be_read(store: MemoryStore, vault: Vault) -> None:
+def test_whole_chunks_of_a_damaged_pack_can_be_read(store: MemoryStore, vault: Vault) -> None:
     files = {b"a": os.urandom(2_000_000), b"b": os.urandom(2_000_000)}
     entry = protect(vault, "p1", files)
     (pack,) = _names(store, "packs/")
@@ -143,12 +143,12 @@ def test_an_object_of_another_name_is_not_taken_for_this_one(
     store.objects[one], store.objects[two] = store.objects[two], store.objects[one]
     fresh = Vault.open(store, keys=vault.keys, passphrase=lambda: "correct horse")
     report = verify(fresh, Scope(read_data=True))
-    found = "".join([*(d.object for d in report.damaged), *report.notes])  # a note where nobody reads it
+    found = "".join([*(d.object for d in report.damaged), *report.notes])  # a note where no reader needs it
     assert one in found
     assert two in found
 
 
-def test_what_was_forgotten_is_nobodys_loss(store: MemoryStore, vault: Vault) -> None:
+def test_an_expired_point_is_no_loss(store: MemoryStore, vault: Vault) -> None:
     protect(vault, "gone", {b"a": os.urandom(300_000)})
     (alone,) = _names(store, "packs/")
     protect(vault, "kept", {b"a": os.urandom(300_000), b"b": b"1"})

@@ -1,4 +1,4 @@
-"""Reading again: the oldest proof first, kept with its age, gone on with after whatever cut it short."""
+"""Scrub: the oldest verification first, recorded with its age, resumed after any interruption."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_time_that_is_up_leaves_the_rest_to_the_next_run(vault: Vault, packs: in
     assert verify(vault, Scope(read_data=True)).left == 0
 
 
-def test_a_killed_run_is_gone_on_with(vault: Vault, packs: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_killed_run_is_resumed(vault: Vault, packs: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scrub, "EVERY", 0.0)
     seen = 0
 

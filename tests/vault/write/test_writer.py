@@ -143,7 +143,7 @@ def test_a_body_may_be_made_of_the_digests(vault: Vault) -> None:
         assert entry.body["digests"]["u"] == writer.digest("never") == ""
 
 
-def test_after_a_conflict_the_body_is_made_anew(store: MemoryStore, vault: Vault) -> None:
+def test_after_a_conflict_the_body_is_made_again(store: MemoryStore, vault: Vault) -> None:
     other = Vault.open(store, keys=vault.keys)
     slow = Vault.open(
         Rival(store, name_of(2), lambda: protect(other, "quick", {b"b": b"2"})),
@@ -184,7 +184,7 @@ def test_a_store_that_fails_fails_the_session_and_leaves_no_point(
     assert contents(vault, kept.number) == {b"old": b"old"}
 
 
-def test_a_pack_that_vanished_is_stored_anew(store: MemoryStore, vault: Vault) -> None:
+def test_a_pack_that_vanished_is_stored_again(store: MemoryStore, vault: Vault) -> None:
     files = {b"a": os.urandom(5000)}
     first = protect(vault, "p1", files)
     store.delete(next(n for n in store.objects if n.startswith("packs/")))

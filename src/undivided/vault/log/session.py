@@ -124,7 +124,7 @@ class WriteSession:
             self.bytes_stored += sum(len(part) for part in parts)
 
     def abandon(self) -> None:
-        """Deletes what was uploaded. Only before the first attempt to commit: an entry whose fate is unknown
+        """Deletes the uploads. Only before the first attempt to commit: an entry whose fate is unknown
         may still arrive, and refer to it."""
         for name in self._created:
             self._store.delete(name)

@@ -36,7 +36,7 @@ class SessionRegistry:
     """Sessions by name (hex)."""
 
     def __init__(self, log: Log, pruned: LogEntry | None) -> None:
-        """pruned: the newest prune entry before what will be learned."""
+        """pruned: the newest prune entry before the entries that will be learned."""
         self._log, self._older = log, pruned.number if pruned else 0
         self._known: dict[str, KnownSession] = {}
         if pruned:

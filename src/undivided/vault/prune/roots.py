@@ -24,7 +24,7 @@ class Roots:
     removes; named: objects that entries name, by kind."""
 
     def __init__(self, pruned: LogEntry | None) -> None:
-        """pruned: the newest prune entry before what will be learned."""
+        """pruned: the newest prune entry before the entries that will be learned."""
         self.points: dict[str, dict[str, int]] = {}
         self.heads: dict[str, TimelineHead] = {}
         self.broken: set[str] = set()

@@ -46,11 +46,11 @@ _ROUNDS = 3
 
 @dataclass
 class Repaired:
-    """Names of objects. healed: whole again; quarantined: object → its place in quarantine. salvaged: how
+    """Names of objects. repaired: whole again; quarantined: object → its place in quarantine. salvaged: how
     many chunks of damaged packs were stored again. last: the last plan made; `last.lost` stays lost."""
 
     last: RepairPlan
-    healed: list[str] = field(default_factory=list)
+    repaired: list[str] = field(default_factory=list)
     quarantined: dict[str, str] = field(default_factory=dict)
     salvaged: int = 0
     notes: list[str] = field(default_factory=list)
@@ -79,7 +79,7 @@ class _Round:
         self._store, self._keys, self._contents = uncached(vault.store), vault.keys, vault.contents()
         self._signing_key = vault.signing_key()
         self._plan, self._all_done = plan, all_done
-        self._healed: list[str] = []
+        self._repaired: list[str] = []
         self._quarantined: dict[str, str] = {}
 
     def run(self) -> None:
@@ -93,7 +93,7 @@ class _Round:
         for remedy in plan.of("packs/", "timeline/"):
             if remedy.action is RepairAction.COPY:
                 self._replace(remedy)
-        lost = [r for r in plan.of("packs/", "timeline/") if r.object not in self._healed]
+        lost = [r for r in plan.of("packs/", "timeline/") if r.object not in self._repaired]
         self._mark_damaged(log, lost)
         crashpoint("repair.marked-damaged")
         self._salvage(log, [r for r in lost if r.exists and r.object.startswith("packs/")])
@@ -102,7 +102,7 @@ class _Round:
             self._set_aside(remedy)
         self._record(log)
         crashpoint("repair.recorded")
-        self._all_done.healed += self._healed
+        self._all_done.repaired += self._repaired
         self._all_done.quarantined |= self._quarantined
 
     def _replace(self, remedy: Remedy) -> None:
@@ -115,7 +115,7 @@ class _Round:
         if data is not None:
             self._store.create(remedy.object, [data])
             crashpoint("repair.replaced")
-            self._healed.append(remedy.object)
+            self._repaired.append(remedy.object)
 
     def _set_aside(self, remedy: Remedy) -> None:
         place = set_aside(self._store, remedy.object)
@@ -126,13 +126,13 @@ class _Round:
         remedies = self._plan.of("index/")
         for remedy in remedies:
             self._replace(remedy)
-        broken = [r for r in remedies if r.object not in self._healed]
+        broken = [r for r in remedies if r.object not in self._repaired]
         if broken:
             self._all_done.notes += rebuild_index(self._store, self._keys, log, self._signing_key)
             for remedy in broken:
                 if remedy.exists:
                     self._set_aside(remedy)
-            self._healed += [r.object for r in broken]
+            self._repaired += [r.object for r in broken]
 
     def _mark_damaged(self, log: Log, lost: list[Remedy]) -> None:
         """Marks the lost objects before any of them is set aside."""
@@ -173,18 +173,18 @@ class _Round:
     def _record(self, log: Log) -> None:
         """Lists what was done, and objects that are whole again for another reason."""
         plan = self._plan
-        done = set(self._healed)
+        done = set(self._repaired)
         cured = all(r.object in done for r in plan.of("timeline/"))
         timelines = [*(plan.timelines if cured else ()), *plan.cleared_timelines]
-        healed = [*(digest_in(name) for name in done if name.startswith("packs/")), *plan.cleared]
-        if not (done or self._quarantined or healed or timelines):
+        packs_now_whole = [*(digest_in(name) for name in done if name.startswith("packs/")), *plan.cleared]
+        if not (done or self._quarantined or packs_now_whole or timelines):
             return
         body = {
-            "repaired": sorted({*done, *map(packs.name_of, healed)}),
+            "repaired": sorted({*done, *map(packs.name_of, packs_now_whole)}),
             "quarantined": sorted(self._quarantined),
             "timelines": sorted(timelines),
         }
-        links = {"repaired": sorted(healed)} if healed else {}
+        links = {"repaired": sorted(packs_now_whole)} if packs_now_whole else {}
         log.append(REPAIR, body, links, self._signing_key)
 
 

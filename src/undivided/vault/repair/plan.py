@@ -51,7 +51,7 @@ class Remedy:
     files: tuple[tuple[str, bytes], ...] = ()
 
     @property
-    def heals(self) -> bool:
+    def repairs(self) -> bool:
         """Whether the object is whole afterwards."""
         return self.action in (RepairAction.COPY, RepairAction.REBUILD)
 
@@ -83,12 +83,12 @@ class RepairPlan:
     @property
     def hides(self) -> bool:
         """Whether a damaged log or index may hide more damage until it is repaired."""
-        return any(r.heals or r.action is RepairAction.SET_ASIDE for r in self.of("index/", "log/"))
+        return any(r.repairs or r.action is RepairAction.SET_ASIDE for r in self.of("index/", "log/"))
 
     @property
     def lost(self) -> list[Remedy]:
         """Those that leave a point without something that it needs."""
-        return [r for r in self.remedies if not r.heals and (r.points or r.action is RepairAction.NONE)]
+        return [r for r in self.remedies if not r.repairs and (r.points or r.action is RepairAction.NONE)]
 
     def of(self, *prefixes: str) -> list[Remedy]:
         return [r for r in self.remedies if r.object.startswith(prefixes)]

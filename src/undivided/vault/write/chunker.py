@@ -147,7 +147,8 @@ class Chunker:
         return self._region.view[self._fill :]
 
     def _cut(self, row: int, *, final: bool) -> None:
-        """Makes chunks of the row's uncut rest: all of it when final, else what more bytes cannot change."""
+        """Makes chunks of the row's uncut rest: of all of it when final, else of the part that further bytes
+        cannot change."""
         size = self._fill - self._row_start
         begun, self._begun = self._begun, not final and (self._begun or size > WHOLE)
         if not size:

@@ -230,7 +230,7 @@ class Pipeline:
         self.wait(lambda: not self._uploading)
 
     def close(self) -> None:
-        """Ends the threads and frees the buffers. What was not drained is abandoned."""
+        """Ends the threads and frees the buffers. Chunks that were not drained are abandoned."""
         with self._changed:
             self._failure = self._failure or RuntimeError("the session is closed")
             self._changed.notify_all()

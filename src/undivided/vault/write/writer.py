@@ -57,7 +57,7 @@ Body = Mapping[str, Any] | Callable[[CommitPlace], Mapping[str, Any]]
 
 class Writer:
     """Thread-safe: several components store in parallel. A context manager; leaving it without a commit
-    abandons what was stored. bytes_read: from the pieces; bytes_stored: all bytes sent to the store."""
+    abandons its uploads. bytes_read: from the pieces; bytes_stored: all bytes sent to the store."""
 
     def __init__(self, store: Store, keys: WriterKeys, log: Log) -> None:
         self._store, self._keys, self._log = store, keys, log
