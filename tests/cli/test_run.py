@@ -40,6 +40,8 @@ def test_protecting_loads_no_command_line_library(scene):
     loaded = imported(scene, "protect", "shop", "--json")
     assert "undivided.capture.protect" in loaded
     assert not loaded & {"cyclopts", "rich", "yaml"}
+    rooms = {f"undivided.vault.{room}" for room in ("verify", "prune", "repair", "reading", "debug")}
+    assert not loaded & {*rooms, "undivided.vault.read.reader"}
 
 
 def test_both_ways_to_protect_do_the_same(scene):
