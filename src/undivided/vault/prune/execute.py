@@ -165,8 +165,7 @@ class Pruning:
                 return entry
             self._catch_up()
 
-    # ── before the commit
-    # ────────────────────────────────────────────────────────────────────────────────────
+    # ── before the commit ───────────────────────────────────────────────────────────────────────────────────
 
     def _move(self) -> list[StoredPack]:
         if not self._moved:
@@ -215,8 +214,7 @@ class Pruning:
         self._index = [*(self._session.store_index(segment) for segment in merged), *large]
         self._pending_deletion["index"].update(set(self._plan.links.segments).difference(self._index))
 
-    # ── entries that came meanwhile
-    # ──────────────────────────────────────────────────────────────────────────
+    # ── entries that came meanwhile ─────────────────────────────────────────────────────────────────────────
 
     def _catch_up(self) -> None:
         """Looks at the entries since the plan that this prune has not looked at yet."""

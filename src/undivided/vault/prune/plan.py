@@ -56,7 +56,8 @@ class PrunePlan:
     expired: ids of points; dropped: timelines without any point left; steps: each timeline's history as it is
     kept. dead: packs (hex → size) without anything needed; moved: packs whose needed frames move (hex → bytes
     of those). orphans: all other objects that are deleted, now or later. freed: bytes that this prune marks
-    for deletion, less those that move; swept: bytes marked by earlier prunes that are deleted now."""
+    for deletion, less those that move; swept: bytes marked by earlier prunes that are deleted now.
+    """
 
     head: Head
     now_ns: int
@@ -104,7 +105,8 @@ def plan_prune(
     small ones if there are `many`; `budget` bytes at most.
 
     Raises DamageError when a listing lacks objects that the log commits to, or a history cannot be read:
-    nothing must be deleted then. ConflictError; UsageError and WrongKeyError as for reading."""
+    nothing must be deleted then. ConflictError; UsageError and WrongKeyError as for reading.
+    """
     store = uncached(vault.store)
     log = Log(store, vault.keys, vault.head, now)
     now_ns, grace_ns = now(), int(grace * 1e9)
@@ -127,7 +129,7 @@ def plan_prune(
     steps: dict[str, Sequence[CompactionStep]] = {}
     for timeline in sorted(roots.heads):
         history = history_of(log, timeline, roots.heads[timeline].sequence)
-        changes = changes_of((entry.number, head) for entry, head in history)
+        changes = changes_of((entry.number, own) for entry, own in history)
         steps[timeline] = steps_of(changes, held.get(timeline, set()))
     try:
         found = pack_usage(index, _references(histories, steps))

@@ -107,7 +107,8 @@ def plan_repair(
     objects that were found damaged before.
 
     Reads from the copy what it has of the damaged objects, so the plan relies on nothing that was not read.
-    Raises UsageError without a passphrase, and when `other` is not a copy of this vault; StoreError."""
+    Raises UsageError without a passphrase, and when `other` is not a copy of this vault; StoreError.
+    """
     store, keys, seen = uncached(vault.store), vault.keys, seen or Head()
     _, lost_config = config_to_use(store, keys, other)
     vault.signing_key()

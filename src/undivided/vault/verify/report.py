@@ -14,7 +14,8 @@ class Scope:
     read_data: every stored byte. points: ids of points to decode completely; sample: how many points more,
     those decoded longest ago first. within: seconds; packs that were verified within them are skipped.
     seconds: the time limit for reading and decoding; the next verification continues where this one stopped.
-    recorded: whether the log records what was verified."""
+    recorded: whether the log records what was verified.
+    """
 
     read_data: bool = False
     points: Sequence[str] = ()

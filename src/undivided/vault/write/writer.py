@@ -127,7 +127,8 @@ class Writer:
 
         Raises ConflictError when a chunk that the segments refer to is gone, or a timeline has another digest
         than `continues` says; FencedError when a prune took this session for dead. Then nothing was
-        committed."""
+        committed.
+        """
         if self._pipeline:
             self._pipeline.drain()
         crashpoint("vault.packs-stored")
