@@ -64,7 +64,8 @@ bench: .venv/.dev  ## tables against restic, borg, kopia and rustic (those on PA
 	$(PY) -m bench $(ARGS)
 
 docs: .venv/.tools  ## the documentation as a site that needs no network, in site/; every link is checked
-	.venv/bin/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict --quiet
+	@echo "The site is in site/: open site/index.html"
 
 dist: .venv/.tools  ## a release in dist/: sdist, wheel and SBOM, tried in an empty environment
 	@.ci/dist
