@@ -13,7 +13,7 @@ from undivided.testing.instances import INSTANCES, Instance, missing
 pytestmark = pytest.mark.real
 
 
-def test_every_driver_there_is_is_put_to_the_suite() -> None:
+def test_the_suite_runs_on_every_driver() -> None:
     assert sorted(INSTANCES) == sorted(DRIVERS)
 
 

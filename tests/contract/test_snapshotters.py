@@ -35,7 +35,7 @@ while True:
 
 @pytest.fixture(params=KINDS)
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Snapshotter, Path]]:
-    """A snapshotter as the registry chooses it, and a directory on its filesystem."""
+    """A snapshotter that the registry chose, and a directory on its filesystem."""
     with loop_filesystem(request.param, tmp_path) as root:
         tree = root / "tree"
         if request.param == "btrfs":
@@ -45,6 +45,13 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Snap
         chosen = snapshotter_for(tree)
         assert isinstance(chosen, KINDS[request.param])
         yield chosen, tree
+
+
+def test_a_filesystem_without_clones_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    with loop_filesystem("ext4", tmp_path) as root:
+        snapshotter_for(root)
+        assert caplog.messages == [f"{root}: large files are copied into memory: ext4 has no reflinks here"]
 
 
 def test_a_clone_has_the_bytes_of_its_moment(place: tuple[Snapshotter, Path]) -> None:

@@ -225,7 +225,7 @@ def test_a_restored_directory_holds_only_the_servers_own_files(server: MariaDBSe
     assert copy.stat().st_mode & 0o777 == server.data.stat().st_mode & 0o777
 
 
-def test_tables_that_live_elsewhere_come_back_inside_and_leave_the_originals_alone(
+def test_tables_outside_the_data_directory_come_back_inside_and_leave_the_originals_alone(
     server: MariaDBServer,
 ) -> None:
     elsewhere = server.directory / "elsewhere"
@@ -243,7 +243,7 @@ def test_tables_that_live_elsewhere_come_back_inside_and_leave_the_originals_alo
     assert server.rows("SELECT n FROM shop.far") == [(1,)]
 
 
-def test_a_server_that_lets_the_log_lack_databases_is_dumped_instead() -> None:
+def test_a_server_whose_log_leaves_databases_out_is_dumped_instead() -> None:
     with MariaDBServer("binlog_ignore_db=secret") as other:
         sink = MemorySink()
         point = capture(MariaDBDriver(other.component()), sink)

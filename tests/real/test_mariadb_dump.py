@@ -32,7 +32,10 @@ def server() -> Iterator[MariaDBServer]:
         yield started
 
 
-def test_the_dump_is_of_the_mark_though_it_is_read_after_the_release(server: MariaDBServer) -> None:
+def test_the_dump_is_of_the_mark_though_it_is_read_after_the_release(
+    server: MariaDBServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
     sink = MemorySink()
     point = capture(
         MariaDBDriver(server.component()),
@@ -43,6 +46,7 @@ def test_the_dump_is_of_the_mark_though_it_is_read_after_the_release(server: Mar
 
     assert point.consistency is Consistency.APPLICATION
     assert any("log_bin is OFF" in note for note in point.notes)
+    assert "db: falling back to a dump: the server keeps no binary log (log_bin is OFF)" in caplog.messages
     with running(server.restored(sink, point)) as copy:
         assert answer(copy, "SELECT what FROM shop.orders") == [(b"\x00\xff'",), (b"before the mark",)]
         assert answer(copy, "SELECT id FROM shop.latest") == [(2,)]
@@ -61,7 +65,7 @@ def test_tables_without_snapshots_are_named_in_the_point(server: MariaDBServer) 
 
 
 def others(server: MariaDBServer) -> list[int]:
-    """The sessions that are not the asking one."""
+    """The ids of all other sessions."""
     ask = "SELECT ID FROM information_schema.PROCESSLIST WHERE ID <> CONNECTION_ID() AND COMMAND <> 'Daemon'"
     return [number for (number,) in server.rows(ask)]
 

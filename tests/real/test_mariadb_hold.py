@@ -1,4 +1,4 @@
-"""MariaDB held still: at once or not at all, never longer than agreed, and never in the application's way."""
+"""Quiescing MariaDB: at once or not at all, never longer than agreed, and never blocking the application."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def backup_sessions(server: MariaDBServer) -> list[tuple[object, ...]]:
 
 
 def writes(server: MariaDBServer) -> bool:
-    """Whether a row in every engine can be written right now."""
+    """Whether a row in every engine can be written now."""
     with server.connect() as connection, connection.cursor() as cursor:
         cursor.execute("SET SESSION lock_wait_timeout = 1, innodb_lock_wait_timeout = 1")
         try:
@@ -96,7 +96,7 @@ def writes(server: MariaDBServer) -> bool:
         return True
 
 
-def test_while_it_is_held_nothing_commits_and_reads_go_on(server: MariaDBServer, hold: CommitBlock) -> None:
+def test_during_the_hold_nothing_commits_and_reads_continue(server: MariaDBServer, hold: CommitBlock) -> None:
     hold.enter(soon())
     done = threading.Event()
 
@@ -138,7 +138,7 @@ def test_a_blocking_table_lock_is_named_and_our_request_is_withdrawn(
     assert writes(server)
 
 
-def test_a_long_statement_on_myisam_is_named_and_the_application_goes_on(
+def test_a_long_statement_on_myisam_is_named_and_the_application_continues(
     server: MariaDBServer, hold: CommitBlock
 ) -> None:
     with busy(server, "INSERT INTO shop.old SELECT SLEEP(60)"):
@@ -167,12 +167,14 @@ def test_a_blocking_session_fails_the_point_before_an_image_is_taken(
     assert not sink.rows
 
 
-def test_mariadb_backup_does_not_wait_for_ever_in_front_of_the_application(server: MariaDBServer) -> None:
+def test_a_lock_wait_of_mariadb_backup_is_ended_before_the_application_queues_for_long(
+    server: MariaDBServer, caplog: pytest.LogCaptureFixture
+) -> None:
     driver = MariaDBDriver(server.component())
     session = driver.session(None, must_hold=True)
 
     class Blocking(MemorySink):
-        """Once the image has begun, someone locks a table."""
+        """Once the image has begun, another session locks a table."""
 
         lock: pymysql.Connection[Any] | None = None
 
@@ -186,6 +188,7 @@ def test_mariadb_backup_does_not_wait_for_ever_in_front_of_the_application(serve
     try:
         with pytest.raises(SourceError, match="kept mariadb-backup waiting"):
             session.prepare(sink)
+        assert any("waited for more than 5 s: ended" in line for line in caplog.messages)
         assert not backup_sessions(server)
     finally:
         session.close()
@@ -194,7 +197,7 @@ def test_mariadb_backup_does_not_wait_for_ever_in_front_of_the_application(serve
     assert writes(server)
 
 
-def test_a_hold_ends_by_itself_when_its_time_is_over_and_there_is_no_point(server: MariaDBServer) -> None:
+def test_a_hold_ends_by_itself_at_its_deadline_and_no_point_is_made(server: MariaDBServer) -> None:
     sink, driver = MemorySink(), MariaDBDriver(server.component())
     session = driver.session(None, must_hold=True)
     try:
@@ -268,7 +271,7 @@ time.sleep(60)
 """
 
 
-def test_a_killed_holder_lets_go_at_once(server: MariaDBServer) -> None:
+def test_a_killed_holder_releases_at_once(server: MariaDBServer) -> None:
     holder = subprocess.Popen([sys.executable, "-c", _HOLDER, server.socket], stdout=subprocess.PIPE)
     assert holder.stdout is not None
     try:

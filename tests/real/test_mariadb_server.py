@@ -1,4 +1,4 @@
-"""MariaDB as a server among others: found, started, stopped, asked with few rights, its secrets kept."""
+"""MariaDB servers: found, started, stopped, captured with few privileges, their secrets kept."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ GRANTS = (
     "GRANT RELOAD, PROCESS, LOCK TABLES, BINLOG MONITOR ON *.* TO undivided@localhost",
     "GRANT SELECT, SHOW VIEW, TRIGGER, EVENT ON *.* TO undivided@localhost",
 )
-"""What docs/drivers/mariadb.md tells to grant: with a binary log the first; without one both."""
+"""The grants in docs/drivers/mariadb.md: the first for a server with a binary log, both for one without."""
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def limited(server: MariaDBServer, *grants: str) -> MariaDBDriver:
 
 
 class Onlooker:
-    """Whoever runs `ps` all the time, and looks for a secret."""
+    """A user that runs `ps` all the time, and looks for a secret."""
 
     def __init__(self, secret: str) -> None:
         self.seen: set[str] = set()
@@ -115,7 +115,7 @@ def test_missing_rights_and_a_wrong_password_say_what_to_do(server: MariaDBServe
 
 
 def fake(directory: Path, name: str, script: str) -> None:
-    """A program of that name in a directory of programs that are else the real ones."""
+    """A fake program of that name in a directory with the real other ones."""
     directory.mkdir(exist_ok=True)
     for real in (
         "mariadbd",
@@ -190,7 +190,7 @@ def test_an_image_with_a_link_in_it_is_refused(server: MariaDBServer) -> None:
     assert victim.read_text() == "untouched"
 
 
-def test_a_copy_starts_beside_the_original_with_other_places_and_stops_again(server: MariaDBServer) -> None:
+def test_a_copy_starts_next_to_the_original_at_other_addresses_and_stops_again(server: MariaDBServer) -> None:
     sink = MemorySink()
     original = server.component(defaults=str(server.defaults), port=server.port)
     point = capture(MariaDBDriver(original), sink)
@@ -235,7 +235,7 @@ def test_recovery_in_place_puts_the_point_where_the_data_was_and_keeps_what_was_
     assert any("a new image was taken" in note for note in second.notes)
 
 
-def test_a_server_that_cannot_start_says_why(server: MariaDBServer) -> None:
+def test_a_server_that_cannot_start_is_reported_with_its_errors(server: MariaDBServer) -> None:
     broken = server.directory / "broken"
     broken.mkdir()
     server.owner.take(broken)
@@ -257,7 +257,7 @@ def test_running_servers_are_found_with_what_a_component_needs(server: MariaDBSe
     }
 
 
-def test_a_server_describes_itself_and_one_that_is_down_says_so(server: MariaDBServer) -> None:
+def test_a_server_describes_itself_and_one_that_is_down_is_unhealthy(server: MariaDBServer) -> None:
     driver = MariaDBDriver(server.component())
     said = driver.describe()
     assert said.version.startswith("1")

@@ -1,4 +1,4 @@
-"""A real PostgreSQL, captured and recovered to exactly the mark, its original running on beside."""
+"""A real PostgreSQL, captured and recovered to exactly the mark, next to its running original."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def test_log_that_the_server_has_recycled_makes_a_new_image_and_a_note(
         assert twin.sql("SELECT count(*) FROM t") == [(4,)]
 
 
-def test_a_recovered_server_is_protected_on_with_a_new_image(server: TestServer, place: Path) -> None:
+def test_a_recovered_server_is_protected_again_with_a_new_image(server: TestServer, place: Path) -> None:
     driver, sink = PostgreSQLDriver(server.component()), MemorySink()
     first = capture(driver, sink, must_hold=False)
     sink.settle()
@@ -235,7 +235,7 @@ def test_a_tablespace_made_since_the_image_makes_a_new_image(server: TestServer,
     assert server.sql("SELECT count(*) FROM t") == [(1000,)]
 
 
-def test_configuration_outside_the_data_directory_is_captured_and_untied(place: Path) -> None:
+def test_configuration_outside_the_data_directory_is_captured_and_adapted(place: Path) -> None:
     root = place / "original"
     etc = place / "etc"
     (etc / "conf.d").mkdir(parents=True)
@@ -270,7 +270,7 @@ def test_configuration_outside_the_data_directory_is_captured_and_untied(place: 
         server.stop()
 
 
-def test_a_slot_stays_only_where_the_server_caps_it(server: TestServer) -> None:
+def test_a_slot_stays_only_where_the_server_limits_it(server: TestServer) -> None:
     driver, sink = PostgreSQLDriver(server.component()), MemorySink()
     first = capture(driver, sink, must_hold=False)
     slots = "SELECT slot_name, restart_lsn::text FROM pg_replication_slots WHERE NOT temporary"

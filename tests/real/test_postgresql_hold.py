@@ -1,4 +1,5 @@
-"""Holding a PostgreSQL under load: no commit returns during the hold, all do after it, whoever dies."""
+"""Quiescing a PostgreSQL under load: no commit returns during the hold, all do after it, whichever process
+dies."""
 
 from __future__ import annotations
 
@@ -120,7 +121,7 @@ def check_hold(server: TestServer, place: Path) -> None:
             assert seen[writer] <= last <= seen[writer] + 1, "at most the one in flight"
 
 
-def test_a_hold_that_is_given_up_lets_commits_go(server: TestServer) -> None:
+def test_an_abandoned_hold_lets_commits_return(server: TestServer) -> None:
     with Load(server) as load:
         session = PostgreSQLDriver(server.component()).session(None, must_hold=True)
         session.prepare(MemorySink())
@@ -142,7 +143,7 @@ def test_a_hold_not_reached_by_its_deadline_raises_and_leaves_nothing(server: Te
     eventually(lambda: standbys(server) == "")
 
 
-def test_the_watchdog_lets_commits_go_when_the_holder_is_killed(server: TestServer) -> None:
+def test_the_watchdog_lets_commits_return_when_the_holder_is_killed(server: TestServer) -> None:
     with Load(server) as load:
         holder = subprocess.Popen(
             [sys.executable, "-c", _HOLDER, str(server.root), str(server.port)],
@@ -180,7 +181,9 @@ with WatchdogClient() as watchdog:
 """
 
 
-def test_release_works_when_its_connection_is_gone(server: TestServer) -> None:
+def test_release_works_when_its_connection_is_gone(
+    server: TestServer, caplog: pytest.LogCaptureFixture
+) -> None:
     with Load(server) as load:
         session = PostgreSQLDriver(server.component()).session(None, must_hold=True)
         session.prepare(MemorySink())
@@ -193,9 +196,10 @@ def test_release_works_when_its_connection_is_gone(server: TestServer) -> None:
         load.await_commits()
         session.close()
     assert standbys(server) == ""
+    assert any("the connection is lost, undoing the hold on another" in line for line in caplog.messages)
 
 
-def test_the_standbys_there_were_are_waited_for_during_the_hold_and_put_back(server: TestServer) -> None:
+def test_existing_standbys_are_waited_for_during_the_hold_and_restored(server: TestServer) -> None:
     server.sql("ALTER SYSTEM SET synchronous_standby_names = 'a, b'")
     server.sql("SELECT pg_reload_conf()")
     eventually(lambda: standbys(server) == "a, b")

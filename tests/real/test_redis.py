@@ -1,4 +1,4 @@
-"""The Redis driver against a real server: what is restored is what was there at the mark, to the key."""
+"""The Redis driver against a real server: a restore has exactly the keys of the mark."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def server() -> Iterator[RedisServer]:
 def restored(
     server: RedisServer, sink: MemorySink, point: ComponentPoint, **more: Any
 ) -> Iterator[RedisDriver]:
-    """The point, running beside its original on a socket of its own."""
+    """The point, running next to its original on a socket of its own."""
     into = server.directory / "restored"
     into.mkdir()
     driver = RedisDriver(server.component.at({"socket": f"{server.directory}/r", "path": str(into), **more}))
@@ -144,7 +144,7 @@ def test_the_second_point_moves_only_what_was_replicated_since(server: RedisServ
     assert first.position.order <= second.position.order < third.position.order
 
 
-def test_a_backlog_that_was_overrun_makes_a_new_image_and_says_so(server: RedisServer) -> None:
+def test_a_backlog_that_was_overrun_makes_a_new_image_and_the_point_notes_it(server: RedisServer) -> None:
     server.call("CONFIG", "SET", "repl-backlog-size", 16384)
     sink, driver = MemorySink(), RedisDriver(server.component)
     first = capture(driver, sink)
@@ -224,13 +224,15 @@ def test_the_password_is_used_and_stored_nowhere(tmp_path: Path) -> None:
 
 
 def test_without_permission_to_replicate_the_image_is_taken_by_bgsave_inside_the_pause(
-    server: RedisServer,
+    server: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO")
     server.call("ACL", "SETUSER", "default", "-psync")
     client, sink, driver = server.connect(), MemorySink(), RedisDriver(server.component)
     client.call("SET", "before", "1")
     first = capture(driver, sink, released=lambda: client.call("SET", "after", "1"))
     assert "taken by BGSAVE inside the pause" in sink.notes[0]
+    assert any("falling back to BGSAVE: the server does not permit" in line for line in caplog.messages)
     with restored(server, sink, first) as copy:
         assert content(copy) == {(0, b"before"): (b"1", -1)}
     second = capture(driver, sink, first)
@@ -244,11 +246,11 @@ def test_a_replica_is_refused_and_its_primary_named(server: RedisServer) -> None
         assert f"127.0.0.1:{server.port}" in refusal.value.hint
 
 
-def test_the_pause_ends_by_itself_when_nobody_releases(server: RedisServer) -> None:
+def test_the_pause_ends_by_itself_without_a_release(server: RedisServer) -> None:
     session = RedisDriver(server.component).session(None, must_hold=True)
     session.prepare(MemorySink())
     session.hold(NoWatchdog(), time.monotonic() + 0.3)
-    # As if we were dead from here on: no release, no close.
+    # As if this process were dead: no release, no close.
     client = server.connect()
     client.timeout(20)
     assert client.call("SET", "key", "value") == b"OK"

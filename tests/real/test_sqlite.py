@@ -1,4 +1,4 @@
-"""The SQLite driver against real writers: the restored database is sound and holds the commits before the
+"""The SQLite driver against real writers: the restored database is whole and has the commits before the
 mark."""
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def test_under_writers_and_checkpoints_every_point_holds_what_was_acknowledged(
             for writer, acknowledged in seen[0].items():
                 held = found[writer]
                 assert held == list(range(len(held)))
-                # A commit may have returned whose writer had not yet told of it when the hold began.
+                # A commit may have returned whose writer had not reported it yet when the hold began.
                 assert acknowledged <= len(held) <= acknowledged + 1
             shutil.rmtree(tmp_path / f"at-{number}")
 
@@ -105,7 +105,7 @@ def test_writers_killed_at_any_moment_never_make_a_wrong_point(
                     held=partial(note, seen, writers),
                 )
             except SourceError as refusal:
-                # A death between preparing and holding: no point, and the next one opens the database anew.
+                # A death between preparing and holding: no point, and the next one opens the database again.
                 assert mode != "wal" and "hot journal" in refusal.cause
                 continue
             fresh.settle()

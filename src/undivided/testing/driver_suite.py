@@ -1,8 +1,8 @@
-"""What every driver must do, whatever its application: the contract of drivers/base.py as tests.
+"""The contract of drivers/base.py as tests that every driver must pass, whatever its application.
 
-A test module derives from `DriverSuite` and gives the two fixtures: `instance`, which tests share and leave
-running, and `disposable`, which a test may ruin. What is asserted is promises, never times: that a write waits
-is seen by its not being there while the hold lasts, and by its being there afterwards.
+A test module derives from `DriverSuite` and provides two fixtures: `instance`, which tests share and leave
+running, and `disposable`, which a test may destroy. The tests assert promises, never times: a write that
+waits is not there during the hold, and is there afterwards.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from .memory import MemorySink, MemorySource, NoWatchdog
 
 _NAMES = (f"copy{number}" for number in itertools.count())
 _SMALL = 200_000
-"""Bytes that a point may move which has next to nothing to move: a log's padding, a page or two."""
+"""Bytes that a point with next to no changes may move: the padding of a log, a page or two."""
 _MOMENT = 0.3
 
 
@@ -53,7 +53,7 @@ class Writing:
                 self.begun.append(token)
                 self._instance.write(token)
                 self.acknowledged.append(token)
-        except Exception as error:  # noqa: BLE001 - told in the test's own thread
+        except Exception as error:  # noqa: BLE001 - raised again in the test's own thread
             self.failure = error
 
     def wait_for_more(self, count: int = 3) -> None:
@@ -80,7 +80,7 @@ class DriverSuite:
 
     @staticmethod
     def open(component: Component, tmp_path: Path) -> Driver:
-        """The driver with a cache of its own, as capture gives it."""
+        """The driver with its own cache, as capture sets it."""
         driver = driver_for(component)
         driver.cache = tmp_path / "cache"
         driver.cache.mkdir(exist_ok=True)
@@ -88,7 +88,7 @@ class DriverSuite:
 
     @contextmanager
     def recovered(self, instance: Instance, sink: MemorySink, point: ComponentPoint) -> Iterator[Component]:
-        """The point, built beside its place, put there and started, while the original runs."""
+        """The point, built next to its place, moved there and started, while the original runs."""
         name = next(_NAMES)
         component = instance.elsewhere(name)
         driver = driver_for(component)
@@ -133,7 +133,7 @@ class DriverSuite:
             assert least <= found, f"acknowledged and lost: {sorted(least - found)}"
             assert found <= most, f"begun after the release: {sorted(found - most)}"
 
-    def test_a_write_waits_while_held_and_goes_on_after_the_release(
+    def test_a_write_waits_while_held_and_continues_after_the_release(
         self, instance: Instance, driver: Driver
     ) -> None:
         token = next(_NAMES)
@@ -194,7 +194,7 @@ class DriverSuite:
         with self.recovered(instance, sink, second) as component:
             assert token in instance.read_all(component)
 
-    def test_without_the_state_of_the_last_point_everything_is_read_anew(
+    def test_without_the_state_of_the_last_point_everything_is_read_again(
         self, instance: Instance, driver: Driver
     ) -> None:
         sink, token = MemorySink(), next(_NAMES)
@@ -207,7 +207,7 @@ class DriverSuite:
         with self.recovered(instance, sink, second) as component:
             assert token in instance.read_all(component)
 
-    def test_a_recovered_copy_lives_beside_its_original_and_neither_sees_the_other(
+    def test_a_recovered_copy_runs_next_to_its_original_and_neither_sees_the_other(
         self, instance: Instance, driver: Driver
     ) -> None:
         sink, early, late = MemorySink(), next(_NAMES), next(_NAMES)
@@ -221,7 +221,7 @@ class DriverSuite:
         assert {early, late} <= instance.read_all(instance.component)
         assert driver.health().ok
 
-    def test_installing_again_moves_what_was_there_aside_and_repeating_converges(
+    def test_installing_again_moves_the_old_data_aside_and_repeating_converges(
         self, instance: Instance, driver: Driver
     ) -> None:
         sink = MemorySink()
@@ -240,16 +240,16 @@ class DriverSuite:
             assert old.exists()
         assert not built.exists()
 
-    def test_it_describes_itself_and_says_that_it_is_well(self, driver: Driver) -> None:
-        says = driver.describe()
-        assert Path(says.directory).is_dir()
-        assert says.size > 0
-        assert says.filesystem
+    def test_it_describes_itself_and_is_healthy(self, driver: Driver) -> None:
+        description = driver.describe()
+        assert Path(description.directory).is_dir()
+        assert description.size > 0
+        assert description.filesystem
         assert driver.health().ok
         assert driver.health().reason
         assert driver.directory().exists()
 
-    def test_one_that_is_gone_fails_the_point_with_a_hint_and_says_so(
+    def test_one_that_is_gone_fails_the_point_with_a_hint_and_is_unhealthy(
         self, disposable: Instance, tmp_path: Path
     ) -> None:
         driver = self.open(disposable.component, tmp_path)

@@ -76,7 +76,7 @@ class MemorySink:
         pass
 
     def copy(self) -> MemorySink:
-        """The tree as it is now, to go on from apart."""
+        """A copy of the tree as it is now."""
         other = MemorySink()
         other.rows, other.data = dict(self.rows), dict(self.data)
         return other
@@ -113,19 +113,19 @@ class MemorySource:
 
 
 class NoWatchdog:
-    """A watchdog that only remembers what it was told: for driver tests where nobody dies."""
+    """A watchdog that only records its calls: for driver tests in which no process dies."""
 
     def __init__(self) -> None:
-        self.told: list[tuple[str, object]] = []
+        self.calls: list[tuple[str, object]] = []
 
     def resume(self, pids: Sequence[int]) -> None:
-        self.told.append(("resume", tuple(pids)))
+        self.calls.append(("resume", tuple(pids)))
 
     def write(self, path: str, data: bytes) -> None:
-        self.told.append(("write", (path, data)))
+        self.calls.append(("write", (path, data)))
 
     def thaw(self, path: str) -> None:
-        self.told.append(("thaw", path))
+        self.calls.append(("thaw", path))
 
     def postgresql(self, dsn: str, statements: Sequence[str]) -> None:
-        self.told.append(("postgresql", tuple(statements)))
+        self.calls.append(("postgresql", tuple(statements)))

@@ -102,7 +102,7 @@ def test_a_whole_process_tree_is_stopped_and_continues(family: Family, tmp_path:
     freezer = freezer_for({"pidfile": str(tmp_path / "pid"), "freeze": "stop"})
     freezer.stop(watchdog, time.monotonic() + 5)
     assert not family.writes()
-    registered = {pid for kind, pids in watchdog.told if kind == "resume" for pid in pids}  # type: ignore[attr-defined]
+    registered = {pid for kind, pids in watchdog.calls if kind == "resume" for pid in pids}  # type: ignore[attr-defined]
     assert registered == set(freezer.pids()) and len(registered) == 3
     freezer.resume()
     freezer.resume()
@@ -116,7 +116,7 @@ def test_a_whole_cgroup_is_frozen_and_continues(family: Family, group: Path) -> 
     freezer = freezer_for({"cgroup": f"/{group.name}"})
     freezer.stop(watchdog, time.monotonic() + 5)
     assert not family.writes()
-    assert watchdog.told == [("write", (str(group / "cgroup.freeze"), b"0"))]
+    assert watchdog.calls == [("write", (str(group / "cgroup.freeze"), b"0"))]
     assert len(freezer.pids()) == 3
     freezer.resume()
     assert family.writes(1.0)
@@ -137,7 +137,7 @@ def test_we_never_stop_ourselves_or_our_ancestors(tmp_path: Path, group: Path) -
         watchdog = NoWatchdog()
         with pytest.raises(SourceError, match="this very program"):
             freezer_for({"pidfile": str(tmp_path / "pid")}).stop(watchdog, time.monotonic() + 1)
-        assert watchdog.told == []
+        assert watchdog.calls == []
     child = subprocess.run(
         [sys.executable, "-c", _INSIDE, str(group)], capture_output=True, text=True, timeout=30, check=False
     )
@@ -182,7 +182,7 @@ def state_of(pid: int) -> str:
     "writers",
     [
         {"pidfile": "/nonexistent/pid"},
-        {"user": "nobody-of-that-name"},
+        {"user": "no-such-user"},
         {"cgroup": "/no/such/group"},
         {"user": "root", "freeze": "cgroup"},
     ],

@@ -45,3 +45,9 @@ def test_a_missing_program_and_a_slow_one_are_reported() -> None:
         run_command(["/nonexistent/program"], doing="start")
     with pytest.raises(UndividedError, match="did not return"):
         run_command(["sleep", "20"], doing="start", timeout=0.2)
+
+
+def test_a_command_is_logged_without_its_arguments(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    start_by_options(Component("site", "files", {"start": ["true", "--password=hunter2"]}))
+    assert caplog.messages == ["start site: true"]

@@ -236,7 +236,9 @@ class Withholding:
             assert self._admin is not None
             self._run_undo(self._admin)
         except psycopg2().Error as error:
-            logger.warning("%s: undoing it on a second connection: %s", self._doing, line(error))
+            logger.warning(
+                "%s: the connection is lost, undoing the hold on another: %s", self._doing, line(error)
+            )
             self._undo_reconnected()
 
     def _undo_reconnected(self) -> None:
