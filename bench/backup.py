@@ -8,8 +8,8 @@ A restore is done when it is on disk: every tool's command, and `cp`, is followe
 measured time. Ours has flushed by then, the peers have not. The other column says when the command returned.
 
 Nothing is deleted before the end. An ext4 without a journal gives out no inode that was freed in the last
-minute, and looks through all of them for each file it makes: whoever restores a tree after another was
-deleted would pay for that, several times what he does himself.
+minute, and looks through all of them for each file it makes: after a deletion, the next restore would take
+several times as long.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@ fsync.
 
 The five kinds of component are written to without a pause by the torture rig's writers, every write
 acknowledged by its application. Points are taken through the public command line; between them the same
-disk's bare fsync is measured under the same load. The limit is that fsync: nobody can mark a commit faster
-than the disk does.
+disk's bare fsync is measured under the same load. The limit is that fsync: a commit cannot be
+faster than the disk.
 """
 
 from __future__ import annotations

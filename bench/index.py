@@ -43,7 +43,7 @@ _PER_ROW = 10_000
 
 
 def build(home: Path, chunks: int, references: int) -> None:
-    """A vault, and beside it some of its ids."""
+    """A vault, and next to it some of its ids."""
     random = np.random.default_rng(1)
     vault = Vault.create(DirectoryStore(home / "vault"), PASSPHRASE)
     ids = np.frombuffer(random.bytes(chunks * 32), np.uint8).reshape(-1, 32)

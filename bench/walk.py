@@ -1,4 +1,4 @@
-"""A bare parallel walk with stat: the least that anybody does who asks whether a tree has changed.
+"""A bare parallel walk with stat: the least that is needed to find out whether a tree has changed.
 
 Run as a program of its own, in an interpreter that loads nothing else, so that its start counts as ours does.
 A thread per core takes directories from one queue, lists them and asks for one stat an entry. Nothing is

@@ -1,9 +1,9 @@
 """Checks that messages and documents speak the field's words: `python tools/check_words.py [PATH ...]`.
 
-The table is the list of words that this project once had of its own, each with the standard one. They are looked for
-in everything that an operator or a maintainer reads: the source with its names, docstrings and messages, the documents,
-the README. The changelog is history and is left out. A line that really means the other thing (a page torn in two, an
-ear that hears a claim) ends in a comment `words: ok`.
+The table lists the words that this project once had of its own, each with the standard one, and the habits of English
+that make a sentence hard to read at 3 a.m. They are searched in everything that an operator or a maintainer reads: the
+source with its names, docstrings and messages, the documents, the tools. The changelog is history and is left out. A
+line that really means the other thing (a page torn in two) ends in a comment `words: ok`.
 """
 
 from __future__ import annotations
@@ -22,10 +22,13 @@ WORDS = {
     r"condemn(s|ed)?|acquit(s|ted)?|forgiven?|forgives": "mark damaged, cleared, resolved",
     r"blame[sd]?": "impact",
     r"wound(s|ed)?": "damaged since",
-    r"torn|tears?": "broken timeline",
+    r"heal(s|ed|ing)?": "repair, upload again",
+    r"torn (timelines?|histor(y|ies))|cut_torn|tears": "broken timeline",
     r"liveness|occupancy": "reachability, pack usage",
     r"mend(s|ed|ing)?|overhauls?": "repair",
     r"surveys?": "log scan",
+    r"inspections?": "pack check",
+    r"samplings?": "restore test",
     r"custody": "key check",
     r"rosters?": "session registry, recipients",
     r"lenient(ly)?": "open damaged",
@@ -46,10 +49,11 @@ WORDS = {
     r"(is|are|was|were|be|been) told": "name the message: reports, prints, fails with",
     r"(told|tells) (of|by)": "reports, lists",
     r"beside": "next to, in parallel",
-    r"whoever|somebody|nobody|he|him|his": "name who",
+    r"for ever": "forever, or say until when",
+    r"whoever|(some|no|any|every)body|he|him|his": "name who",
 }
 _ROOT = Path(__file__).parent.parent
-_PLACES = ("src", "docs", "README.md")
+_PLACES = ("src", "docs", "bench", "demo", "tools", "README.md", "CONTRIBUTING.md", "SECURITY.md")
 _PATTERNS = [
     (re.compile(rf"(?<![a-zA-Z])({old})(?![a-zA-Z])", re.IGNORECASE), new) for old, new in WORDS.items()
 ]
@@ -67,10 +71,11 @@ def found(path: Path) -> Iterator[str]:
 
 
 def files(places: list[str]) -> Iterator[Path]:
+    """The sources and pages among these files and below these folders, but not the table itself."""
     for place in map(Path, places):
-        yield from (
-            sorted(p for p in place.rglob("*") if p.suffix in (".py", ".md")) if place.is_dir() else (place,)
-        )
+        for path in sorted(place.rglob("*")) if place.is_dir() else [place]:
+            if path.suffix in (".py", ".md") and path.resolve() != Path(__file__).resolve():
+                yield path
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ What the device may hold after power loss is everything up to some flush, and of
 part: a disk with a cache of its own keeps no order between flushes. `image` makes either.
 
 The log is records of (offset i64, length u32) and the data; a flush is a record with offset -1. Its size
-tells how far the disk is: whoever is told that something is safe notes the size then.
+tells how far the disk is: a test notes it when a write was acknowledged.
 
 Run as a program it serves the disk: `python -m undivided.testing.disk DIRECTORY BYTES LOG`.
 """
@@ -33,7 +33,7 @@ import pytest
 
 _RECORD = struct.Struct("<qI")
 _FLUSH = -1
-_PATIENCE = 20.0
+_TIMEOUT = 20.0
 
 
 @dataclass(frozen=True)
@@ -78,13 +78,13 @@ class LoggedDisk:
 
 
 @contextmanager
-def logged_disk(kind: str, beside: Path, megabytes: int = 96) -> Iterator[LoggedDisk]:
+def logged_disk(kind: str, parent: Path, megabytes: int = 96) -> Iterator[LoggedDisk]:
     """A mounted filesystem of that kind on a disk that remembers. Skips the test where it cannot be had."""
     if os.geteuid() != 0 or not os.path.exists("/dev/fuse"):
         pytest.skip("needs root and /dev/fuse for a disk that remembers")
     if not shutil.which(f"mkfs.{kind}"):
         pytest.skip(f"needs mkfs.{kind}")
-    served, log, root = beside / "served", beside / "log", beside / "root"
+    served, log, root = parent / "served", parent / "log", parent / "root"
     for directory in (served, root):
         directory.mkdir()
     log.touch()
@@ -93,7 +93,7 @@ def logged_disk(kind: str, beside: Path, megabytes: int = 96) -> Iterator[Logged
         [sys.executable, "-m", "undivided.testing.disk", str(served), str(disk.size), str(log)]
     )
     try:
-        until = time.monotonic() + _PATIENCE
+        until = time.monotonic() + _TIMEOUT
         while not (served / "disk").exists():
             assert time.monotonic() < until and server.poll() is None, "the disk is not served"
             time.sleep(0.02)
@@ -102,7 +102,7 @@ def logged_disk(kind: str, beside: Path, megabytes: int = 96) -> Iterator[Logged
             yield disk
     finally:
         subprocess.run(["umount", "-l", str(served)], check=False, capture_output=True)
-        server.wait(_PATIENCE)
+        server.wait(_TIMEOUT)
 
 
 @contextmanager

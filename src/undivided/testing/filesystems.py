@@ -19,13 +19,13 @@ _MAKE = {
 
 
 @contextmanager
-def loop_filesystem(kind: str, beside: Path, megabytes: int = 320) -> Iterator[Path]:
-    """A mounted filesystem of that kind beneath `beside`. Skips the test without root or the tools."""
+def loop_filesystem(kind: str, parent: Path, megabytes: int = 320) -> Iterator[Path]:
+    """A mounted filesystem of that kind beneath `parent`. Skips the test without root or the tools."""
     if os.geteuid() != 0:
         pytest.skip("needs root to mount a filesystem")
     if not shutil.which(_MAKE[kind][0]):
         pytest.skip(f"needs {_MAKE[kind][0]}")
-    image, root = beside / f"{kind}.img", beside / kind
+    image, root = parent / f"{kind}.img", parent / kind
     with open(image, "wb") as file:
         file.truncate(megabytes << 20)
     subprocess.run([*_MAKE[kind], str(image)], check=True, capture_output=True)

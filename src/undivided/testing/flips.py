@@ -38,7 +38,7 @@ HARMLESS = {
     "case": "hex digits in upper case are the same bytes",
     "required_features": "the name of an operation that needs no feature: it needs none under any name",
     "footer": "the index has what a pack's own footer says; verification notices it",
-    "superseded": "an index segment that later ones took in: nobody reads it; verification notices it",
+    "superseded": "an index segment that later ones took in: no reader opens it; verification notices it",
 }
 
 
@@ -66,7 +66,7 @@ class SmallVault:
         self._prepare()
 
     def _prepare(self) -> None:
-        """What is read without any flip. Opened anew: nothing is remembered from making it."""
+        """What is read without any flip. Opened again: nothing is remembered from making it."""
         self.vault = Vault.open(self.store, passphrase=lambda: PASSPHRASE)
         self.index = load_index(self.store, self.vault.keys, self.vault.commits)
         self.live = {digest for s in self.index.segments for digest in s.names()}
@@ -90,7 +90,7 @@ class SmallVault:
         return sorted(name for name in self.objects if name != BALLAST)
 
     def flips(self, name: str, start: int, end: int) -> tuple[Counter[str], list[str]]:
-        """Every bit of these bytes. (how many came to what, those that nobody noticed)."""
+        """Every bit of these bytes. (how many came to what, those that went unnoticed)."""
         judge = self._judge(name)
         whole = self.objects[name]
         counts: Counter[str] = Counter()
@@ -119,7 +119,7 @@ class SmallVault:
         return (lambda _: "README") if name == "README" else self._keys(name)
 
     def _pack(self, name: str) -> Callable[[int], str]:
-        """Verification must notice it; whoever reads a chunk from there must, or get what was stored."""
+        """Verification must notice it; a reader of a chunk from there notices it, or gets what was stored."""
         digest = name.rpartition("/")[2]
         known = stored_pack(self.index, digest)
         frames = _frames(known)

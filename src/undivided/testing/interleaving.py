@@ -25,7 +25,7 @@ HOUR_NS = 3600 * 10**9
 
 
 class Crash(BaseException):
-    """The actor's process is gone. Not an Exception: nobody may handle it."""
+    """The actor's process is gone. Not an Exception: no code may handle it."""
 
 
 @dataclass

@@ -111,7 +111,7 @@ class Kiosk(Program):
             return [point for (point,) in catalog.execute("SELECT id FROM points ORDER BY number")]
 
     def histories(self, component: str) -> set[str]:
-        """The timelines that the component has in the catalog: one, unless it had to begin anew."""
+        """The timelines that the component has in the catalog: one, unless it had to start a new one."""
         with closing(sqlite3.connect(self.config / "state" / "catalog.db")) as catalog:
             found = catalog.execute("SELECT DISTINCT timeline FROM components WHERE name = ?", (component,))
             return {timeline for (timeline,) in found}

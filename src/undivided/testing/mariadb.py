@@ -27,7 +27,7 @@ from ..model.service import Component
 from .memory import MemorySink, MemorySource
 from .ports import free_port
 
-_PATIENCE = 60.0
+_TIMEOUT = 60.0
 
 
 class MariaDBServer:
@@ -79,7 +79,7 @@ class MariaDBServer:
             check=True,
             **self.owner.popen(),
         )
-        until = time.monotonic() + _PATIENCE
+        until = time.monotonic() + _TIMEOUT
         while True:
             try:
                 self.connect().close()
@@ -112,7 +112,7 @@ class MariaDBServer:
                 cursor.execute(statement)
 
     def restored(self, sink: MemorySink, point: ComponentPoint, name: str = "copy") -> Path:
-        """A data directory restored from a point, beside the live one."""
+        """A data directory restored from a point, next to the live one."""
         into = self.directory / name
         into.mkdir(mode=0o700)
         MariaDBDriver(self.component()).restore(MemorySource(sink, point), into)
@@ -157,7 +157,7 @@ class MariaDBServer:
         processes = serving(place or self.data)
         for process in processes:
             os.kill(process.pid, how)
-        until = time.monotonic() + _PATIENCE
+        until = time.monotonic() + _TIMEOUT
         while serving(place or self.data):
             assert time.monotonic() < until, "the server does not end"
             time.sleep(0.02)
@@ -175,7 +175,7 @@ def running(copy: Path, *options: str) -> Iterator[pymysql.Connection[Any]]:
         **MariaDBOwner.of(copy).popen(),
     )
     try:
-        until = time.monotonic() + _PATIENCE
+        until = time.monotonic() + _TIMEOUT
         while True:
             try:
                 connection = pymysql.connect(unix_socket=path, user="root", autocommit=True)

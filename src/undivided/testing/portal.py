@@ -1,4 +1,4 @@
-"""A small real service for tests: an upload tree that a web server serves, and a SQLite database beside it.
+"""A small real service for tests: an upload tree that a web server serves, and a SQLite database next to it.
 
 Each order is a row and an uploaded file that name each other, so that a state of one of them without the
 other shows. The web server is started and stopped by commands, as a service file says them.
@@ -79,7 +79,7 @@ class Portal:
 
     @property
     def vault(self) -> Vault:
-        """Opened anew, as another process would."""
+        """Opened again, as another process would."""
         return Vault.open(self.store, keys=self._keys, passphrase=lambda: PASSPHRASE)
 
     def change(self, **sections: Any) -> None:

@@ -151,7 +151,7 @@ def running_server(
 
 @contextlib.contextmanager
 def recovered(sink: MemorySink, point: ComponentPoint, root: Path, **options: Any) -> Iterator[TestServer]:
-    """The point as a server of its own, beside its original, with its data in `root/data`."""
+    """The point as a server of its own, next to its original, with its data in `root/data`."""
     owner = account()
     root.mkdir(mode=0o755)
     os.chown(root, owner.uid, owner.gid)

@@ -1,7 +1,7 @@
 """A man in the middle: stands before a real S3 server and delays, drops, cuts and lies, one fault at a time.
 
 It passes every request on as it came, so the server sees the client's own signature. `fault` is asked per
-request and answers what shall go wrong with it; everything else goes through untouched.
+request and answers what should go wrong with it; everything else goes through untouched.
 """
 
 from __future__ import annotations

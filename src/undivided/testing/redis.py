@@ -17,7 +17,7 @@ from ..model.errors import SourceError
 from ..model.service import Component
 from .ports import free_port
 
-_PATIENCE = 30.0
+_TIMEOUT = 30.0
 
 
 class RedisServer:
@@ -55,7 +55,7 @@ class RedisServer:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        until = time.monotonic() + _PATIENCE
+        until = time.monotonic() + _TIMEOUT
         while True:
             try:
                 self.call("PING")

@@ -27,7 +27,7 @@ from .ports import free_port, free_ports
 ACCESS_KEY = "undivided-test"
 SECRET_KEY = "a secret that is nowhere to be found"  # noqa: S105
 BUCKET = "vault"
-_PATIENCE = 60.0
+_TIMEOUT = 60.0
 
 
 class S3Server:
@@ -94,7 +94,7 @@ class S3Server:
             client_options={"allow_http": True, "timeout": "5s"},
             retry_config={"max_retries": 0},
         )
-        until = time.monotonic() + _PATIENCE
+        until = time.monotonic() + _TIMEOUT
         while True:
             assert self._process and self._process.poll() is None, self._log()
             try:
@@ -121,7 +121,7 @@ class S3Server:
 
 
 class SeaweedFS(S3Server):
-    """`weed mini`: master, volume server, filer and S3 in one process. Nothing is told to its makers."""
+    """`weed mini`: master, volume server, filer and S3 in one process. It reports nothing to its makers."""
 
     def _started(self) -> subprocess.Popen[bytes]:
         keys = {"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}

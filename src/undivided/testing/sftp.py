@@ -17,7 +17,7 @@ import psutil
 
 from .ports import free_port
 
-_PATIENCE = 30.0
+_TIMEOUT = 30.0
 PROGRAM = "/usr/sbin/sshd"
 
 
@@ -50,7 +50,7 @@ class SshServer:
             stderr=open(self.directory / "log", "ab"),  # noqa: SIM115  the child's
             start_new_session=True,
         )
-        until = time.monotonic() + _PATIENCE
+        until = time.monotonic() + _TIMEOUT
         while True:
             try:
                 socket.create_connection(("127.0.0.1", self.port), timeout=5).close()

@@ -119,12 +119,12 @@ def _names(path: bytes) -> list[str]:
 
 def _acl(named_user: int) -> bytes:
     """A POSIX ACL with an entry for user 33, as the kernel stores it."""
-    nobody = 0xFFFFFFFF
+    no_id = 0xFFFFFFFF
     entries = [
-        (0x01, 7, nobody),
+        (0x01, 7, no_id),
         (0x02, named_user, 33),
-        (0x04, 5, nobody),
-        (0x10, 7, nobody),
-        (0x20, 4, nobody),
+        (0x04, 5, no_id),
+        (0x10, 7, no_id),
+        (0x20, 4, no_id),
     ]
     return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
