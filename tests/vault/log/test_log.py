@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 
 import pytest
@@ -38,12 +39,16 @@ def test_a_newcomer_finds_the_end_of_a_log_of_any_length(
     assert Vault.open(store, keys=vault.keys).head == vault.head
 
 
-def test_a_writer_that_was_too_slow_takes_the_next_number(store: MemoryStore, vault: Vault) -> None:
+def test_a_writer_that_was_too_slow_takes_the_next_number_and_logs_it(
+    store: MemoryStore, vault: Vault, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
     other = Vault.open(store, keys=vault.keys)
     slow = Vault.open(Rival(store, "log/", lambda: other.append("note", {"who": "quick"})), keys=vault.keys)
     entry = slow.append("note", {"who": "slow"})
     assert entry.number == 2
     assert [e.body["who"] for e in slow.log()] == ["quick", "slow"]
+    assert caplog.messages == ["log entry 1 was written by another writer; trying the next number"]
 
 
 def test_many_writers_at_once_make_one_unbroken_chain(store: MemoryStore, vault: Vault) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -26,6 +27,8 @@ from ..crypto.signing import SigningKey
 from ..format.log_entry import Head, LogEntry, decode_entry, name_of
 from ..stores.base import ExistsError, MissingError, Store, StoreError, requests
 from .slot import EntrySealer, SealedEntry, Slot
+
+_log = logging.getLogger(__name__)
 
 Clock = Callable[[], int]
 """UTC nanoseconds. It decides when something happens, never whether it is safe."""
@@ -162,11 +165,13 @@ class Log:
         """The entry, once it is durable. None when another entry has its number; that one has been read then.
         Raises StoreError when it could not be stored."""
         with self._lock:
-            if sealed.number != self.head.number + 1:
-                return None
-            stored = self._created(sealed)
-            self._advance(decode_entry(self._keys, sealed.number, stored))
-            return self.last if stored == sealed.data else None
+            if sealed.number == self.head.number + 1:
+                stored = self._created(sealed)
+                self._advance(decode_entry(self._keys, sealed.number, stored))
+                if stored == sealed.data:
+                    return self.last
+        _log.info("log entry %d was written by another writer; trying the next number", sealed.number)
+        return None
 
     def append(
         self,

@@ -12,6 +12,7 @@ raises ConflictError, and nothing was committed (docs/decisions/commit-protocol.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -40,6 +41,7 @@ from .dedup import KnownChunks
 from .pipeline import Pipeline
 from .uploads import PackUploads
 
+_log = logging.getLogger(__name__)
 _StoredIndex = tuple[list[str], Merged]
 
 
@@ -152,6 +154,9 @@ class Writer:
             if entry:
                 break
             if pruned:
+                _log.info(
+                    "commit of a %s: a prune was committed in between; checking every chunk again", kind
+                )
                 self._catch_up(segments.values(), names.values(), uploaded)
                 index = self._store_index(uploaded)
                 crashpoint("vault.segments-stored")
