@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from undivided.model.errors import DamageError, UndividedError
-from undivided.testing.stores import CutShort
+from undivided.testing.stores import Truncating
 from undivided.testing.vaults import contents, contents_one_by_one, protect
 from undivided.vault.crypto.aead import Sealer
 from undivided.vault.format.log_entry import Head, encode_entry, name_of
@@ -102,7 +102,7 @@ def test_any_flipped_bit_in_the_keys_is_refused_or_harmless(store: MemoryStore, 
 @pytest.mark.parametrize("prefix", ["packs/", "index/", "timeline/", "log/"])
 @pytest.mark.parametrize("keep", [0, 0.02, 0.5, 0.99])
 def test_an_upload_cut_short_is_detected(store: MemoryStore, vault: Vault, prefix: str, keep: float) -> None:
-    lying = Vault.open(CutShort(store, prefix, keep), keys=vault.keys)
+    lying = Vault.open(Truncating(store, prefix, keep), keys=vault.keys)
     files = {b"a": random.Random(2).randbytes(2000)}
     protect(lying, "p1", files)
     short = {n for n in store.objects if n.startswith(prefix)}
@@ -121,7 +121,7 @@ def test_an_upload_cut_short_is_detected(store: MemoryStore, vault: Vault, prefi
 
 def test_a_pack_cut_short_heals_with_the_next_protection(store: MemoryStore, vault: Vault) -> None:
     files = {b"a": os.urandom(2000)}
-    lying = Vault.open(CutShort(store, "packs/", 0.5), keys=vault.keys)
+    lying = Vault.open(Truncating(store, "packs/", 0.5), keys=vault.keys)
     first = protect(lying, "p1", files)
     protect(vault, "p2", files)
     assert contents(vault, first.number) == files

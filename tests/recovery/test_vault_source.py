@@ -33,7 +33,7 @@ def tree(root: Path) -> dict[str, bytes]:
 
 def test_each_point_gives_back_exactly_its_own_state(history: History, tmp_path: Path) -> None:
     first = history.rows([(Entry(b"data", Kind.DIRECTORY, 0o755), b""), (Entry(b"data/big"), BIG)])
-    second = history.rows([(Entry(b"data/small"), b"small")], gone=[b"data/big"])
+    second = history.rows([(Entry(b"data/small"), b"small")], tombstones=[b"data/big"])
     source(history, first).extract(tmp_path / "first")
     source(history, second).extract(tmp_path / "second")
     assert tree(tmp_path / "first") == {"data/big": BIG}

@@ -26,7 +26,7 @@ from blake3 import blake3
 from undivided.model.columns import Ragged
 from undivided.model.entries import Entries, Entry
 from undivided.model.errors import DamageError
-from undivided.testing.interleaving import HOUR_NS, Scheduler, Stepped
+from undivided.testing.interleaving import HOUR_NS, Scheduler, SteppedStore
 from undivided.vault import ballast
 from undivided.vault.crypto import keys
 from undivided.vault.format.log_entry import LogEntry, decode_entry
@@ -147,7 +147,7 @@ class Source:
         self.world, self.name, self.rounds = world, name, rounds
         self.points = 0
 
-    def __call__(self, store: Stepped) -> None:
+    def __call__(self, store: SteppedStore) -> None:
         self._begin()
         self.store = store
         for _ in range(self.rounds):
@@ -204,7 +204,7 @@ class Maintenance:
     def __init__(self, world: World, rounds: int) -> None:
         self.world, self.rounds = world, rounds
 
-    def __call__(self, store: Stepped) -> None:
+    def __call__(self, store: SteppedStore) -> None:
         chance, now = self.world.random, self.world.scheduler.now
         for _ in range(self.rounds):
             try:

@@ -1,4 +1,4 @@
-"""One component captured by itself, as the cut would: for tests of a driver without a vault."""
+"""One component captured alone, in the steps of a cut: for tests of a driver without a vault."""
 
 from __future__ import annotations
 

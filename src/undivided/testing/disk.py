@@ -1,14 +1,14 @@
-"""A disk that remembers: every write and every flush, so that each moment of a power loss can be visited.
+"""A disk that logs every write and every flush, so that a test can visit each moment of a power loss.
 
-A FUSE file system with one file, `disk`, keeps what is written to it in order in a log. A loop device makes a
-block device of that file and a real filesystem lives on it; what its journal promises is then tested with it.
-What the device may hold after power loss is everything up to some flush, and of what was written since, any
-part: a disk with a cache of its own keeps no order between flushes. `image` makes either.
+A FUSE file system with one file, `disk`, appends all writes to a log. A loop device makes a block device of
+that file, and a real filesystem lives on it, so the test includes the promises of its journal. After a power
+loss the device holds everything up to some flush, and any part of the later writes: a disk with a cache keeps
+no order between flushes. `image` makes either.
 
-The log is records of (offset i64, length u32) and the data; a flush is a record with offset -1. Its size
-tells how far the disk is: a test notes it when a write was acknowledged.
+The log has records of (offset i64, length u32) and the data; a flush is a record with offset -1. The log's
+size is a position in time: a test notes it when an operation reports success.
 
-Run as a program it serves the disk: `python -m undivided.testing.disk DIRECTORY BYTES LOG`.
+Run as a program, it serves the disk: `python -m undivided.testing.disk DIRECTORY BYTES LOG`.
 """
 
 from __future__ import annotations
@@ -38,18 +38,18 @@ _TIMEOUT = 20.0
 
 @dataclass(frozen=True)
 class LoggedDisk:
-    """log: what was written, in order. root: where the filesystem is mounted while it is."""
+    """log: the writes, in order. root: the mount point of the filesystem."""
 
     log: Path
     root: Path
     size: int
 
     def position(self) -> int:
-        """How much of the log there is: later writes come after it."""
+        """The size of the log: later writes come after it."""
         return self.log.stat().st_size
 
     def flushes(self) -> list[int]:
-        """Positions right after each flush."""
+        """The position after each flush."""
         found, at = [], 0
         with open(self.log, "rb") as log:
             while record := log.read(_RECORD.size):
@@ -59,9 +59,9 @@ class LoggedDisk:
                     found.append(at)
         return found
 
-    def image(self, into: Path, until: int, torn: random.Random | None = None) -> None:
-        """The disk as the power went at position `until`. torn: then it also has some of what was written
-        between there and the next flush, whichever."""
+    def image(self, into: Path, until: int, partial: random.Random | None = None) -> None:
+        """The disk after a power loss at position `until`. partial: chooses which of the writes between there
+        and the next flush it has as well."""
         # A new file each time: the loop device of the last image may still be writing to its own.
         into.unlink(missing_ok=True)
         with open(into, "wb") as image, open(self.log, "rb") as log:
@@ -69,19 +69,19 @@ class LoggedDisk:
             while record := log.read(_RECORD.size):
                 offset, length = _RECORD.unpack(record)
                 late = log.tell() > until
-                if late and (torn is None or offset == _FLUSH):
+                if late and (partial is None or offset == _FLUSH):
                     break
                 data = log.read(length)
-                if offset != _FLUSH and (not late or (torn is not None and torn.random() < 0.5)):
+                if offset != _FLUSH and (not late or (partial is not None and partial.random() < 0.5)):
                     image.seek(offset)
                     image.write(data)
 
 
 @contextmanager
 def logged_disk(kind: str, parent: Path, megabytes: int = 96) -> Iterator[LoggedDisk]:
-    """A mounted filesystem of that kind on a disk that remembers. Skips the test where it cannot be had."""
+    """A mounted filesystem of that kind on a logged disk. Skips the test without root or the tools."""
     if os.geteuid() != 0 or not os.path.exists("/dev/fuse"):
-        pytest.skip("needs root and /dev/fuse for a disk that remembers")
+        pytest.skip("needs root and /dev/fuse for a logged disk")
     if not shutil.which(f"mkfs.{kind}"):
         pytest.skip(f"needs mkfs.{kind}")
     served, log, root = parent / "served", parent / "log", parent / "root"
@@ -107,7 +107,7 @@ def logged_disk(kind: str, parent: Path, megabytes: int = 96) -> Iterator[Logged
 
 @contextmanager
 def mounted(image: Path, at: Path) -> Iterator[Path]:
-    """What is on an image, its journal played first."""
+    """The mounted filesystem of an image, after a replay of its journal."""
     at.mkdir(exist_ok=True)
     subprocess.run(["mount", "-o", "loop", str(image), str(at)], check=True, capture_output=True)
     try:
@@ -151,7 +151,7 @@ def _serve(directory: str, size: int, path: str) -> None:
         def fsync(self, path: str, datasync: int, fh: int) -> None:
             log.write(_RECORD.pack(_FLUSH, 0))
 
-    fuse.FUSE(Disk(), directory, foreground=True, nothreads=True, fsname="disk-that-remembers")
+    fuse.FUSE(Disk(), directory, foreground=True, nothreads=True, fsname="logged-disk")
 
 
 if __name__ == "__main__":

@@ -33,7 +33,8 @@ _MOMENT = 0.3
 
 
 class Writing:
-    """A client that writes token after token. begun, acknowledged: in order, the second trails the first."""
+    """A client that writes token after token. begun, acknowledged: in order; the second is behind the
+    first."""
 
     def __init__(self, instance: Instance, name: str) -> None:
         self._instance = instance
@@ -60,7 +61,7 @@ class Writing:
         goal, until = len(self.acknowledged) + count, time.monotonic() + 60
         while len(self.acknowledged) < goal:
             assert self.failure is None, self.failure
-            assert time.monotonic() < until, "the writer stands still"
+            assert time.monotonic() < until, "the writer does not continue"
             time.sleep(0.002)
 
     def __enter__(self) -> Writing:
@@ -156,7 +157,7 @@ class DriverSuite:
             session.close()
         assert token in instance.read_all(instance.component)
 
-    def test_release_and_close_may_come_at_any_time_and_again(
+    def test_release_and_close_may_come_at_any_time_and_twice(
         self, instance: Instance, driver: Driver
     ) -> None:
         for steps in range(3):

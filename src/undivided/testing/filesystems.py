@@ -1,4 +1,4 @@
-"""Small real filesystems for tests: an image file, a loop device, a mount, all gone afterwards."""
+"""Small real filesystems for tests: an image file, a loop device and a mount, removed afterwards."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """A small vault with an object of every kind, and what happens when a single bit of one of them is flipped.
 
-Each flip is looked at through the code that reads that very object in daily life: what verification says of
-it, and what a reader gets. Either it is noticed, or everything that is read is what it was. What is neither
-is a bug; what is harmless must be known as such, by the place where it lies.
+Each flip is judged by the code that reads this kind of object: the verification and the readers. Either the
+code notices the flip, or all data that it reads is unchanged. Anything else is a bug. A harmless flip must be
+known as harmless by its place.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ PASSPHRASE = "correct horse"  # noqa: S105  of a vault in memory
 HARMLESS = {
     "README": "text for people: no program reads it",
     BALLAST: "random bytes that mean nothing: they keep room for a prune",
-    "created_ns": "when it was made: shown to people in lists, and nothing follows from it",
+    "created_ns": "the time of creation: shown in lists, and without effect",
     "case": "hex digits in upper case are the same bytes",
-    "required_features": "the name of an operation that needs no feature: it needs none under any name",
-    "footer": "the index has what a pack's own footer says; verification notices it",
-    "superseded": "an index segment that later ones took in: no reader opens it; verification notices it",
+    "required_features": "the name of an operation without required features: it has none under any name",
+    "footer": "the index has the content of the footer too; verification notices the flip",
+    "superseded": "a segment that was merged into a later one: readers skip it; verification notices it",
 }
 
 
@@ -66,7 +66,8 @@ class SmallVault:
         self._prepare()
 
     def _prepare(self) -> None:
-        """What is read without any flip. Opened again: nothing is remembered from making it."""
+        """Reads everything without any flip. The vault is opened again, so nothing is cached from making
+        it."""
         self.vault = Vault.open(self.store, passphrase=lambda: PASSPHRASE)
         self.index = load_index(self.store, self.vault.keys, self.vault.commits)
         self.live = {digest for s in self.index.segments for digest in s.names()}
@@ -86,12 +87,12 @@ class SmallVault:
 
     @property
     def names(self) -> list[str]:
-        """Every object but the ballast, which is large and means nothing."""
+        """Every object but the ballast, which is large and holds no data."""
         return sorted(name for name in self.objects if name != BALLAST)
 
     def flips(self, name: str, start: int, end: int) -> tuple[Counter[str], list[str]]:
-        """Every bit of these bytes. (how many came to what, those that went unnoticed)."""
-        judge = self._judge(name)
+        """Flips every bit of these bytes. Returns the number of flips per verdict, and the unnoticed ones."""
+        judge = self._verdict_for(name)
         whole = self.objects[name]
         counts: Counter[str] = Counter()
         unnoticed: list[str] = []
@@ -109,9 +110,9 @@ class SmallVault:
             self.store.objects[name] = whole
         return counts, unnoticed
 
-    # ── what a flip in each kind of object comes to ─────────────────────────────────────────────────────────
+    # ── the verdict for each kind of object ─────────────────────────────────────────────────────────────────
 
-    def _judge(self, name: str) -> Callable[[int], str]:
+    def _verdict_for(self, name: str) -> Callable[[int], str]:
         kind = name.partition("/")[0]
         judges = {"packs": self._pack, "index": self._index, "timeline": self._timeline, "log": self._log}
         if kind in judges:
@@ -119,7 +120,7 @@ class SmallVault:
         return (lambda _: "README") if name == "README" else self._keys(name)
 
     def _pack(self, name: str) -> Callable[[int], str]:
-        """Verification must notice it; a reader of a chunk from there notices it, or gets what was stored."""
+        """Verification must notice it. A reader of a chunk must notice it, or get the stored bytes."""
         digest = name.rpartition("/")[2]
         known = stored_pack(self.index, digest)
         frames = _frames(known)
@@ -155,7 +156,8 @@ class SmallVault:
         return judge
 
     def _timeline(self, name: str) -> Callable[[int], str]:
-        """Verification knows it by its name; reading opens it, or takes its name from a prune."""
+        """Verification notices it by the name. A reader notices it by the digest, or by the name in a
+        prune."""
         what = name.rpartition("/")[2]
         histories = self.vault.reader()._histories
         steps = [(chain, before) for chain, before in _steps(self.vault.commits) if chain.segment == what]
@@ -186,7 +188,7 @@ class SmallVault:
         return judge
 
     def _keys(self, name: str) -> Callable[[int], str]:
-        """Opening by each way in: refused, or the very keys."""
+        """Each secret either fails to open the vault, or opens it to the same keys."""
         keys = self.vault.keys
         private = [key.private_bytes_raw() for key in self.vault.private_keys()]
         fields = _fields(self.objects[name])
@@ -243,5 +245,5 @@ _FIELD = re.compile(rb'"(created_ns|required_features)": (\{[^}]*\}|\d+)')
 
 
 def _fields(data: bytes) -> list[tuple[int, int, str]]:
-    """Where the fields lie whose values nothing follows from."""
+    """The places of the fields whose values have no effect."""
     return [(m.start(), m.end(), m[1].decode()) for m in _FIELD.finditer(data)]

@@ -1,4 +1,4 @@
-"""One timeline in a vault of its own, committed by hand: for tests of recovery without a live application."""
+"""One timeline in its own vault, committed by hand: for tests of recovery without a running application."""
 
 from __future__ import annotations
 
@@ -18,34 +18,34 @@ from ..vault.vault import TimelineSegment, Vault
 
 
 class History:
-    """Each commit gives the component's part of a point at that state."""
+    """Each commit returns the component's part of a point at that state."""
 
     def __init__(self, timeline: str = "t") -> None:
         self.timeline = timeline
         self.store = MemoryStore()
         self.vault = Vault.create(self.store, "a passphrase")
 
-    def rows(self, rows: Sequence[tuple[Entry, bytes]], gone: Sequence[bytes] = ()) -> ComponentPoint:
+    def rows(self, rows: Sequence[tuple[Entry, bytes]], tombstones: Sequence[bytes] = ()) -> ComponentPoint:
         """Entries with their content, and tombstones."""
         puts = Entries.of([replace(entry, size=entry.size or len(data)) for entry, data in rows])
         pieces = ((row, data, True) for row, (_, data) in enumerate(rows) if data)
-        return self._commit(puts, pieces, gone)
+        return self._commit(puts, pieces, tombstones)
 
     def tree(self, root: Path) -> ComponentPoint:
-        """A whole directory as it is."""
+        """A whole directory in its present state."""
         with RootedDirectory(root) as beneath:
             reading = Reading(beneath, walk(beneath))
             return self._commit(reading.entries, reading.pieces(), ())
 
     @staticmethod
     def point(part: ComponentPoint) -> RecoveryPoint:
-        """A point of a service of this one component."""
+        """A point of a service with this one component."""
         return RecoveryPoint("p1", "portal", 10**18, Consistency.CRASH, 1.0, 1.0, {part.name: part})
 
-    def _commit(self, puts: Entries, pieces: Iterable[Piece], gone: Sequence[bytes]) -> ComponentPoint:
+    def _commit(self, puts: Entries, pieces: Iterable[Piece], tombstones: Sequence[bytes]) -> ComponentPoint:
         with self.vault.writer() as writer:
             content = writer.store(pieces, len(puts), Layout.CONTENT)
-            segment = TimelineSegment(replace(puts, content=content), Ragged.of(list(gone)))
+            segment = TimelineSegment(replace(puts, content=content), Ragged.of(list(tombstones)))
             entry = writer.commit(
                 "point", {self.timeline: segment}, lambda place: {"digests": dict(place.digests)}
             )

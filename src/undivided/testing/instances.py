@@ -1,8 +1,8 @@
-"""One running application of each kind, as the driver contract sees them: something that takes tokens.
+"""One running application of each kind, as the driver contract sees it: it stores tokens.
 
-A token is a word. `write` returns when the application has acknowledged it, `read_all` gives the tokens a
-running instance holds. That is all the contract suite has to know of an application, so a new driver is put
-to the whole suite by one more class here.
+A token is a word. `write` returns when the application has acknowledged it, `read_all` returns the tokens in
+a running instance. The contract suite needs nothing else from an application, so one more class here puts a
+new driver through the whole suite.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from .redis import RedisServer
 from .sqlite import make
 
 FILLING = 400_000
-"""Bytes that lie there from the start, so that what little a later point moves is seen to be little."""
+"""Bytes that are there from the start, so that a test can see how little a later point moves."""
 
 
 class Instance(Protocol):
@@ -40,22 +40,22 @@ class Instance(Protocol):
         ...
 
     def read_all(self, component: Component) -> set[str]:
-        """The tokens in the instance that `component` names, which runs."""
+        """The tokens in the running instance of `component`."""
         ...
 
     def elsewhere(self, name: str) -> Component:
-        """The component living at another place beneath `root`, at other ports and sockets."""
+        """The component at another place beneath `root`, with other ports and sockets."""
         ...
 
     def kill(self) -> None:
-        """Ends the original as a crash does; of what has no server, takes the data away."""
+        """Ends the original like a crash; without a server, removes the data."""
         ...
 
     def close(self) -> None: ...
 
 
 class FilesInstance:
-    """A tree, and one process that writes into it when told: a file for each token."""
+    """A tree, and one process that writes into it on command: a file for each token."""
 
     _WRITER = (
         "import os, sys\n"
@@ -113,8 +113,8 @@ class PostgreSQLInstance:
         self._server.sql("INSERT INTO tokens VALUES (%s)", [token])
 
     def read_all(self, component: Component) -> set[str]:
-        told = {"host": component.options["socket"], "port": component.options["port"]}
-        return {row[0] for row in self._server.sql("SELECT token FROM tokens", **told)}
+        place = {"host": component.options["socket"], "port": component.options["port"]}
+        return {row[0] for row in self._server.sql("SELECT token FROM tokens", **place)}
 
     def elsewhere(self, name: str) -> Component:
         place = self.root / name
@@ -197,7 +197,7 @@ class SQLiteInstance:
         self._path = self.root / "live" / "shop.db"
         self._path.parent.mkdir()
         make(self._path, "wal")
-        # Kept open, as an application does: the WAL then outlives each writer.
+        # Kept open, as by an application, so that the WAL outlives each writer.
         self._open = self._connect(self._path)
         self._open.execute("INSERT INTO tokens VALUES ('.filling', 0, ?)", (os.urandom(FILLING),))
         self.component = Component("db", "sqlite", {"path": str(self._path)})
@@ -228,7 +228,7 @@ class SQLiteInstance:
 
 
 def missing(kind: str) -> str:
-    """Why no instance of this kind can be started here; empty when one can."""
+    """Why an instance of this kind cannot be started here; empty if it can."""
     if kind == "mariadb":
         return mariadb.missing()
     if kind == "redis" and shutil.which("redis-server") is None:

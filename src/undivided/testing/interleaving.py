@@ -1,15 +1,15 @@
 """A deterministic scheduler: several actors on one store, interleaved call by call from a seed.
 
-Every call to the store is a place where another actor may go on. Actors are threads, but only one ever runs:
-the scheduler picks who is next, and decides what becomes of each call. So a seed replays a run exactly, with
-everything that can go wrong between a program and its store:
+At every call to the store another actor may continue. Actors are threads, but only one runs at a time: the
+scheduler picks the next one and decides the fate of each call. So a seed replays a run exactly, with all
+faults between a program and its store:
 
-    lost      the create took effect, and an error is reported
-    failed    it did not, and an error is reported
-    late      an error is reported, and it takes effect some time afterwards
-    crash     the actor dies there and then, before or after the effect
-    sleep     nothing happens for a long time, as when a machine was suspended
-    jump      the clock leaps, and may leap back
+    lost      the create takes effect, and an error is reported
+    failed    the create has no effect, and an error is reported
+    late      an error is reported, and the create takes effect some time later
+    crash     the actor dies in this call, before or after the effect
+    sleep     the actor waits for a long time, like a suspended machine
+    jump      the clock jumps forward or back
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ HOUR_NS = 3600 * 10**9
 
 
 class Crash(BaseException):
-    """The actor's process is gone. Not an Exception: no code may handle it."""
+    """The actor's process has died. It is not an Exception, so that no code handles it."""
 
 
 @dataclass
 class Chances:
-    """Per call, how likely each is."""
+    """The probability of each fault, per call."""
 
     lost: float = 0.01
     failed: float = 0.003
@@ -42,10 +42,11 @@ class Chances:
 
 @dataclass
 class Actor:
-    """name: for messages. turn: a lock that is free when it may run. asleep: for how many steps still."""
+    """name: for messages. turn: a lock that is free while the actor may run. asleep: for so many more
+    steps."""
 
     name: str
-    work: Callable[[Stepped], None]
+    work: Callable[[SteppedStore], None]
     turn: threading.Lock = field(default_factory=threading.Lock)
     asleep: int = 0
     ended: bool = False
@@ -53,7 +54,7 @@ class Actor:
 
 
 class Scheduler:
-    """One run. trace: what was done in order, for who wants to see how it failed."""
+    """One run. trace: all steps in order, to explain a failure."""
 
     def __init__(self, store: Store, seed: int, chances: Chances | None = None) -> None:
         self.store = store
@@ -62,7 +63,7 @@ class Scheduler:
         self.now_ns = 1_800_000_000 * 10**9
         self.trace: list[str] = []
         self.calm = False
-        """When set, nothing goes wrong any more."""
+        """When set, there are no more faults."""
         self._actors: list[Actor] = []
         self._late: list[tuple[str, bytes]] = []
         self._done = threading.Lock()
@@ -70,13 +71,13 @@ class Scheduler:
     def now(self) -> int:
         return self.now_ns
 
-    def add(self, name: str, work: Callable[[Stepped], None]) -> None:
-        """work: gets a store of its own. What it raises is kept as the actor's failure; StoreErrors and the
-        like are for it to handle."""
+    def add(self, name: str, work: Callable[[SteppedStore], None]) -> None:
+        """work: gets its own view of the store. It handles StoreErrors; any other exception becomes the
+        actor's failure."""
         self._actors.append(Actor(name, work))
 
     def run(self) -> None:
-        """Until every actor has ended. Raises the first failure of one."""
+        """Returns when every actor has ended. Raises the first failure."""
         threads = [threading.Thread(target=self._act, args=(actor,), daemon=True) for actor in self._actors]
         self._done.acquire()
         for actor in self._actors:
@@ -95,12 +96,12 @@ class Scheduler:
         self._actors.clear()
 
     def land(self) -> None:
-        """Everything that is still under way takes effect."""
+        """Lets every late create take effect."""
         while self._late:
             self._land(*self._late.pop())
 
     def _next(self) -> Actor:
-        """Whose turn it is, after the world has gone on a little."""
+        """The next actor, after a little time has passed."""
         waiting = [actor for actor in self._actors if not actor.ended]
         awake = [actor for actor in waiting if not actor.asleep] or waiting
         for actor in waiting:
@@ -125,7 +126,7 @@ class Scheduler:
     def _act(self, actor: Actor) -> None:
         actor.turn.acquire()
         try:
-            actor.work(Stepped(self, actor))
+            actor.work(SteppedStore(self, actor))
         except Crash:
             self.trace.append(f"{actor.name} died")
         except BaseException as error:  # noqa: BLE001  it is raised again by `run`
@@ -136,8 +137,8 @@ class Scheduler:
         else:
             self._next().turn.release()
 
-    def step(self, actor: Actor, what: str) -> str:
-        """Gives the turn away and waits for it. What is to go wrong with the call, "" for nothing."""
+    def step(self, actor: Actor, call: str) -> str:
+        """Passes the turn on and waits for it. Returns the fault of the call, "" for none."""
         following = self._next()
         if following is not actor:
             following.turn.release()
@@ -148,17 +149,17 @@ class Scheduler:
         for fate in ("lost", "failed", "late", "crash", "sleep"):
             place += getattr(self.chances, fate)
             if roll < place:
-                self.trace.append(f"{actor.name}: {what}: {fate}")
+                self.trace.append(f"{actor.name}: {call}: {fate}")
                 return fate
-        self.trace.append(f"{actor.name}: {what}")
+        self.trace.append(f"{actor.name}: {call}")
         return ""
 
     def postpone(self, name: str, data: bytes) -> None:
         self._late.append((name, data))
 
 
-class Stepped:
-    """The store as one actor sees it, one call after another: a seed must replay."""
+class SteppedStore:
+    """One actor's view of the store. Calls run one after another, so that a seed replays."""
 
     def __init__(self, scheduler: Scheduler, actor: Actor) -> None:
         self.url = scheduler.store.url
@@ -198,23 +199,23 @@ class Stepped:
         self._simple(f"delete {name}")
         self._scheduler.store.delete(name)
 
-    def _simple(self, what: str) -> None:
-        fate = self._step(what)
+    def _simple(self, call: str) -> None:
+        fate = self._step(call)
         if fate == "crash":
             raise self._die()
         if fate in ("failed", "lost"):
-            raise StoreError("the connection was lost", doing=what)
+            raise StoreError("the connection was lost", doing=call)
 
-    def _step(self, what: str) -> str:
+    def _step(self, call: str) -> str:
         if self._dead:
             raise Crash
-        fate = self._scheduler.step(self._actor, what)
+        fate = self._scheduler.step(self._actor, call)
         if fate == "sleep":
             self.sleep()
         return fate
 
     def sleep(self) -> None:
-        """For an actor that lets the others go on for a while."""
+        """Lets the other actors continue for a while."""
         self._actor.asleep = self._scheduler.random.randrange(10, 200)
         self._scheduler.step(self._actor, "wakes up")
 

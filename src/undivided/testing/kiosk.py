@@ -1,9 +1,10 @@
-"""A shop with an application at work, protected by the command line: for faults of the product as a whole.
+"""A shop with a running application, protected by the command line: for faults of the whole product.
 
-The application is a process of its own. Each order is a row, and then a whole file that names it. So no
-state ever has a file without a row, or more than one row without a file. The application works and rests on
-request, and is frozen with SIGSTOP. It never checkpoints its database by itself: on a slow machine the log of
-the database would otherwise be restarted between two points, and the second one would need a new image.
+The application is a separate process. For each order it writes a row and then a whole file that names the
+row. So no state ever has a file without a row, or more than one row without a file. The application works and
+pauses on command, and is frozen with SIGSTOP. It never checkpoints its database by itself: on a slow machine
+the log of the database would otherwise be restarted between two points, and the second one would need a new
+image.
 """
 
 from __future__ import annotations
@@ -33,24 +34,24 @@ orders = sqlite3.connect(database, timeout=60, isolation_level=None)
 orders.execute("PRAGMA wal_autocheckpoint = 0")
 number, working = 0, False
 while True:
-    told = select.select([0], [], [], 0.005 if working else None)[0]
-    word = os.read(0, 1) if told else b""
-    if told and not word:
+    ready = select.select([0], [], [], 0.005 if working else None)[0]
+    word = os.read(0, 1) if ready else b""
+    if ready and not word:
         break
     working = {b"w": True, b"r": False}.get(word, working)
-    if word == b"o" or not told:
+    if word == b"o" or not ready:
         number += 1
         orders.execute("INSERT INTO orders VALUES (?)", (number,))
         with open(f"{site}/orders/{number}.part", "w") as file:
             file.write("order %d\\n" % number * 20)
         os.rename(f"{site}/orders/{number}.part", f"{site}/orders/{number}.txt")
-    if told:
+    if ready:
         os.write(1, b"%d\\n" % number)
 """
 
 
 class Kiosk(Program):
-    """service: its name; everything lies in `home`. A context manager: ends the application."""
+    """service: its name; all its files are in `home`. A context manager: ends the application."""
 
     def __init__(self, home: Path, service: str = "kiosk") -> None:
         super().__init__(home)
@@ -79,7 +80,7 @@ class Kiosk(Program):
         )
 
     def protected(self) -> Kiosk:
-        """With a configuration, a vault, and one point of one order."""
+        """Makes a configuration, a vault and one point with one order."""
         self.initialize()
         self("service", "apply", self.file)
         self.order()
@@ -87,37 +88,40 @@ class Kiosk(Program):
         return self
 
     def order(self) -> int:
-        """Returns its number once it is in both. Fails the test when the application does not answer."""
-        return self._say(b"o")
+        """Adds an order. Returns its number once the row and the file exist. Fails when the application does
+        not answer."""
+        return self._command(b"o")
 
     def work(self) -> None:
-        self._say(b"w")
+        """Lets the application add orders without a pause."""
+        self._command(b"w")
 
     def rest(self) -> int:
-        """Returns how many orders there are now: no more come."""
-        return self._say(b"r")
+        """Pauses the application. Returns the final number of orders."""
+        return self._command(b"r")
 
     def protect(self) -> str:
-        """Returns the point's id."""
+        """Takes a point and returns its id."""
         return str(self("protect", self.service)["point"])
 
     def points(self) -> list[str]:
-        """Ids, as they are listed."""
+        """Ids, as listed."""
         return [point["id"] for point in self("points", self.service)["points"]]
 
     def cataloged(self) -> list[str]:
-        """Ids of the points that the catalog has had so far."""
+        """Ids of the points in the catalog."""
         with closing(sqlite3.connect(self.config / "state" / "catalog.db")) as catalog:
             return [point for (point,) in catalog.execute("SELECT id FROM points ORDER BY number")]
 
     def histories(self, component: str) -> set[str]:
-        """The timelines that the component has in the catalog: one, unless it had to start a new one."""
+        """The component's timelines in the catalog: more than one if it had to start a new one."""
         with closing(sqlite3.connect(self.config / "state" / "catalog.db")) as catalog:
             found = catalog.execute("SELECT DISTINCT timeline FROM components WHERE name = ?", (component,))
             return {timeline for (timeline,) in found}
 
     def orders(self, directory: Path | None = None) -> set[int]:
-        """The orders here, or in a recovered directory. Raises AssertionError for a state that never was."""
+        """The orders here, or in a recovered directory. Raises AssertionError for a state that never
+        existed."""
         site, database = (directory / "site", directory / "db") if directory else (self.site, self.database)
         files = {int(file.stem) for file in (site / "orders").glob("*.txt")}
         found = next(iter(sorted(database.glob("*.db"))), database) if database.is_dir() else database
@@ -129,7 +133,7 @@ class Kiosk(Program):
         return rows
 
     def recovered(self, point: str) -> set[int]:
-        """The orders in a point, by recovering it to a directory of its own, in this process."""
+        """The orders in a point: recovers it to a new directory, in this process."""
         vault, into = self._opened(), self.home / f"recovered-{point}"
         records = [entry.body["point"] for entry in vault.log() if entry.kind == "point"]
         (found,) = (RecoveryPoint.from_record(record) for record in records if record["id"] == point)
@@ -142,17 +146,17 @@ class Kiosk(Program):
         return self.config / "vault"
 
     def damaged(self) -> list[object]:
-        """What a verification of every byte finds."""
+        """The damage that a verification of every byte finds."""
         return list(verify(self._opened(), Scope(read_data=True)).damaged)
 
     def _opened(self) -> Vault:
         (url,) = read_config((self.config / "config.yaml").read_text(), "config.yaml").vaults.values()
         return Vault.open(DirectoryStore(url), passphrase=lambda: PASSPHRASE)
 
-    def _say(self, word: bytes) -> int:
+    def _command(self, word: bytes) -> int:
         assert self._process.stdin and self._process.stdout
         self._process.stdin.write(word)
-        assert select.select([self._process.stdout], [], [], _TIMEOUT)[0], "the application is held"
+        assert select.select([self._process.stdout], [], [], _TIMEOUT)[0], "the application does not answer"
         return int(self._process.stdout.readline())
 
     def __enter__(self) -> Kiosk:

@@ -1,6 +1,6 @@
-"""A real MariaDB in its own directory, on its own socket and free port, and nothing else of it anywhere.
+"""A real MariaDB in its own directory, on its own socket and a free port.
 
-As root it runs under the account `mysql`, as MariaDB wants it; else under ours.
+As root it runs under the account `mysql`, as MariaDB requires; else under the present account.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ _TIMEOUT = 60.0
 
 
 class MariaDBServer:
-    """A running mariadbd, with a binary log unless told otherwise. Stopped, and its directory removed, on
-    leaving the context.
+    """A running mariadbd, by default with a binary log. The end of the context stops it and removes its
+    directory.
 
     settings: further lines of my.cnf. `directory` has room for restored copies that the account can reach.
     """
@@ -92,7 +92,7 @@ class MariaDBServer:
         self._end(signal.SIGTERM)
 
     def kill(self) -> None:
-        """Ends it at once, as a crash does."""
+        """Ends it at once, like a crash."""
         self._end(signal.SIGKILL)
 
     def connect(self, **options: Any) -> pymysql.Connection[Any]:
@@ -101,7 +101,7 @@ class MariaDBServer:
         )
 
     def rows(self, statement: str, **options: Any) -> list[tuple[Any, ...]]:
-        """What one statement answers."""
+        """The result of one statement."""
         with self.connect(**options) as connection, connection.cursor() as cursor:
             cursor.execute(statement)
             return list(cursor.fetchall())
@@ -123,7 +123,7 @@ class MariaDBServer:
         return file.read_text(errors="replace")[-4000:] if file.exists() else ""
 
     def close(self) -> None:
-        """Ends every server on a data directory beneath ours, and removes it all."""
+        """Ends every server with a data directory beneath ours, and removes the whole directory."""
         for place in {self.data, *(p.parent for p in self.directory.glob("**/ibdata1"))}:
             self._end(signal.SIGKILL, place)
         shutil.rmtree(self.directory, ignore_errors=True)
@@ -137,7 +137,7 @@ class MariaDBServer:
         self.close()
 
     def _install(self) -> None:
-        said = subprocess.run(
+        done = subprocess.run(
             [
                 "mariadb-install-db",
                 f"--defaults-file={self.defaults}",
@@ -151,7 +151,7 @@ class MariaDBServer:
             check=False,
             **self.owner.popen(),
         )
-        assert said.returncode == 0, said.stdout + said.stderr
+        assert done.returncode == 0, done.stdout + done.stderr
 
     def _end(self, how: signal.Signals, place: Path | None = None) -> None:
         processes = serving(place or self.data)
@@ -165,7 +165,7 @@ class MariaDBServer:
 
 @contextmanager
 def running(copy: Path, *options: str) -> Iterator[pymysql.Connection[Any]]:
-    """A server on a restored copy, seen through its own socket, and a session of root there."""
+    """A session of root on a server that runs on a restored copy, with its own socket."""
     path = str(copy.parent / f"{copy.name}.s")
     process = subprocess.Popen(
         ["mariadbd", "--no-defaults", f"--datadir={copy}", f"--socket={path}", "--skip-networking", *options],
@@ -191,14 +191,14 @@ def running(copy: Path, *options: str) -> Iterator[pymysql.Connection[Any]]:
 
 
 def answer(connection: pymysql.Connection[Any], statement: str) -> list[tuple[Any, ...]]:
-    """What one statement answers on a session that is open."""
+    """The result of one statement in an open session."""
     with connection.cursor() as cursor:
         cursor.execute(statement)
         return list(cursor.fetchall())
 
 
 NEEDS = ("mariadbd", "mariadb-backup", "mariadb-install-db")
-"""Programs without which nothing of this can be tested."""
+"""Programs that these tests need."""
 
 
 def missing() -> str:

@@ -1,6 +1,7 @@
-"""A sink and a source in memory, so that a driver can be tested against its real application without a vault.
+"""A sink and a source in memory, for tests of a driver against its real application without a vault.
 
-They keep the contract of drivers/base.py and nothing else: contents by path, order of calls checked.
+They implement the contract of drivers/base.py and nothing else: content by path, with the order of calls
+checked.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from ..model.streams import Buffer, Piece, one_by_one
 
 
 class MemorySink:
-    """A component's tree, growing. `moved` counts the bytes put since the last `settle`."""
+    """A component's growing tree. `moved` counts the bytes put since the last `settle`."""
 
     def __init__(self) -> None:
         self.rows: dict[bytes, Entry] = {}
@@ -46,7 +47,7 @@ class MemorySink:
     def append(self, path: bytes, offset: int, data: Iterable[Buffer]) -> int:
         old = self.data.get(path, b"")
         if offset != len(old):
-            raise SourceError(f"{path!r} goes on at {len(old)}, not at {offset}")
+            raise SourceError(f"{path!r} continues at {len(old)}, not at {offset}")
         more = b"".join(bytes(d) for d in data)
         self.rows[path] = replace(self.rows.get(path, Entry(path)), size=len(old) + len(more))
         self.data[path] = old + more
@@ -82,7 +83,8 @@ class MemorySink:
         return other
 
     def settle(self) -> int:
-        """Ends the point, as a commit does: what an image did not put again goes. Returns the bytes moved."""
+        """Ends the point like a commit: drops the paths that a new image did not put. Returns the bytes
+        moved."""
         self.drop(sorted(self._to_drop))
         self._to_drop.clear()
         moved, self.moved = self.moved, 0
@@ -90,7 +92,7 @@ class MemorySink:
 
 
 class MemorySource:
-    """What a MemorySink holds, as a recovery source. Hostile trees are tree/write.py's business."""
+    """The content of a MemorySink as a recovery source. Hostile trees are left to tree/write.py."""
 
     def __init__(self, sink: MemorySink, point: ComponentPoint) -> None:
         self.sink = sink

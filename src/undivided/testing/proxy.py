@@ -1,7 +1,7 @@
-"""A man in the middle: stands before a real S3 server and delays, drops, cuts and lies, one fault at a time.
+"""A man in the middle of a real S3 server: it delays, drops, truncates and falsifies, one fault at a time.
 
-It passes every request on as it came, so the server sees the client's own signature. `fault` is asked per
-request and answers what should go wrong with it; everything else goes through untouched.
+It forwards every request unchanged, so the server sees the client's own signature. `fault` chooses a fault
+for each request; all other requests pass unchanged.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ from .s3 import ACCESS_KEY, BUCKET, SECRET_KEY, S3Server
 
 class Fault(Enum):
     NONE = auto()
-    REFUSED = auto()  # 503 before anything was done
-    LOST = auto()  # done, and the connection breaks before the answer
+    REFUSED = auto()  # 503, without any effect
+    LOST = auto()  # it takes effect, and the connection breaks before the answer
     INTERRUPTED = auto()  # the connection breaks in the middle of the body, as when the client is killed
     CUT_ON_THE_WAY = auto()  # the server gets half of the body, correctly framed
-    CHANGED_ON_THE_WAY = auto()  # the server gets a body of which one bit is another
-    KEPT_HALF = auto()  # "stored", says the answer, and half of the body is
+    CHANGED_ON_THE_WAY = auto()  # the server gets a body with one flipped bit
+    KEPT_HALF = auto()  # the answer is "stored", but only half of the body is
     ANSWER_CUT = auto()  # the connection breaks in the middle of the answer
-    ANSWER_CHANGED = auto()  # one bit of the answer is another
-    ANSWER_SHORT = auto()  # the answer is half as long, and says so
+    ANSWER_CHANGED = auto()  # one bit of the answer is flipped
+    ANSWER_SHORT = auto()  # the answer has half of the body, and a matching length
 
 
 Choice = Callable[[str, str, int], Fault]
 """From method, path with query, and length of the body."""
-_PASSED = ("Connection", "Keep-Alive", "Transfer-Encoding", "Content-Length")
+_HOP_BY_HOP = ("Connection", "Keep-Alive", "Transfer-Encoding", "Content-Length")
 
 
 class Proxy:
-    """Listens until the context is left. delay: seconds before each request is passed on."""
+    """Listens until the context ends. delay: seconds before each request is forwarded."""
 
     def __init__(self, server: S3Server, fault: Choice = lambda *_: Fault.NONE, delay: float = 0) -> None:
         self.fault, self.delay = fault, delay
@@ -51,7 +51,7 @@ class Proxy:
         self._thread.start()
 
     def url(self, prefix: str) -> str:
-        """The address of a store behind it."""
+        """The address of a store behind the proxy."""
         port = self._listener.server_address[1]
         return self._server.url(prefix, endpoint=f"http://127.0.0.1:{port}")
 
@@ -84,56 +84,56 @@ class Proxy:
 
         return Handler
 
-    def _one(self, asked: BaseHTTPRequestHandler, body: bytes) -> None:
-        self.requests.append((asked.command, asked.path))
+    def _one(self, request: BaseHTTPRequestHandler, body: bytes) -> None:
+        self.requests.append((request.command, request.path))
         time.sleep(self.delay)
-        fault = self.fault(asked.command, asked.path, len(body))
+        fault = self.fault(request.command, request.path, len(body))
         if fault is Fault.REFUSED:
-            _answer(asked, 503, {}, b"<Error><Code>SlowDown</Code><Message>Slow down.</Message></Error>")
+            _answer(request, 503, {}, b"<Error><Code>SlowDown</Code><Message>Slow down.</Message></Error>")
             return
         if fault is Fault.KEPT_HALF:
-            self._keep_half(asked.path, body)
-            _answer(asked, 200, {"ETag": '"0"'}, b"")
+            self._keep_half(request.path, body)
+            _answer(request, 200, {"ETag": '"0"'}, b"")
             return
         if fault is Fault.CUT_ON_THE_WAY:
             body = body[: len(body) // 2]
         if fault is Fault.CHANGED_ON_THE_WAY:
             body = body[:-1] + bytes([body[-1] ^ 1])
         if fault is Fault.INTERRUPTED:
-            self._broken_off(asked, body)
-            asked.close_connection = True
+            self._interrupted(request, body)
+            request.close_connection = True
             return
-        status, headers, data = self._passed_on(asked, body)
+        status, headers, data = self._forwarded(request, body)
         if fault is Fault.LOST:
-            asked.close_connection = True
+            request.close_connection = True
             return
         if fault is Fault.ANSWER_CHANGED and data:
             data = data[:-1] + bytes([data[-1] ^ 1])
         if fault is Fault.ANSWER_SHORT:
             data = data[: len(data) // 2]
-        _answer(asked, status, headers, data, cut=fault is Fault.ANSWER_CUT)
+        _answer(request, status, headers, data, cut=fault is Fault.ANSWER_CUT)
 
-    def _passed_on(self, asked: BaseHTTPRequestHandler, body: bytes) -> tuple[int, dict[str, str], bytes]:
+    def _forwarded(self, request: BaseHTTPRequestHandler, body: bytes) -> tuple[int, dict[str, str], bytes]:
         connection = http.client.HTTPConnection("127.0.0.1", self._server.port, timeout=60)
         try:
-            headers = {name: value for name, value in asked.headers.items() if name not in _PASSED}
-            if body or "Content-Length" in asked.headers:
+            headers = {name: value for name, value in request.headers.items() if name not in _HOP_BY_HOP}
+            if body or "Content-Length" in request.headers:
                 headers["Content-Length"] = str(len(body))
-            connection.request(asked.command, asked.path, body or None, headers)
+            connection.request(request.command, request.path, body or None, headers)
             answer = connection.getresponse()
             data = answer.read()
-            kept = {name: value for name, value in answer.getheaders() if name not in _PASSED}
-            if asked.command == "HEAD":
+            kept = {name: value for name, value in answer.getheaders() if name not in _HOP_BY_HOP}
+            if request.command == "HEAD":
                 kept["Content-Length"] = answer.getheader("Content-Length") or "0"
             return answer.status, kept, data
         finally:
             connection.close()
 
-    def _broken_off(self, asked: BaseHTTPRequestHandler, body: bytes) -> None:
-        """Promises the whole body, sends half of it, and hangs up."""
+    def _interrupted(self, request: BaseHTTPRequestHandler, body: bytes) -> None:
+        """Declares the whole length, sends half of it, and closes the connection."""
         connection = http.client.HTTPConnection("127.0.0.1", self._server.port, timeout=60)
-        connection.putrequest(asked.command, asked.path, skip_host=True, skip_accept_encoding=True)
-        for name, value in asked.headers.items():
+        connection.putrequest(request.command, request.path, skip_host=True, skip_accept_encoding=True)
+        for name, value in request.headers.items():
             connection.putheader(name, value)
         connection.endheaders()
         connection.send(body[: len(body) // 2])
@@ -153,14 +153,14 @@ class Proxy:
 
 
 def _answer(
-    asked: BaseHTTPRequestHandler, status: int, headers: dict[str, str], data: bytes, *, cut: bool = False
+    request: BaseHTTPRequestHandler, status: int, headers: dict[str, str], data: bytes, *, cut: bool = False
 ) -> None:
-    asked.send_response_only(status)
+    request.send_response_only(status)
     for name, value in headers.items():
-        asked.send_header(name, value)
+        request.send_header(name, value)
     if "Content-Length" not in headers:
-        asked.send_header("Content-Length", str(len(data)))
-    asked.end_headers()
-    asked.wfile.write(data[: len(data) // 2] if cut else data)
+        request.send_header("Content-Length", str(len(data)))
+    request.end_headers()
+    request.wfile.write(data[: len(data) // 2] if cut else data)
     if cut:
-        asked.close_connection = True
+        request.close_connection = True

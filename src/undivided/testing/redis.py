@@ -1,4 +1,4 @@
-"""A real Redis in its own directory, on its own socket and free port, and nothing else of it anywhere."""
+"""A real Redis in its own directory, on its own socket and a free port."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _TIMEOUT = 30.0
 
 
 class RedisServer:
-    """A running redis-server. Stopped, and its directory removed, on leaving the context.
+    """A running redis-server. The end of the context stops it and removes its directory.
 
     config: further lines of redis.conf, name to value.
     """
@@ -76,7 +76,7 @@ class RedisServer:
         return file.read_text(errors="replace") if file.exists() else ""
 
     def kill(self) -> None:
-        """Ends it at once, as a crash does."""
+        """Ends it at once, like a crash."""
         if self.process is not None:
             self.process.kill()
             self.process.wait()
@@ -109,7 +109,8 @@ def everything(connection: RedisConnection, databases: int = 16) -> dict[tuple[i
 
 
 def expiry(connection: RedisConnection, key: str | bytes) -> Reply:
-    """When a key dies, in milliseconds since the epoch; -1 never. Before Redis 7 only whether it does: 0."""
+    """When a key expires, in milliseconds since the epoch; -1 for never. Before Redis 7: 0 if it expires at
+    all."""
     try:
         return connection.call("PEXPIRETIME", key)
     except RefusedError:

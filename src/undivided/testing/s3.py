@@ -1,4 +1,4 @@
-"""Real S3 servers, each in its own directory and on its own free ports: SeaweedFS, which keeps create-only,
+"""Real S3 servers, each in its own directory and on its own free ports: SeaweedFS, which honours create-only,
 and nanio, which silently ignores it and must be refused.
 
 Both come from wheels and need neither root nor a network.
@@ -31,7 +31,7 @@ _TIMEOUT = 60.0
 
 
 class S3Server:
-    """A running server with one bucket. Stopped, and its directory removed, on leaving the context."""
+    """A running server with one bucket. The end of the context stops it and removes its directory."""
 
     def __init__(self) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="und-s3-", dir="/tmp"))
@@ -50,7 +50,7 @@ class S3Server:
 
     @property
     def processor_seconds(self) -> float:
-        """What the server itself has taken so far."""
+        """Processor time of the server so far."""
         assert self._process
         spent = psutil.Process(self._process.pid).cpu_times()
         return float(spent.user + spent.system)
@@ -62,8 +62,8 @@ class S3Server:
 
     def url(self, prefix: str, bucket: str = BUCKET, **options: object) -> str:
         """The address of a store in the bucket."""
-        said = {"endpoint": self.endpoint, "region": "us-east-1", **options}
-        return f"s3://{bucket}/{prefix}?" + "&".join(f"{key}={value}" for key, value in said.items())
+        values = {"endpoint": self.endpoint, "region": "us-east-1", **options}
+        return f"s3://{bucket}/{prefix}?" + "&".join(f"{key}={value}" for key, value in values.items())
 
     def close(self) -> None:
         if self._process is not None:
@@ -84,7 +84,7 @@ class S3Server:
         raise NotImplementedError
 
     def _wait(self) -> None:
-        """Until it takes an object: that it listens is not enough."""
+        """Waits until the server accepts an object: an open port is not enough."""
         bucket = Bucket(
             BUCKET,
             endpoint=self.endpoint,
@@ -121,12 +121,12 @@ class S3Server:
 
 
 class SeaweedFS(S3Server):
-    """`weed mini`: master, volume server, filer and S3 in one process. It reports nothing to its makers."""
+    """`weed mini`: master, volume server, filer and S3 in one process. Its telemetry is off."""
 
     def _started(self) -> subprocess.Popen[bytes]:
         keys = {"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}
-        who = {"name": "test", "credentials": [keys], "actions": ["Admin", "Read", "Write", "List"]}
-        (self.directory / "s3.json").write_text(json.dumps({"identities": [who]}))
+        identity = {"name": "test", "credentials": [keys], "actions": ["Admin", "Read", "Write", "List"]}
+        (self.directory / "s3.json").write_text(json.dumps({"identities": [identity]}))
         (self.directory / "data").mkdir()
         # Each answers gRPC 10,000 above.
         self.port, master, volume, filer = free_ports(4, above=10_000)
@@ -152,7 +152,7 @@ class SeaweedFS(S3Server):
 
 
 class Nanio(S3Server):
-    """Takes `If-None-Match: *` and overwrites all the same."""
+    """Accepts `If-None-Match: *`, and still overwrites."""
 
     def _started(self) -> subprocess.Popen[bytes]:
         nanio = Path(sys.executable).with_name("nanio")

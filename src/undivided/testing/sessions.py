@@ -1,7 +1,7 @@
-"""Sessions over real processes, for tests of the cut: a counter process is the application, SIGSTOP its hold.
+"""Sessions over real processes, for tests of the cut: the application is a counter process, held by SIGSTOP.
 
-`Counter` is a real writer: a process that appends numbers to a file as fast as it can. Whether it is held is
-seen from outside, by whether the file grows.
+`Counter` is a real writer: a process that appends numbers to a file as fast as it can. While it is held, the
+file does not grow.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ while True:
 
 
 class Counter:
-    """A running writer process. Ended, also when stopped, on leaving the context."""
+    """A running writer process. The end of the context kills it, even while it is stopped."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -77,7 +77,7 @@ class StoppedSession:
         self.holds = holds
         self.fails: str | None = None
         self.late: float = 0.0
-        """Seconds that the hold takes longer than it should."""
+        """Extra seconds that the hold takes."""
         self.seen: list[str] = []
 
     def prepare(self, sink: Sink) -> None:
@@ -92,12 +92,12 @@ class StoppedSession:
         time.sleep(self.late)
         os.kill(self.counter.pid, signal.SIGSTOP)
         if self.fails == "hold":
-            raise SourceError("does not let itself be held")
+            raise SourceError("the process cannot be held")
 
     def mark(self, point: str) -> Position:
         self.seen.append("mark")
         if self.fails == "mark":
-            raise SourceError("has no position")
+            raise SourceError("the process has no position")
         size = self.counter.path.stat().st_size
         return Position(str(size), (size,))
 

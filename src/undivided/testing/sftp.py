@@ -1,4 +1,4 @@
-"""A real OpenSSH server of our own: its own keys, its own port, one login."""
+"""A real OpenSSH server with its own keys, its own port and one login."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PROGRAM = "/usr/sbin/sshd"
 
 
 class SshServer:
-    """A running sshd. Ended, with its sessions, and its directory removed, on leaving the context."""
+    """A running sshd. The end of the context ends it with its sessions and removes its directory."""
 
     def __init__(self) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="und-sftp-", dir="/tmp"))
@@ -37,8 +37,8 @@ class SshServer:
             raise
 
     def url(self, path: str | os.PathLike[str]) -> str:
-        who = f"{getpass.getuser()}@127.0.0.1:{self.port}"
-        return f"sftp://{who}{os.fspath(path)}?key={self.key}&known_hosts={self.known_hosts}"
+        login = f"{getpass.getuser()}@127.0.0.1:{self.port}"
+        return f"sftp://{login}{os.fspath(path)}?key={self.key}&known_hosts={self.known_hosts}"
 
     def start(self) -> None:
         if os.geteuid() == 0:
@@ -61,7 +61,7 @@ class SshServer:
                 time.sleep(0.02)
 
     def kill(self) -> None:
-        """The server and every session it serves, at once."""
+        """Kills the server and all its sessions at once."""
         if self._process is not None:
             sessions = psutil.Process(self._process.pid).children(recursive=True)
             self._process.kill()

@@ -1,4 +1,4 @@
-"""A service of three real database servers that all get every order: for tests of recovery as a whole."""
+"""A service of three real database servers that all get every order: for tests of a whole recovery."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _PASSPHRASE = "a passphrase"  # noqa: S105  of vaults made by tests
 
 @dataclass
 class Shop:
-    """The servers, the service that they are, and a vault."""
+    """The servers, their service, and a vault."""
 
     root: Path
     orders: postgresql.TestServer
@@ -36,14 +36,14 @@ class Shop:
     last: RecoveryPoint | None = None
 
     def order(self, number: int) -> None:
-        """Into all three, the dependent after what it needs."""
+        """Adds an order to all three; the dependent one is last."""
         self.orders.sql("INSERT INTO orders VALUES (%s)", (number,))
         with self.stock.connect() as stock, stock.cursor() as cursor:
             cursor.execute("INSERT INTO shop.stock VALUES (%s)", (number,))
         self.cache.call("SADD", "seen", number)
 
     def seen(self) -> list[set[int]]:
-        """The orders in each of them."""
+        """The orders in each server."""
         members = self.cache.call("SMEMBERS", "seen")
         assert isinstance(members, list)
         return [
@@ -57,7 +57,7 @@ class Shop:
         return self.last
 
     def recover(self, point: RecoveryPoint) -> RecoveryResult:
-        """In place."""
+        """Recovers in place."""
         return self.execute(make_plan(self.service, point, in_place=True))
 
     def execute(self, plan: RecoveryPlan) -> RecoveryResult:
@@ -66,7 +66,7 @@ class Shop:
 
 @contextlib.contextmanager
 def open_shop() -> Iterator[Shop]:
-    """Running, with empty tables; everything that runs for it is ended afterwards."""
+    """A running shop with empty tables. All its processes end afterwards."""
     with (
         postgresql.scratch() as root,
         postgresql.running_server(root / "pg") as orders,
@@ -83,7 +83,7 @@ def open_shop() -> Iterator[Shop]:
         }
         definition = {"service": "shop", "components": components, "needs": {"cache": ["orders", "stock"]}}
         service = parse_definition(definition, "shop.yaml")
-        # A recovered Redis is no child of ours; the others are ended by where their data is.
+        # A recovered Redis is not our child process; the other servers are found by their data directories.
         ending.callback(lambda: driver_for(service.components["cache"]).stop())
         vault = Vault.create(DirectoryStore(root / "vault"), _PASSPHRASE)
         yield Shop(root, orders, stock, cache, service, vault)

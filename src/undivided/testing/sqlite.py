@@ -1,8 +1,8 @@
-"""Processes that write to a SQLite database as fast as they can, and say what was acknowledged.
+"""Processes that write to a SQLite database as fast as they can, and record each acknowledged commit.
 
-A writer counts: it inserts 0, 1, 2, … each in a transaction of its own, and writes every number to a file
-once its commit has returned. So what was acknowledged at any moment is the size of that file, and what a
-database may hold of a writer is a prefix, never a set with holes.
+A writer counts: it inserts 0, 1, 2, … each in its own transaction, and appends a byte to a file once the
+commit has returned. So the size of that file is the number of acknowledged commits, and a database must hold
+a prefix of a writer's numbers, without gaps.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def make(path: Path, journal_mode: str) -> None:
 
 
 class Writers:
-    """Running writer processes. acknowledged: how many commits of each have returned."""
+    """Running writer processes. acknowledged: the number of commits of each that have returned."""
 
     def __init__(self, path: Path, names: str, setup: str) -> None:
         self._ledgers = {name: path.parent / f"acknowledged-{name}" for name in names}
@@ -69,7 +69,7 @@ class Writers:
         return {name: f.stat().st_size if f.exists() else 0 for name, f in self._ledgers.items()}
 
     def wait_for_more(self, count: int = 5) -> None:
-        """Until they have done `count` more together."""
+        """Waits until all together have committed `count` more."""
         goal = sum(self.acknowledged().values()) + count
         until = time.monotonic() + 60
         while sum(self.acknowledged().values()) < goal:
@@ -79,13 +79,13 @@ class Writers:
 
 @contextlib.contextmanager
 def writing(path: Path, names: str, setup: str, *, checkpointing: bool = False) -> Iterator[Writers]:
-    """Writers at work, one for each letter of `names`; setup: a statement that each begins with."""
+    """Running writers, one for each letter of `names`; setup: the first statement of each."""
     writers = Writers(path, names, setup)
     others = [_run(_CHECKPOINTER, str(path))] if checkpointing else []
     try:
         until = time.monotonic() + 60
         while not all(writers.acknowledged().values()):
-            assert time.monotonic() < until, "a writer does not get going"
+            assert time.monotonic() < until, "a writer does not start"
             time.sleep(0.002)
         yield writers
     finally:
@@ -95,7 +95,7 @@ def writing(path: Path, names: str, setup: str, *, checkpointing: bool = False) 
 
 
 class MortalWriters(Writers):
-    """Writers that are killed at any moment, one or all, while others take their place."""
+    """Writers that are killed at any moment, one or all, and replaced by others."""
 
     def __init__(self, path: Path, setup: str) -> None:
         super().__init__(path, "", setup)
@@ -128,7 +128,7 @@ class MortalWriters(Writers):
 
 
 def tokens(path: Path) -> dict[str, list[int]]:
-    """What a database holds of each writer, having checked that it is sound."""
+    """The numbers of each writer in a database, after an integrity check."""
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         found: dict[str, list[int]] = {}

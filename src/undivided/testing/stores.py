@@ -1,4 +1,4 @@
-"""Stores that misbehave: wrappers around a real one, each with one fault."""
+"""Faulty stores: wrappers around a real one, each with one fault."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class Wrapper:
-    """A store that does what the one beneath does."""
+    """Forwards every call to the store `beneath`."""
 
     def __init__(self, beneath: Store) -> None:
         self.beneath = beneath
@@ -37,7 +37,7 @@ class Wrapper:
 
 
 class Recording(Wrapper):
-    """Remembers every create that was tried, also those that lost."""
+    """Records every create, including the failed ones."""
 
     def __init__(self, beneath: Store) -> None:
         super().__init__(beneath)
@@ -48,8 +48,8 @@ class Recording(Wrapper):
         super().create(name, parts)
 
 
-class CutShort(Wrapper):
-    """Says "stored" and keeps only the beginning of objects with this prefix."""
+class Truncating(Wrapper):
+    """Reports success, but keeps only the beginning of objects with this prefix."""
 
     def __init__(self, beneath: Store, prefix: str, keep: float) -> None:
         super().__init__(beneath)
@@ -75,7 +75,7 @@ class LostAnswer(Wrapper):
 
 
 class Flaky(Wrapper):
-    """Each answer is lost with the probability `share`: half of these before the deed, half after it."""
+    """Each answer is lost with the probability `share`: half of these before the effect, half after it."""
 
     def __init__(self, beneath: Store, chance: random.Random, share: float) -> None:
         super().__init__(beneath)
@@ -83,38 +83,38 @@ class Flaky(Wrapper):
         self._lock = threading.Lock()
 
     def create(self, name: str, parts: Sequence[Buffer]) -> None:
-        self._tried(lambda: self.beneath.create(name, parts), f"create {name}")
+        self._attempt(lambda: self.beneath.create(name, parts), f"create {name}")
 
     def read(self, name: str, start: int = 0, length: int | None = None) -> bytes:
-        return self._tried(lambda: self.beneath.read(name, start, length), f"read {name}")
+        return self._attempt(lambda: self.beneath.read(name, start, length), f"read {name}")
 
     def size(self, name: str) -> int:
-        return self._tried(lambda: self.beneath.size(name), f"look at {name}")
+        return self._attempt(lambda: self.beneath.size(name), f"look at {name}")
 
     def list(self, prefix: str = "") -> Iterator[tuple[str, int]]:
-        """Breaks off in the middle."""
+        """May fail in the middle."""
         found = list(self.beneath.list(prefix))
         yield from found[: len(found) // 2]
-        self._tried(lambda: None, f"list {prefix}")
+        self._attempt(lambda: None, f"list {prefix}")
         yield from found[len(found) // 2 :]
 
     def delete(self, name: str) -> None:
-        self._tried(lambda: self.beneath.delete(name), f"delete {name}")
+        self._attempt(lambda: self.beneath.delete(name), f"delete {name}")
 
-    def _tried(self, deed: Callable[[], T], doing: str) -> T:
+    def _attempt(self, call: Callable[[], T], doing: str) -> T:
         with self._lock:
             drawn = self._chance.random()
         if drawn < self._share / 2:
             raise TransientError("the connection was refused", doing=doing)
-        done = deed()
+        done = call()
         if drawn < self._share:
             raise TransientError("the connection was lost", doing=doing)
         return done
 
 
 class Slow(Wrapper):
-    """Answers `delay` seconds late, as a distant server does. most: so many requests were under way at
-    once."""
+    """Answers `delay` seconds late, like a distant server. most: the largest number of requests at the same
+    time."""
 
     def __init__(self, beneath: Store, delay: float, parallel: int = 6) -> None:
         super().__init__(beneath)
@@ -154,7 +154,7 @@ class Slow(Wrapper):
 
 
 class Rival(Wrapper):
-    """Calls `first` once, right before an object with this prefix is created: someone else was quicker."""
+    """Calls `first` once, right before an object with this prefix is created: another writer was faster."""
 
     def __init__(self, beneath: Store, prefix: str, first: Callable[[], object]) -> None:
         super().__init__(beneath)
@@ -172,7 +172,7 @@ class Rival(Wrapper):
 
 
 class Full(Wrapper):
-    """Fails once more than `room` bytes were stored, as a full disk does."""
+    """Fails once more than `room` bytes were stored, like a full disk."""
 
     def __init__(self, beneath: Store, room: int) -> None:
         super().__init__(beneath)

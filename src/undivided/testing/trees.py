@@ -1,4 +1,4 @@
-"""Trees with everything a filesystem can hold, and the comparison that a recovery has to pass."""
+"""Trees with everything that a filesystem can hold, and the comparison that a recovery must pass."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ODD_NAME = b"caf\xe9 \xff\n"
 
 
 def make_tree(root: Path, *, privileged: bool | None = None) -> Path:
-    """Makes `root` with all kinds of file. privileged: also owners and devices; default: whether we are
+    """Makes `root` with all kinds of file. privileged: owners and devices as well; by default only as
     root."""
     privileged = os.geteuid() == 0 if privileged is None else privileged
     root.mkdir(parents=True)
@@ -64,7 +64,7 @@ def make_tree(root: Path, *, privileged: bool | None = None) -> Path:
 
 
 def describe_tree(root: Path) -> dict[bytes, dict[str, Any]]:
-    """path → everything that a recovery has to bring back: content, kind, mode, owner, ns times, attributes,
+    """path → everything that a recovery must restore: content, kind, mode, owner, ns times, attributes,
     link groups (as the set of names) and where a sparse file has data."""
     top = os.fsencode(root)
     found: dict[bytes, dict[str, Any]] = {}
@@ -73,24 +73,24 @@ def describe_tree(root: Path) -> dict[bytes, dict[str, Any]]:
         for name in [b".", *directories, *files] if folder == top else [*directories, *files]:
             full = os.path.join(folder, name)
             path = os.path.relpath(full, top)
-            about = os.lstat(full)
+            status = os.lstat(full)
             row: dict[str, Any] = {
-                "mode": about.st_mode,
-                "owner": (about.st_uid, about.st_gid),
-                "mtime": about.st_mtime_ns,
+                "mode": status.st_mode,
+                "owner": (status.st_uid, status.st_gid),
+                "mtime": status.st_mtime_ns,
                 "xattrs": {n: os.getxattr(full, n, follow_symlinks=False) for n in _names(full)},
             }
-            if stat.S_ISREG(about.st_mode):
+            if stat.S_ISREG(status.st_mode):
                 with open(full, "rb") as file:
                     row["content"] = hashlib.sha256(file.read()).hexdigest()
-                row["size"] = about.st_size
-                row["sparse"] = about.st_blocks * 512 < about.st_size
-            elif stat.S_ISLNK(about.st_mode):
+                row["size"] = status.st_size
+                row["sparse"] = status.st_blocks * 512 < status.st_size
+            elif stat.S_ISLNK(status.st_mode):
                 row["target"] = os.readlink(full)
-            elif stat.S_ISBLK(about.st_mode) or stat.S_ISCHR(about.st_mode):
-                row["device"] = about.st_rdev
-            if about.st_nlink > 1 and not stat.S_ISDIR(about.st_mode):
-                groups.setdefault((about.st_dev, about.st_ino), []).append(path)
+            elif stat.S_ISBLK(status.st_mode) or stat.S_ISCHR(status.st_mode):
+                row["device"] = status.st_rdev
+            if status.st_nlink > 1 and not stat.S_ISDIR(status.st_mode):
+                groups.setdefault((status.st_dev, status.st_ino), []).append(path)
             found[path] = row
     for names in groups.values():
         for path in names:
@@ -99,15 +99,15 @@ def describe_tree(root: Path) -> dict[bytes, dict[str, Any]]:
 
 
 def differences(left: Path, right: Path) -> list[str]:
-    """What is not the same, one sentence each; empty when the trees are identical."""
+    """The differences, one sentence each; empty if the trees are identical."""
     a, b = describe_tree(left), describe_tree(right)
-    told = [f"{path!r} only in {left}" for path in sorted(a.keys() - b.keys())]
-    told += [f"{path!r} only in {right}" for path in sorted(b.keys() - a.keys())]
+    found = [f"{path!r} only in {left}" for path in sorted(a.keys() - b.keys())]
+    found += [f"{path!r} only in {right}" for path in sorted(b.keys() - a.keys())]
     for path in sorted(a.keys() & b.keys()):
         for key in sorted(a[path].keys() | b[path].keys()):
             if a[path].get(key) != b[path].get(key):
-                told.append(f"{path!r}: {key}: {a[path].get(key)!r} and {b[path].get(key)!r}")
-    return told
+                found.append(f"{path!r}: {key}: {a[path].get(key)!r} and {b[path].get(key)!r}")
+    return found
 
 
 def _names(path: bytes) -> list[str]:
@@ -119,12 +119,12 @@ def _names(path: bytes) -> list[str]:
 
 def _acl(named_user: int) -> bytes:
     """A POSIX ACL with an entry for user 33, as the kernel stores it."""
-    no_id = 0xFFFFFFFF
+    undefined = 0xFFFFFFFF
     entries = [
-        (0x01, 7, no_id),
+        (0x01, 7, undefined),
         (0x02, named_user, 33),
-        (0x04, 5, no_id),
-        (0x10, 7, no_id),
-        (0x20, 4, no_id),
+        (0x04, 5, undefined),
+        (0x10, 7, undefined),
+        (0x20, 4, undefined),
     ]
     return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)

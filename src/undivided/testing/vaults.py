@@ -1,4 +1,4 @@
-"""Small vaults for tests: points made of plain files, and everything read back."""
+"""Small vaults for tests: points made of plain files, and their content read back."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TIMELINE = "0123456789abcdef"
 
 
 def pieces(files: Files, size: int = 100_000) -> Iterator[tuple[int, memoryview, bool]]:
-    """The files' bytes as a producer gives them: one buffer, used again and again."""
+    """The files' bytes, as a producer passes them: in one buffer that is reused."""
     buffer = bytearray(size)
     for row, data in enumerate(files.values()):
         for start in range(0, max(1, len(data)), size):
@@ -32,7 +32,7 @@ def pieces(files: Files, size: int = 100_000) -> Iterator[tuple[int, memoryview,
 def segment(
     writer: Writer, files: Files, drop: Sequence[bytes] = (), layout: Layout = Layout.CONTENT
 ) -> TimelineSegment:
-    """The files stored, as what a commit adds."""
+    """Stores the files. Returns the segment to commit."""
     content = writer.store(pieces(files), len(files), layout) if files else Ragged.empty(0)
     rows = [Entry(path, size=len(data)) for path, data in files.items()]
     return TimelineSegment(Entries.of(rows, content.tolist()), Ragged.of(list(drop)))
@@ -85,9 +85,9 @@ def contents_one_by_one(vault: Vault, at: int, timeline: str = TIMELINE) -> dict
 def stored_pack(
     name: bytes, frames: Sequence[Sequence[bytes]], length: int, session: tuple[bytes, bytes]
 ) -> StoredPack:
-    """What the index keeps of a pack: frames of chunk ids, every chunk of the same length, nothing shrunk."""
+    """A pack for an index: frames of chunk ids, all chunks of the same length, without compression."""
     sizes = [len(ids) * length for ids in frames]
-    table = PackHeader(
+    header = PackHeader(
         stored=np.array([size + TAG_BYTES for size in sizes], "<u4"),
         plain=np.array(sizes, "<u4"),
         codec=np.zeros(len(frames), "u1"),
@@ -97,4 +97,4 @@ def stored_pack(
         id=np.frombuffer(b"".join(chunk for ids in frames for chunk in ids), np.uint8),
         length=np.full(sum(map(len, frames)), length, "<u4"),
     )
-    return StoredPack(name.hex(), sum(sizes) + 1000, table, [session])
+    return StoredPack(name.hex(), sum(sizes) + 1000, header, [session])
