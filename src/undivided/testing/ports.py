@@ -1,8 +1,8 @@
 """Free ports for servers that tests start.
 
-A server takes its port some time after it was chosen, and until then nothing holds it. So no port comes from the range
-that the kernel gives to outgoing connections, and test processes that run in parallel choose from ranges that do not
-overlap.
+A server takes its port some time after it was chosen, and until then nothing holds it. So no port comes from
+the range that the kernel gives to outgoing connections, and test processes that run in parallel choose from
+ranges that do not overlap.
 """
 
 from __future__ import annotations
