@@ -24,8 +24,8 @@ class Type(enum.StrEnum):
     SECRET = "secret"  # noqa: S105
     """{file: PATH}, {env: NAME} or {command: [PROGRAM, …]}: the place of the secret, never the secret."""
     WRITERS = "writers"
-    """The processes that write here and must be held: {unit: …}, {cgroup: …}, {pidfile: …} or {user: …}. How:
-    {freeze: cgroup} or {freeze: stop}; by default cgroup, if no other process is in it."""
+    """The processes that write here and must be frozen: {unit: …}, {cgroup: …}, {pidfile: …} or {user: …}.
+    How: {freeze: cgroup} or {freeze: stop}; by default cgroup, if no other process is in it."""
     DURATION = "duration"
     """A number and its unit: 15s, 5m, 1h30m, 7d, 2w."""
     INTEGER = "integer"
@@ -63,7 +63,7 @@ KINDS: Mapping[str, Mapping[str, Key]] = {
         "one_filesystem": Key(
             Type.FLAG, "leave out other filesystems that are mounted inside the tree", default=False
         ),
-        "writers": Key(Type.WRITERS, "processes that write here; they are held while a point is taken"),
+        "writers": Key(Type.WRITERS, "processes that write here; they are frozen while a point is taken"),
         **_RUN,
     },
     "mariadb": {

@@ -26,7 +26,7 @@ KEEP_RULES: Mapping[str, Key] = {
 TOP: Mapping[str, str] = {
     "service": "name of the service",
     "components": "name of each component → its description",
-    "needs": "component → the components it needs; decides the order of starts and holds",
+    "needs": "component → the components it needs; decides the order of starts and of quiescing",
     "objectives": "recovery objectives agreed with the users of the service",
     "policy": "how often points are taken, how long they are kept, which vaults get copies",
     "checks": "conditions that must hold after a recovery",
@@ -46,7 +46,7 @@ OBJECTIVES: Mapping[str, Key] = {
 
 POLICY: Mapping[str, Key] = {
     "mark": Key(Type.DURATION, "time between two points"),
-    "pause": Key(Type.DURATION, "the longest time writers may be held for a point", default=5.0),
+    "pause": Key(Type.DURATION, "the longest time writers may be paused for a point", default=5.0),
     "keep": Key(Type.KEEP, "rules that decide which points are kept; without it all are kept"),
 }
 
