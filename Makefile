@@ -71,8 +71,8 @@ dist: .venv/.tools  ## a release in dist/: sdist, wheel and SBOM, tried in an em
 	@.ci/dist
 
 lock: .venv/.tools  ## lock the newest versions within pyproject.toml's ranges in requirements/
-	.venv/bin/uv pip compile --quiet --upgrade --universal --generate-hashes --no-header --extra dev pyproject.toml -o requirements/dev.txt
-	.venv/bin/uv pip compile --quiet --upgrade --universal --generate-hashes --no-header --extra tools -c requirements/dev.txt pyproject.toml -o requirements/tools.txt
+	.venv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --extra dev pyproject.toml -o requirements/dev.txt
+	.venv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --extra tools -c requirements/dev.txt pyproject.toml -o requirements/tools.txt
 
 clean:  ## remove .venv, every cache, and what docs, dist and test made
 	rm -rf .venv .mypy_cache .ruff_cache .import_linter_cache .coverage dist site

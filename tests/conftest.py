@@ -19,7 +19,7 @@ PASSPHRASE = "correct horse"
 
 @pytest.fixture
 def cheap_passphrases(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Passphrases that cost little to stretch. Each recipient records its costs, so they open like any other."""
+    """Passphrases that cost little to stretch. Each recipient records its costs, so they open as usual."""
     for name in ("_ITERATIONS", "_LANES", "_MEMORY_KIB"):
         monkeypatch.setattr(recipients, name, getattr(recipients, name))
     make_cheap()

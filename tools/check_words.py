@@ -1,9 +1,10 @@
 """Checks that messages and documents speak the field's words: `python tools/check_words.py [PATH ...]`.
 
-The table lists the words that this project once had of its own, each with the standard one, and the habits of English
-that make a sentence hard to read at 3 a.m. They are searched in everything that an operator or a maintainer reads: the
-source with its names, docstrings and messages, the documents, the tools. The changelog is history and is left out. A
-line that really means the other thing (a page torn in two) ends in a comment `words: ok`.
+The table lists the words that this project once had of its own, each with the standard one, and the habits
+of English that make a sentence hard to read at 3 a.m. They are searched in everything that an operator or a
+maintainer reads: the source with its names, docstrings and messages, the documents, the tools. The
+changelog is history and is left out. A line that really means the other thing (a page torn in two) ends in
+a comment `words: ok`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """The coverage of a test run, short: `python tools/coverage_table.py`, after the run.
 
-Combines what the run's processes left in .coverage/, writes the whole report to .coverage/report.txt (every file, with
-the lines and branches that no test reached) and prints the total and every file of which less than 85 % is reached.
-A process that a test kills leaves nothing: what only such processes run looks less tested than it is.
+Combines what the run's processes left in .coverage/, writes the whole report to .coverage/report.txt (every
+file, with the lines and branches that no test reached) and prints the total and every file of which less
+than 85 % is reached. A process that a test kills leaves nothing: what only such processes run looks less
+tested than it is.
 """
 
 from __future__ import annotations

@@ -1,7 +1,10 @@
-"""The program with cheap new passphrases: `python -m undivided.testing.cheap_passphrases init`.
+"""The program, with new passphrases that cost little to stretch.
 
-Each recipient of a vault records the costs of its passphrase. So every later command, which is the program
-itself, opens such a vault quickly. A test of anything but passphrases saves half of its time.
+    python -m undivided.testing.cheap_passphrases init
+
+Each recipient of a vault records what stretching its passphrase costs. So a vault that was initialized this
+way is opened cheaply by every later command, and those are the program itself. A test of something else
+than passphrases saves half of its time.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from undivided.vault.crypto import recipients
 
 
 def make_cheap() -> None:
-    """In this process, uses the lowest costs that the format allows."""
+    """For this process, the least that the format allows."""
     recipients._ITERATIONS, recipients._LANES, recipients._MEMORY_KIB = 1, 1, 64
 
 
