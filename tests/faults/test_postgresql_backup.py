@@ -64,7 +64,7 @@ def test_a_place_that_the_server_may_not_enter_is_refused_before_any_work(
     server: TestServer, whole: tuple[MemorySink, ComponentPoint], tmp_path: Path
 ) -> None:
     tmp_path.chmod(0o700)
-    with pytest.raises(UndividedError, match="may not enter"):
+    with pytest.raises(UndividedError, match="no permission to enter"):
         PostgreSQLDriver(server.component()).restore(MemorySource(*whole), tmp_path / "twin")
     assert not list((tmp_path / "twin").iterdir())
 

@@ -279,6 +279,6 @@ def test_a_directory_the_servers_account_cannot_enter_is_refused_with_what_to_do
     sink = MemorySink()
     point = capture(MariaDBDriver(server.component()), sink)
     tmp_path.chmod(stat.S_IRWXU)
-    with pytest.raises(UndividedError, match="may not enter") as failure:
+    with pytest.raises(UndividedError, match="no permission to enter") as failure:
         MariaDBDriver(server.component()).restore(MemorySource(sink, point), tmp_path / "copy")
     assert "chmod" in failure.value.hint

@@ -225,7 +225,7 @@ def test_roles_that_do_not_wait_are_refused_by_name(server: TestServer) -> None:
 def test_a_session_that_does_not_wait_makes_the_point_fail(server: TestServer) -> None:
     with contextlib.closing(server.connect()) as hasty, hasty.cursor() as cursor:
         cursor.execute("SET synchronous_commit = off")
-        with pytest.raises(SourceError, match="committed during the hold"):
+        with pytest.raises(SourceError, match="committed during the pause"):
             capture(
                 PostgreSQLDriver(server.component()),
                 MemorySink(),

@@ -463,10 +463,10 @@ def test_a_missing_tree_is_reported(tmp_path: Path) -> None:
 def test_a_live_tree_describes_itself(tmp_path: Path) -> None:
     rig = Rig(make_tree(tmp_path / "tree"), tmp_path / "cache")
     assert rig.driver.health().ok
-    told = rig.driver.describe()
-    assert told.directory == str(rig.path)
-    assert told.size > 3 << 20
-    assert " at /" in told.filesystem
+    description = rig.driver.describe()
+    assert description.directory == str(rig.path)
+    assert description.size > 3 << 20
+    assert " on /" in description.filesystem
 
 
 def test_a_recovered_tree_takes_the_place_of_the_old(tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ class FilesDriver:
             version="",
             directory=str(self._path),
             size=int(entries.size.sum()),
-            filesystem=f"{mount.fstype} at {mount.mountpoint}",
+            filesystem=f"{mount.fstype} on {mount.mountpoint}",
             details={"entries": len(entries), "device": mount.device},
         )
 

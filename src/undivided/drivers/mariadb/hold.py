@@ -94,7 +94,7 @@ class CommitBlock:
     def _advance_to(self, last: str, deadline: float) -> None:
         remaining = deadline - time.monotonic()
         if remaining <= 0:
-            raise SourceError("the deadline passed before the hold began", doing=self._doing)
+            raise SourceError("the deadline passed before commits were blocked", doing=self._doing)
         try:
             self._entered = True
             self._limit(min(LOCK_WAIT, remaining), max(1, math.ceil(remaining)))
@@ -117,7 +117,7 @@ class CommitBlock:
             self._session.run("BACKUP STAGE END")
         except SourceError as error:
             logger.warning(
-                "%s: the server had ended the hold before its release: %s", self._doing, error.cause
+                "%s: the server let commits continue before the pause was over: %s", self._doing, error.cause
             )
             self.lost = True
             self._drop()

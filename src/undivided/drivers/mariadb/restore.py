@@ -154,7 +154,7 @@ def _require_reachable(into: Path, owner: MariaDBOwner, doing: str) -> None:
         mine = found.st_mode >> 3 if found.st_uid != owner.uid and found.st_gid == owner.gid else mine
         if not mine & 1:
             raise UndividedError(
-                f"the account that owns the data (uid {owner.uid}) may not enter {folder}",
+                f"the owner of the data (uid {owner.uid}) has no permission to enter {folder}",
                 doing=doing,
                 hint=f"Run chmod o+x {folder}, or recover to a directory that the account can enter.",
             )

@@ -103,7 +103,7 @@ class MariaDBSession:
         assert self._hold is not None and self._method is not None
         if self._hold.lost:
             raise SourceError(
-                "the server ended the hold before it was released",
+                "the server let commits continue before the pause was over",
                 doing=f"capture {self._name}",
                 hint="Other components took longer than the pause allows; see `policy: pause`.",
             )

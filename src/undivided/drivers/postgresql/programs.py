@@ -69,7 +69,9 @@ def require_entry(directory: Path, owner: PostgreSQLOwner, doing: str) -> None:
     if subprocess.run(["test", "-x", str(directory)], check=False, **owner.as_process()).returncode:
         name = pwd.getpwuid(owner.uid).pw_name
         hint = "Run chmod o+x on the directories above it, or recover to another directory."
-        raise UndividedError(f"the user {name} may not enter {directory}", doing=doing, hint=hint)
+        raise UndividedError(
+            f"the user {name} has no permission to enter {directory}", doing=doing, hint=hint
+        )
 
 
 def programs(component: Component, major: str, directory: Path | None = None) -> Path:
@@ -191,7 +193,9 @@ def stop_running(directory: Path, seconds: float) -> None:
     limit = time.monotonic() + seconds
     while running(directory) == pid:
         if time.monotonic() > limit:
-            raise UndividedError(f"the server (pid {pid}) did not stop within {seconds:g} s")
+            raise UndividedError(
+                f"the server (pid {pid}) did not stop within {seconds:g} s", hint="Look at its log."
+            )
         time.sleep(0.02)
 
 

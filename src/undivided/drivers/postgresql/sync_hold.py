@@ -189,7 +189,7 @@ class Withholding:
         with server_errors(self._doing):
             escaped = self._escaped()
         if escaped:
-            cause = f"{escaped} transactions committed during the hold"
+            cause = f"{escaped} transactions committed during the pause"
             raise SourceError(cause, doing=self._doing, hint=_HINT)
 
     def _take_snapshot(self) -> str:

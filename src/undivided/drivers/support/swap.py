@@ -54,7 +54,7 @@ def _exchange_whole(built: Path, place: Path, aside: str) -> Path | None:
             if os.path.lexists(old):
                 raise UndividedError(
                     f"{place} was filled again after the old data had moved to {old}",
-                    hint=f"A process still writes there: stop it, remove {place}, and repeat the recovery.",
+                    hint=f"Stop the process that writes there, remove the new {place}, and recover again.",
                 )
             try:
                 os.rename(place, old)
