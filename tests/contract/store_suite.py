@@ -1,4 +1,4 @@
-"""What every store promises. A new implementation supplies only a factory, in test_stores.py."""
+"""The contract of a store as tests. A new implementation supplies only a factory, in test_stores.py."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from undivided.vault.stores.probe import probe
 
 
 class StoreSuite:
-    """Subclasses give a fixture `store`: empty, a fresh one per test. many: objects of a long listing."""
+    """Subclasses supply a fixture `store`: an empty one per test. many: the number of objects in a long
+    listing."""
 
     many = 2500
 
@@ -23,7 +24,7 @@ class StoreSuite:
     def store(self) -> Iterator[Store]:
         raise NotImplementedError
 
-    def test_what_was_created_is_read_back(self, store: Store) -> None:
+    def test_a_created_object_is_read_back(self, store: Store) -> None:
         store.create("packs/ab/one", [b"hello ", memoryview(b"world"), bytearray(b"!")])
         assert store.read("packs/ab/one") == b"hello world!"
         assert store.size("packs/ab/one") == 12
@@ -50,7 +51,7 @@ class StoreSuite:
         read_into(store, "o", 3, buffer)
         assert bytes(buffer) == b"3456"
 
-    def test_a_range_that_is_not_wholly_there_is_an_error_never_less(self, store: Store) -> None:
+    def test_an_incomplete_range_is_an_error_and_never_shorter(self, store: Store) -> None:
         store.create("o", [b"0123456789"])
         for start, length in ((8, 3), (11, None), (11, 1), (0, 11)):
             with pytest.raises(StoreError):
@@ -88,10 +89,10 @@ class StoreSuite:
             assert len(winners) == 1
             assert store.read(name) == winners[0]
 
-    def test_what_is_missing_is_said_to_be_missing(self, store: Store) -> None:
-        for ask in (store.read, store.size):
+    def test_a_missing_object_is_reported_as_missing(self, store: Store) -> None:
+        for request in (store.read, store.size):
             with pytest.raises(MissingError):
-                ask("packs/ab/none")
+                request("packs/ab/none")
 
     def test_a_listing_has_names_and_sizes_in_order_of_name(self, store: Store) -> None:
         for name in ("b", "a/2", "a/10", "a/1", "ab/1", "a-x"):
@@ -103,14 +104,14 @@ class StoreSuite:
         assert list(store.list("none/")) == []
 
     def test_a_long_listing_is_complete_and_in_order(self, store: Store) -> None:
-        """Servers give a thousand names at a time."""
+        """Servers return a thousand names at a time."""
         names = [f"packs/{i % 7:02x}/{i:04d}" for i in range(self.many)]
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(lambda name: store.create(name, [name.encode()]), names))
         assert list(store.list("packs/")) == [(name, len(name)) for name in sorted(names)]
         assert list(store.list("packs/03/")) == [(n, len(n)) for n in sorted(names) if n[6:8] == "03"]
 
-    def test_what_was_created_is_listed_at_once_and_what_was_deleted_is_not(self, store: Store) -> None:
+    def test_a_created_object_is_listed_at_once_and_a_deleted_one_is_not(self, store: Store) -> None:
         for i in range(20):
             store.create(f"a/{i:02}", [b"x"])
             assert [n for n, _ in store.list("a/")] == [f"a/{i:02}"]
@@ -134,8 +135,8 @@ class StoreSuite:
                 assert store.read("packs/ab/pack", start, length) == pages[start : start + length]
             assert store.read("packs/ab/pack", (32 << 20) - 1234) == b"footer"
 
-    def test_the_probe_finds_nothing_wrong_and_leaves_nothing_behind(self, store: Store) -> None:
-        store.create("probe-of-someone-who-was-killed", [b"x"])
+    def test_the_probe_passes_and_leaves_no_object(self, store: Store) -> None:
+        store.create("probe-that-was-killed", [b"x"])
         probe(store)
         assert list(store.list()) == []
 
@@ -153,7 +154,7 @@ class StoreSuite:
         "name",
         ["", "/etc/passwd", "..", "a/../b", "a//b", "a/", ".hidden", "a/.b", "a b", "ä", "a\n", "x" * 300],
     )
-    def test_a_name_cannot_leave_the_store(self, store: Store, name: str) -> None:
+    def test_no_name_leads_out_of_the_store(self, store: Store, name: str) -> None:
         for attempt in (
             lambda: store.create(name, [b""]),
             lambda: store.read(name),

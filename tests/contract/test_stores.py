@@ -1,4 +1,4 @@
-"""Every store, and every wrapper around one, through the one suite."""
+"""Every store, and every wrapper around one, passes the one suite."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class TestMemoryStore(StoreSuite):
 
 
 class TestS3Store(StoreSuite):
-    """As the product opens it, with patience and a cache."""
+    """As the product opens it, with retries and a cache."""
 
     @pytest.fixture
     def store(self, seaweed: SeaweedFS, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Store]:
@@ -62,7 +62,7 @@ class TestSftpStore(StoreSuite):
 
 
 class TestRetrying(StoreSuite):
-    """Every third answer is lost, half of them after the deed."""
+    """Three answers of ten are lost, half of them after the effect."""
 
     @pytest.fixture
     def store(self) -> Iterator[Store]:

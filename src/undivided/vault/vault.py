@@ -31,7 +31,7 @@ from .format.timeline_segment import TimelineSegment
 from .format.vault_json import CONFIG, FORMAT, VaultConfig, read_config
 from .log import keyring
 from .log.errors import ConflictError, ExpiredError, FencedError
-from .log.keyring import Ask, Keyring
+from .log.keyring import Keyring, SecretProvider
 from .log.log import Clock, Log
 from .read.histories import ContentKeys
 from .stores.base import ExistsError, Store
@@ -112,7 +112,7 @@ class Vault:
         store: Store,
         *,
         keys: WriterKeys | None = None,
-        passphrase: Ask | None = None,
+        passphrase: SecretProvider | None = None,
         head: Head | None = None,
         now: Clock = time.time_ns,
     ) -> Vault:

@@ -1,4 +1,4 @@
-"""Sealing: what opens, what does not, and that counters never repeat."""
+"""Sealing: only matching parameters open the bytes, and counters never repeat."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from undivided.vault.crypto.aead import Opener, Sealer
 KEY, VAULT, SESSION = bytes(range(32)), b"v" * 16, b"s" * 16
 
 
-def test_what_was_sealed_opens_with_the_same_key_session_purpose_and_header() -> None:
+def test_sealed_bytes_open_with_the_same_key_session_purpose_and_header() -> None:
     sealer, opener = Sealer(KEY, VAULT, SESSION, "log"), Opener(KEY, VAULT, SESSION, "log")
     counter = sealer.count()
     sealed = sealer.seal(counter, b"secret", b"header")
@@ -31,7 +31,7 @@ def test_what_was_sealed_opens_with_the_same_key_session_purpose_and_header() ->
         {"counter": 2},
     ],
 )
-def test_anything_else_does_not_open(other: dict[str, object]) -> None:
+def test_no_other_parameters_open_them(other: dict[str, object]) -> None:
     sealed = Sealer(KEY, VAULT, SESSION, "log").seal(1, b"secret", b"header")
     like = {
         "key": KEY,
@@ -53,7 +53,7 @@ def test_sealed_bytes_that_are_too_short_are_damage() -> None:
             Opener(KEY, VAULT, SESSION, "log").open(1, bytes(length), b"", "x")
 
 
-def test_counters_are_given_out_once_to_many_threads() -> None:
+def test_threads_never_get_the_same_counter() -> None:
     sealer = Sealer(KEY, VAULT, SESSION, "frame")
     taken: list[list[int]] = [[] for _ in range(8)]
 
@@ -68,7 +68,7 @@ def test_counters_are_given_out_once_to_many_threads() -> None:
     assert len({c for mine in taken for c in mine}) == 16_000
 
 
-def test_a_forked_child_cannot_count_on() -> None:
+def test_a_forked_child_gets_no_counter() -> None:
     sealer = Sealer(KEY, VAULT, SESSION, "frame")
     sealer.count()
     child = os.fork()

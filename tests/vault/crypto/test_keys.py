@@ -13,7 +13,7 @@ def test_writer_keys_survive_their_file() -> None:
     assert WriterKeys.decode(keys.encode()) == keys
 
 
-def test_writer_keys_do_not_show_in_messages() -> None:
+def test_writer_keys_are_not_shown_in_messages() -> None:
     keys, _ = new_keys()
     assert keys.structure.hex() not in repr(keys)
     assert str(keys.structure) not in repr(keys)

@@ -1,4 +1,4 @@
-"""Entries that destroy count only with the signature of whoever has the private key."""
+"""Entries that destroy data count only with a signature, which needs the private key."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ENTRY = Signed(
 )
 
 
-def test_the_same_private_key_is_the_same_signing_key() -> None:
+def test_a_private_key_always_gives_the_same_signing_key() -> None:
     assert SigningKey(PRIVATE).public == SigningKey(PRIVATE).public
     assert SigningKey(PRIVATE).public != SigningKey(X25519PrivateKey.generate()).public
 
@@ -40,7 +40,7 @@ def test_the_same_private_key_is_the_same_signing_key() -> None:
         {"links": {"pending_deletion": ["x"]}},
     ],
 )
-def test_a_signature_is_good_for_exactly_one_entry(other: dict[str, Any]) -> None:
+def test_a_signature_is_valid_for_exactly_one_entry(other: dict[str, Any]) -> None:
     signing_key = SigningKey(PRIVATE)
     signed = ENTRY._replace(body={**ENTRY.body, "signature": signing_key.sign(ENTRY)})
     assert has_valid_signature(signing_key.public, signed)
@@ -49,7 +49,7 @@ def test_a_signature_is_good_for_exactly_one_entry(other: dict[str, Any]) -> Non
     assert not has_valid_signature(signing_key.public, signed._replace(**changed))
 
 
-def test_what_was_signed_before_json_is_what_is_checked_after_it() -> None:
+def test_a_signature_stays_valid_through_json() -> None:
     signing_key = SigningKey(PRIVATE)
     made = ENTRY._replace(body={"counts": {10: "ten", 9: "nine"}, "pair": (1, 2)})
     stored = json.loads(json.dumps({**made.body, "signature": signing_key.sign(made)}))
@@ -57,7 +57,7 @@ def test_what_was_signed_before_json_is_what_is_checked_after_it() -> None:
 
 
 @pytest.mark.parametrize("signature", [None, 7, "", "zz", "00" * 64])
-def test_what_is_no_signature_is_refused_quietly(signature: object) -> None:
+def test_an_invalid_signature_is_refused_without_an_exception(signature: object) -> None:
     assert not has_valid_signature(SigningKey(PRIVATE).public, ENTRY._replace(body={"signature": signature}))
 
 
@@ -73,7 +73,7 @@ def test_a_source_cannot_append_what_the_signing_key_must_sign(
 
 @pytest.mark.parametrize(("kind", "body"), KINDS)
 @pytest.mark.parametrize("signature", [{}, {"signature": "00" * 64}])
-def test_an_entry_that_the_signing_key_did_not_sign_is_damage(
+def test_an_entry_without_the_signature_is_damage(
     vault: Vault, kind: str, body: dict[str, Any], signature: dict[str, Any]
 ) -> None:
     keys, session = vault.keys, vault.keys.new_session()
@@ -83,7 +83,9 @@ def test_an_entry_that_the_signing_key_did_not_sign_is_damage(
         decode_entry(keys, 1, data)
 
 
-def test_with_the_passphrase_it_is_signed_and_read_by_everyone(store: MemoryStore, vault: Vault) -> None:
+def test_with_the_passphrase_it_is_signed_and_every_reader_accepts_it(
+    store: MemoryStore, vault: Vault
+) -> None:
     entry = vault.append("prune", {"freed_bytes": 1})
     (seen,) = Vault.open(store, keys=vault.keys).log()
     assert seen == entry
@@ -93,7 +95,7 @@ def test_with_the_passphrase_it_is_signed_and_read_by_everyone(store: MemoryStor
         decode_entry(other, 1, store.read(name_of(1)))
 
 
-def test_pinning_needs_no_signature_and_removing_a_pin_does() -> None:
+def test_a_pin_needs_no_signature_and_its_removal_does() -> None:
     assert not must_be_signed("pin", {"pinned": True})
     assert must_be_signed("pin", {"pinned": False})
     assert must_be_signed("pin", {"pinned": "yes"})

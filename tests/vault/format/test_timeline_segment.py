@@ -1,4 +1,4 @@
-"""Folding segments: against the plain rule, segment by segment."""
+"""Folding segments, compared with the simple rule, segment by segment."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def _segment(puts: dict[bytes, int], drop: list[bytes]) -> TimelineSegment:
     return TimelineSegment(Entries.of([Entry(p, size=s) for p, s in puts.items()]), Ragged.of(drop))
 
 
-def test_folding_is_merging_one_after_another() -> None:
+def test_folding_equals_applying_one_segment_after_another() -> None:
     rng = random.Random(5)
     paths = [b"p%d" % i for i in range(30)]
     segments, state = [], Entries.none()
@@ -40,7 +40,7 @@ def test_a_segment_survives_its_bytes_and_belongs_to_its_timeline() -> None:
         TimelineSegment.decode(block, "t2", "x")
 
 
-def test_the_digest_names_the_whole_history() -> None:
+def test_the_digest_depends_on_the_whole_history() -> None:
     one, two = (_segment({b"a": i}, []).encode("t") for i in range(2))
     assert chained_digest("t", chained_digest("t", "", one), two) != chained_digest(
         "t", chained_digest("t", "", two), one

@@ -1,4 +1,4 @@
-"""Several arrays against the one they stand for."""
+"""Several arrays, compared with the single array that they represent."""
 
 from __future__ import annotations
 
@@ -32,6 +32,6 @@ def test_parts_are_read_as_if_they_were_one_array(seed: int) -> None:
         assert [joined[int(place)] for place in places] == whole[places].tolist()
 
 
-def test_no_parts_hold_nothing() -> None:
+def test_without_parts_it_is_empty() -> None:
     assert len(ConcatenatedArray([])) == 0
     assert ConcatenatedArray([])[np.zeros(0, np.int64)].tolist() == []

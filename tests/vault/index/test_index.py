@@ -1,4 +1,4 @@
-"""The index in memory against a plain dictionary."""
+"""The index in memory, compared with a plain dictionary."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _flat(ids: list[bytes]) -> np.ndarray:
     return np.frombuffer(b"".join(ids), np.uint8)
 
 
-def test_every_chunk_is_found_where_it_lies_and_no_other() -> None:
+def test_every_chunk_is_found_in_its_place_and_no_other_one() -> None:
     rng = random.Random(1)
     frames = [[rng.randbytes(32) for _ in range(rng.randint(1, 5))] for _ in range(40)]
     cut = [_segment({b"a" * 32: frames[:15]}), _segment({b"b" * 32: frames[15:40]})]
@@ -51,7 +51,7 @@ def test_every_chunk_is_found_where_it_lies_and_no_other() -> None:
         assert index.find(everything.ravel()).tolist() == list(range(len(index)))
 
 
-def test_ids_that_share_their_first_bytes_are_told_apart() -> None:
+def test_ids_with_the_same_first_bytes_are_distinguished() -> None:
     ids = [b"\xff" * 8 + bytes([i]) * 24 for i in range(20)]
     index = ChunkIndex([_segment({b"a" * 32: [ids[:9]]}), _segment({b"b" * 32: [ids[9:19]]})])
     rows = index.find(_flat(ids))
@@ -78,7 +78,7 @@ def test_a_chunk_stored_twice_is_found_in_its_newest_usable_place() -> None:
     assert where(ChunkIndex([new], damaged=frozenset([n]))) == [n]
 
 
-def test_an_empty_index_knows_nothing() -> None:
+def test_an_empty_index_finds_nothing() -> None:
     assert ChunkIndex([]).find(_flat([b"x" * 32])).tolist() == [-1]
     assert ChunkIndex([]).find(np.zeros(0, np.uint8)).tolist() == []
     assert len(ChunkIndex([])) == 0
@@ -94,7 +94,7 @@ def _random_packs(rng: random.Random, count: int, prefix: bytes) -> Packs:
     }
 
 
-def test_a_segment_gives_back_the_footers_it_was_made_of() -> None:
+def test_a_segment_returns_the_pack_headers_it_was_made_of() -> None:
     rng = random.Random(3)
     packs = [_random_packs(rng, 5, b"a"), _random_packs(rng, 4, b"b")]
     given = [
@@ -114,7 +114,7 @@ def test_a_segment_gives_back_the_footers_it_was_made_of() -> None:
                 assert np.array_equal(column, found.header.columns()[name]), name  # type: ignore[arg-type]
 
 
-def test_only_the_chosen_packs_stay_and_are_found_as_before() -> None:
+def test_only_the_chosen_packs_remain_and_their_chunks_are_found_as_before() -> None:
     rng = random.Random(4)
     packs = _random_packs(rng, 8, b"p")
     chosen = np.array([i % 3 == 0 for i in range(8)])
@@ -139,7 +139,7 @@ def test_many_packs_are_split_into_segments_of_bounded_size(monkeypatch: pytest.
     assert list(segments.segments_of([])) == []
 
 
-def test_a_segment_whose_columns_do_not_fit_is_damage() -> None:
+def test_a_segment_with_inconsistent_columns_is_damage() -> None:
     keys, _ = new_keys()
     good = _segment(_random_packs(random.Random(6), 3, b"p"))
     sealer = Sealer(keys.structure, keys.vault_bytes, bytes(16), segments.PURPOSE)

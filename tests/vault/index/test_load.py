@@ -1,4 +1,4 @@
-"""Which packs count: what the log says of them along the way, and what is there."""
+"""Which packs count: by the links of the log, and by the objects in the store."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from undivided.vault.vault import LogEntry, Vault
 
 
 def _packs(vault: Vault, count: int) -> list[str]:
-    """So many packs, each in a segment that is larger than the next, so that none is merged."""
+    """So many packs, each in a segment larger than the next one, so that none is merged."""
     found: list[str] = []
     for i in range(count):
         protect(
@@ -42,7 +42,9 @@ def _found(vault: Vault, store: MemoryStore | None = None) -> list[str]:
     return sorted({index.place(frame).pack for frame in index.frame[rows].tolist()} if len(rows) else set())
 
 
-def test_a_damaged_pack_counts_for_readers_only_until_it_is_healed(store: MemoryStore, vault: Vault) -> None:
+def test_a_damaged_pack_counts_for_readers_only_until_it_is_repaired(
+    store: MemoryStore, vault: Vault
+) -> None:
     a, b = _packs(vault, 2)
     _say(vault, damaged=[a])
     assert (_found(vault), _found(vault, store)) == (sorted([a, b]), [b])
@@ -53,7 +55,9 @@ def test_a_damaged_pack_counts_for_readers_only_until_it_is_healed(store: Memory
     assert _found(vault, store) == [b]
 
 
-def test_a_doomed_pack_counts_for_nobody_whatever_comes_after(store: MemoryStore, vault: Vault) -> None:
+def test_a_pack_pending_deletion_never_counts_whatever_later_entries_say(
+    store: MemoryStore, vault: Vault
+) -> None:
     a, b, c = _packs(vault, 3)
     _say(vault, pending_deletion=[b])
     _say(vault, damaged=[b])
@@ -73,9 +77,7 @@ def test_a_pack_that_is_missing_or_of_another_size_does_not_count_for_writers(
     assert (_found(vault), _found(vault, store)) == (sorted([a, b, c]), [b])
 
 
-def test_segments_come_in_order_and_one_that_is_not_what_was_stored_is_damage(
-    store: MemoryStore, vault: Vault
-) -> None:
+def test_segments_come_in_order_and_a_changed_one_is_damage(store: MemoryStore, vault: Vault) -> None:
     packs = _packs(vault, 4)
     names = list(index_links(vault.commits).segments)
     read = list(read_index_segments(store, vault.keys, names))
@@ -90,7 +92,7 @@ def test_segments_come_in_order_and_one_that_is_not_what_was_stored_is_damage(
 
 
 def _new_pack(vault: Vault) -> StoredPack:
-    """One pack more, in a segment of its own."""
+    """One more pack, in its own segment."""
     pack = stored_pack(b"n" * 32, [[os.urandom(32)]], 10, (b"s" * 16, b"k"))
     session = WriteSession(vault.store, vault.keys, vault.commits)
     name = session.store_index(IndexSegment.of([pack]))
@@ -98,7 +100,7 @@ def _new_pack(vault: Vault) -> StoredPack:
     return pack
 
 
-def test_what_was_read_before_is_not_read_again(store: MemoryStore, vault: Vault) -> None:
+def test_segments_that_were_read_before_are_not_read_again(store: MemoryStore, vault: Vault) -> None:
     _packs(vault, 3)
     before = load_index(store, vault.keys, vault.commits)
     for name in before.names:

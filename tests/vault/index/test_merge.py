@@ -1,4 +1,4 @@
-"""Merging of index segments: few stay, nothing is lost, nobody else's are passed over."""
+"""Merging of index segments: few remain, nothing is lost, and those of other writers are never skipped."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_large_segment_is_not_written_again_for_a_small_one(store: MemoryStore
     assert len(store.objects[new]) < 2000
 
 
-def test_what_another_commits_meanwhile_is_not_passed_over(store: MemoryStore, vault: Vault) -> None:
+def test_segments_of_a_concurrent_commit_are_not_skipped(store: MemoryStore, vault: Vault) -> None:
     protect(vault, "first", {b"a": b"1" * 100})
     other = Vault.open(store, keys=vault.keys)
     rival = Rival(store, "timeline/", lambda: protect(other, "other", {b"b": os.urandom(100)}, timeline="o"))
@@ -54,7 +54,7 @@ def test_what_another_commits_meanwhile_is_not_passed_over(store: MemoryStore, v
     assert verify(fresh, Scope(read_data=True)).damaged == []
 
 
-def test_what_was_condemned_stays_condemned(store: MemoryStore, vault: Vault) -> None:
+def test_damaged_packs_stay_damaged(store: MemoryStore, vault: Vault) -> None:
     files = {b"a": os.urandom(100)}
     first = protect(vault, "p1", files)
     (pack,) = [n for n in store.objects if n.startswith("packs/")]
@@ -74,7 +74,7 @@ def test_a_commit_without_data_merges_nothing(store: MemoryStore, vault: Vault) 
 
 
 @pytest.mark.parametrize("link", ["damaged", "repaired", "pending_deletion"])
-def test_an_entry_that_says_more_of_packs_is_never_passed_over(vault: Vault, link: str) -> None:
+def test_an_entry_with_other_links_is_never_skipped(vault: Vault, link: str) -> None:
     protect(vault, "p1", {b"a": os.urandom(100)})
     said = vault.commits.append("note", {}, {link: ["00" * 32]})
     protect(vault, "p2", {b"b": os.urandom(100)})
@@ -88,7 +88,7 @@ def _small(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
     monkeypatch.setattr(index_segments, "MOST_CHUNKS", most)
 
 
-def test_segments_are_not_merged_beyond_their_size_and_stay_few(
+def test_merged_segments_have_a_limited_size_and_a_small_number(
     store: MemoryStore, vault: Vault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _small(monkeypatch, 64)

@@ -1,4 +1,4 @@
-"""What goes wrong with a bucket is told in words that help; its keys come from where AWS tools keep them."""
+"""A bucket: errors with their causes and hints, and the sources of the credentials."""
 
 from __future__ import annotations
 

@@ -59,8 +59,8 @@ class FrameDecoder:
         name: str,
         into: memoryview | None = None,
     ) -> memoryview:
-        """The plain bytes, valid until the next call. into: a buffer of at least `size` bytes for them; None for
-        the decoder's own. name: of the object, for errors. Raises DamageError."""
+        """The plain bytes, valid until the next call. into: a buffer of at least `size` bytes for them; None
+        for the decoder's own. name: of the object, for errors. Raises DamageError."""
         if size > LARGEST or len(sealed) > len(self._sealed) or len(sealed) < TAG_BYTES:
             raise damaged(name, "a frame has an impossible size")
         if codec == RAW and len(sealed) - TAG_BYTES != size:

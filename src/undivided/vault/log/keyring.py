@@ -1,6 +1,6 @@
 """The keyring: opening the vault's keys, and changing who can open them.
 
-Opening with a secret begins at a recipient: its voucher proves the epoch in which it was added. Each later
+Opening with a secret begins at a recipient, which authenticates the epoch in which it was added. Each later
 epoch is proven by its log entry, which is signed with the signing key of the epoch before. So neither the
 store nor a stolen source can pass off keys of its own as the vault's.
 
@@ -38,15 +38,15 @@ from ..stores.base import MissingError, Store
 from .log import Log
 from .slot import KEY
 
-Ask = Callable[[], Secret]
+SecretProvider = Callable[[], Secret]
+"""It returns a secret: from a file, a program, or the terminal."""
 
 
 class Keyring:
-    """Thread-safe. ask: gives a secret, called at most once with success; None when there is no way to
-    ask."""
+    """Thread-safe. secret: called until the vault is open; None when there is no way to get a secret."""
 
-    def __init__(self, store: Store, config: VaultConfig, ask: Ask | None) -> None:
-        self._store, self._config, self._ask = store, config, ask
+    def __init__(self, store: Store, config: VaultConfig, secret: SecretProvider | None) -> None:
+        self._store, self._config, self._provider = store, config, secret
         self._vault = config.vault_bytes
         self._opened: OpenedKeys | None = None
         self._lock = threading.Lock()
@@ -72,13 +72,13 @@ class Keyring:
             return self._opened
 
     def _secret(self) -> Secret:
-        if self._ask is None:
+        if self._provider is None:
             raise UsageError(
                 "the passphrase is needed to read content, and none is configured",
                 doing=f"unlock {self._store.url}",
                 hint="Set UNDIVIDED_PASSPHRASE_FILE, UNDIVIDED_PASSPHRASE_COMMAND or UNDIVIDED_KEY_FILE.",
             )
-        return self._ask()
+        return self._provider()
 
     def _opened_by(self, secret: Secret) -> OpenedKeys:
         broken: DamageError | None = None

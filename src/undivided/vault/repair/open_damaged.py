@@ -10,7 +10,7 @@ from __future__ import annotations
 from ...model.errors import WrongKeyError
 from ..crypto.keys import WriterKeys
 from ..format.vault_json import read_config
-from ..log.keyring import Ask, Keyring
+from ..log.keyring import Keyring, SecretProvider
 from ..log.log import Log
 from ..stores.base import Store, uncached
 from ..stores.hiding import Hiding
@@ -19,7 +19,9 @@ from ..verify.log_scan import scan_log
 from .plan import config_to_use
 
 
-def open_damaged(store: Store, keys: WriterKeys, passphrase: Ask | None, other: Store | None = None) -> Vault:
+def open_damaged(
+    store: Store, keys: WriterKeys, passphrase: SecretProvider | None, other: Store | None = None
+) -> Vault:
     """other: the store of a copy; its vault.json is used where the one here is lost. Raises NoVaultError,
     WrongKeyError, DamageError when vault.json itself is damaged, and UsageError when `other` is not a
     copy."""

@@ -87,8 +87,8 @@ def requests(store: Store) -> int:
 
 
 def read_into(store: Store, name: str, start: int, into: memoryview) -> None:
-    """Store.read into a buffer of the wanted length (`read_into`). A caller that reads much reuses one buffer:
-    fresh megabytes from the allocator cost as much as the reading. Raises as Store.read does."""
+    """Store.read into a buffer of the wanted length (`read_into`). A caller that reads much reuses one
+    buffer: fresh megabytes from the allocator cost as much as the reading. Raises as Store.read does."""
     own: Callable[[str, int, memoryview], None] | None = getattr(store, "read_into", None)
     if own:
         own(name, start, into)
