@@ -29,7 +29,7 @@ from .errors import DamageError
 
 MAGIC = b"UDC1"
 Array = npt.NDArray[Any]
-_BLOCK = 1 << 14
+_BLOCK = 1 << 12
 """Rows that are worked on at a time where memory would be many times theirs."""
 _BYTES = 1 << 24
 _DTYPES = {"u1": 1, "u2": 2, "u4": 4, "u8": 8, "i4": 4, "i8": 8}

@@ -22,19 +22,21 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..host.allocator import trim
 from ..host.names import parent_of
 from ..host.rooted import RootedDirectory
 from ..model.columns import Ragged
 from ..model.entries import Entries, Entry, Kind, encode_extents, encode_xattrs, kind_of
 from ..model.streams import Piece, Stream
 from .opener import GONE, FileOpener, Neighbours, unreadable
-from .small_files import Looks, SmallFiles
+from .small_files import Look, Looks, SmallFiles
 from .walk import Walk, link_number
 
 WHOLE = 1 << 20
 """Files up to this size are read by one call."""
 BUFFER = 4 << 20
 _BATCH_BYTES, _BATCH_FILES = 1 << 20, 1024
+_BLOCK = 1 << 14  # rows that are Python objects at a time
 
 
 class Reading:
@@ -47,6 +49,7 @@ class Reading:
         self.unsettled: list[int] = []
         self.vanished: list[int] = []
         self.entries = self._described()
+        trim()  # a walk's objects and these are freed, and megabytes of buffers come next
         self._opener = FileOpener(root)
 
     def pieces(self) -> Iterator[Piece]:
@@ -55,55 +58,55 @@ class Reading:
         Raises SourceError naming a file that cannot be read, and so do streams and batches.
         """
         gone = set(self.vanished)
-        looks = self._looks()
-        sizes = looks.size
-        sparse = self.entries.extents.lengths().tolist()
+        looks = Looks(self._walk)
         small = SmallFiles(self._root, looks, self.vanished, self.unsettled)
         batch: list[int] = []
         room = 0
-        for group in self._groups():
-            row = group[0]
-            if row in gone:
+        for group, size, sparse in self._groups():
+            if group[0] in gone:
                 continue
-            if sizes[row] > WHOLE or sparse[row]:
-                for each in group:
-                    yield from self._whole(each, looks)
+            if size > WHOLE or sparse:
+                for row, look in zip(group, looks.of(group), strict=True):
+                    yield from self._whole(row, look)
             elif len(group) > 1:
-                yield from self._linked(group, looks)
+                yield from self._linked(group, looks.of(group[:1])[0])
             else:
-                if batch and (room + sizes[row] > _BATCH_BYTES or len(batch) == _BATCH_FILES):
+                if batch and (room + size > _BATCH_BYTES or len(batch) == _BATCH_FILES):
                     yield small.batch(batch, room)
                     batch, room = [], 0
-                batch.append(row)
-                room += sizes[row]
+                batch.append(group[0])
+                room += size
         if batch:
             yield small.batch(batch, room)
 
-    def _groups(self) -> Iterator[list[int]]:
-        """Rows that have content, the names of one file together, so that it is read once."""
-        rows = np.flatnonzero((self.entries.kind == Kind.FILE) & (self.entries.size > 0)).tolist()
-        links = self.entries.link.tolist()
+    def _groups(self) -> Iterator[tuple[list[int], int, int]]:
+        """Rows that have content, the names of one file together so that it is read once; its size, and the
+        length of its extents."""
+        entries = self.entries
+        rows = np.flatnonzero((entries.kind == Kind.FILE) & (entries.size > 0))
         names: dict[int, list[int]] = {}
-        for row in rows:
-            if links[row]:
-                names.setdefault(links[row], []).append(row)
-        for row in rows:
-            if not links[row]:
-                yield [row]
-            elif names[links[row]][0] == row:
-                yield names[links[row]]
+        for row in rows[entries.link[rows] != 0].tolist():
+            names.setdefault(int(entries.link[row]), []).append(row)
+        columns = (entries.link, entries.size, entries.extents.lengths())
+        for first in range(0, len(rows), _BLOCK):
+            some = rows[first : first + _BLOCK]
+            taken = zip(some.tolist(), *(column[some].tolist() for column in columns), strict=True)
+            for row, link, size, sparse in taken:
+                if not link:
+                    yield [row], size, sparse
+                elif names[link][0] == row:
+                    yield names[link], size, sparse
 
-    def _linked(self, rows: list[int], looks: Looks) -> Iterator[Piece]:
+    def _linked(self, rows: list[int], look: Look) -> Iterator[Piece]:
         """The names of one small file, which is read once."""
-        row, path = rows[0], looks.path[rows[0]]
-        fd = self._open(row, path)
+        fd = self._open(rows[0], look.path)
         if fd is None:
             return
         try:
-            data = os.read(fd, looks.size[row])
-            settled = len(data) == looks.size[row] and looks.like(row, os.fstat(fd))
+            data = os.read(fd, look.size)
+            settled = len(data) == look.size and look.like(os.fstat(fd))
         except OSError as error:
-            raise unreadable(path, error) from error
+            raise unreadable(look.path, error) from error
         finally:
             os.close(fd)
         for each in rows:
@@ -111,18 +114,17 @@ class Reading:
         if not settled:
             self.unsettled += rows
 
-    def _whole(self, row: int, looks: Looks) -> Iterator[Piece]:
-        path = looks.path[row]
-        fd = self._open(row, path)
+    def _whole(self, row: int, look: Look) -> Iterator[Piece]:
+        fd = self._open(row, look.path)
         if fd is None:
             return
         try:
             read = content(fd, self.entries.row(row))
-            yield Stream(row, _naming(path, read))
-            if not looks.like(row, os.fstat(fd)):
+            yield Stream(row, _naming(look.path, read))
+            if not look.like(os.fstat(fd)):
                 self.unsettled.append(row)
         except OSError as error:
-            raise unreadable(path, error) from error
+            raise unreadable(look.path, error) from error
         finally:
             os.close(fd)
 
@@ -135,11 +137,6 @@ class Reading:
                 return None
             raise unreadable(path, error) from error
 
-    def _looks(self) -> Looks:
-        walked, entries = self._walk, self._walk.entries
-        columns = (entries.size, walked.ctime_ns, entries.mtime_ns, walked.ino)
-        return Looks(entries.path.tolist(), *(column.tolist() for column in columns))
-
     def _described(self) -> Entries:
         """The walk's rows with what a stat does not tell."""
         entries = self._walk.entries
@@ -148,7 +145,7 @@ class Reading:
         kinds = entries.kind.tolist()
         holes = self._walk.holes.tolist()
         with Neighbours(self._root) as folder:
-            for row, path in enumerate(entries.path.tolist()):
+            for row, path in enumerate(entries.path):
                 try:
                     name, parent = folder.of(path)
                     place = b"/proc/self/fd/%d/%s" % (parent, name)

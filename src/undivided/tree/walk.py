@@ -65,6 +65,9 @@ class Walk:
         return len(self.ino)
 
     def take(self, rows: Array) -> Walk:
+        """rows: indices, in the order wanted."""
+        if np.array_equal(rows, np.arange(len(self))):
+            return self  # a first backup takes all of them
         return replace(
             self,
             entries=self.entries.take(rows),

@@ -15,7 +15,7 @@ from ...model.columns import Array
 from ...model.entries import CHUNK_ID_BYTES
 from ..format.index_segment import PREFIX_BYTES, SortedIds, prefixes
 
-_LATEST = 1 << 16
+_LATEST = 1 << 14
 _LARGEST = 1 << 20
 
 

@@ -36,8 +36,8 @@ from ..format.pack import CAPACITY, OpenPack
 
 REGION = 8 << 20
 """Bytes of a lent buffer."""
-_REGIONS = 3
 _WORKERS = max(2, min(8, os.cpu_count() or 2))
+_REGIONS = min(3, _WORKERS)
 
 
 def pages(size: int) -> mmap.mmap:
@@ -151,6 +151,9 @@ class Pipeline:
         """uploads: how many run in parallel."""
         self._id_key, self._session, self._sealer = id_key, session, sealer
         self._dedup, self._uploader, self._uploads = dedup, uploader, uploads
+        # One more than uploads, so that filling never waits for storing. Two processors take longer to fill a
+        # pack than a disk takes to store one.
+        self._most_buffers = uploads + (_WORKERS > 2 or uploads != 2)
         self._changed = threading.Condition()
         self._failure: BaseException | None = None
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
@@ -176,6 +179,8 @@ class Pipeline:
         finally:
             with self._changed:
                 self._callers -= 1
+                if not self._callers:  # the next caller may come much later, or never
+                    self._free_buffers()
 
     def lend(self) -> Region:
         """A region to fill, with one user: the caller. Waits while all are in use."""
@@ -193,7 +198,10 @@ class Pipeline:
         with self._changed:
             region.users -= 1
             if not region.users:
-                self._free_regions.append(region)
+                if self._callers:
+                    self._free_regions.append(region)
+                else:
+                    self._regions -= 1
                 self._changed.notify_all()
 
     def submit(self, job: Job) -> None:
@@ -229,6 +237,13 @@ class Pipeline:
                 self._close(self._open)
         self.wait(lambda: not self._uploading)
 
+    def _free_buffers(self) -> None:
+        """Under the lock: returns the memory that nobody uses."""
+        self._regions -= len(self._free_regions)
+        self._buffers -= len(self._free_packs)
+        self._free_regions.clear()
+        self._free_packs.clear()
+
     def close(self) -> None:
         """Ends the threads and frees the buffers. Chunks that were not drained are abandoned."""
         with self._changed:
@@ -262,15 +277,20 @@ class Pipeline:
                 job.read = None
                 self._working -= 1
                 self._changed.notify_all()
+            del job  # while it waits, a thread keeps no buffer alive
 
     def _run_uploads(self) -> None:
         while (pack := self._packs.get()) is not None:
             if not self._failure:
                 self._guarded(self._uploader.upload, pack)
             with self._changed:
-                self._free_packs.append(pack.buffer)
+                if self._callers:
+                    self._free_packs.append(pack.buffer)
+                else:
+                    self._buffers -= 1
                 self._uploading -= 1
                 self._changed.notify_all()
+            del pack
 
     def _guarded(self, work: Callable[..., None], *arguments: Any) -> None:
         try:
@@ -354,7 +374,7 @@ class Pipeline:
             if self._open and not self._open.fits(len(packed)):
                 self._close(self._open)
             while self._open is None:
-                self._wait(lambda: self._open or self._free_packs or self._buffers <= self._uploads)
+                self._wait(lambda: self._open or self._free_packs or self._buffers < self._most_buffers)
                 if self._open is None:
                     self._open = OpenPack(self._pack_buffer())
             pack = self._open
