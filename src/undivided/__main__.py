@@ -1,6 +1,7 @@
 """The program `undivided`, also called `und`.
 
-Only the standard library's quickest parts are imported here: `--version` answers before anything else loads.
+Only the fastest parts of the standard library are imported here, so `--version` answers before anything else
+is loaded.
 """
 
 from __future__ import annotations
@@ -16,14 +17,14 @@ if TYPE_CHECKING:
 def program() -> NoReturn:
     """Runs the command line of this process and ends it.
 
-    Whatever a command keeps it has flushed and closed itself. So the interpreter is not taken apart, object
-    by object: that takes several times as long as committing a point.
+    Every command flushes and closes its own files. So the interpreter is not taken apart object by object:
+    that takes several times as long as committing a point.
     """
     try:
         code = main()
         sys.stdout.flush()
         sys.stderr.flush()
-    except OSError:  # nobody takes our output; of a command, `main` has said so
+    except OSError:  # our output cannot be written; `main` has reported that for a command
         code = 1
     os._exit(code)
 

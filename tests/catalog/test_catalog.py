@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from undivided.catalog.catalog import Catalog, rebuild
+from undivided.catalog.timelines import point_at, point_numbers, timelines_of
 from undivided.model.errors import DamageError, UndividedError, UsageError
 from undivided.model.point import ComponentPoint, Consistency, Position, RecoveryPoint
 from undivided.vault.stores.memory import MemoryStore
@@ -64,6 +65,15 @@ def commit(vault: Vault, *points: RecoveryPoint) -> None:
 
 def pin(vault: Vault, id: str, pinned: bool = True) -> None:
     vault.append("pin", {"point": id, "pinned": pinned})
+
+
+def points_of_timelines(catalog: Catalog, service: str) -> dict[tuple[str, ...], list[str]]:
+    return {
+        tuple(timeline): [
+            point_at(catalog, number).point for number in point_numbers(catalog, service, timeline)
+        ]
+        for timeline in timelines_of(catalog, service)
+    }
 
 
 def prune(vault: Vault, *expired: str) -> None:
@@ -172,13 +182,13 @@ def test_a_point_is_found_by_latest_by_id_by_its_beginning_and_by_time(vault, ca
 @pytest.mark.parametrize(
     ("at", "cause"),
     [
-        ("abcd", "several ids begin with abcd"),
+        ("abcd", "several point ids begin with 'abcd'"),
         ("abc", "neither a point nor a time"),
-        ("2001-01-01", "there is none at or before"),
+        ("2001-01-01", "there is no point at or before"),
         ("abcdef9", "neither a point nor a time"),
     ],
 )
-def test_what_names_no_point_is_refused_with_a_hint(vault, catalog, at, cause):
+def test_an_unknown_name_of_a_point_is_refused_with_a_hint(vault, catalog, at, cause):
     commit(vault, point("abcdef1", 0), point("abcdxy2", 10), point("abcdef9", 5, "blog"))
     catalog.follow(vault)
     with pytest.raises(UsageError, match=cause) as caught:
@@ -186,9 +196,9 @@ def test_what_names_no_point_is_refused_with_a_hint(vault, catalog, at, cause):
     assert caught.value.hint
 
 
-def test_a_service_without_points_is_told(vault, catalog):
+def test_a_service_without_points_is_reported(vault, catalog):
     catalog.follow(vault)
-    with pytest.raises(UsageError, match="it has none"):
+    with pytest.raises(UsageError, match="has no points"):
         catalog.point("portal")
 
 
@@ -209,31 +219,30 @@ def test_recoveries_are_known_by_service(vault, catalog):
 def test_each_timeline_lists_the_points_it_is_part_of(vault, catalog):
     commit(vault, point("aaaa1", 0), point("aaaa2", 5))
     catalog.follow(vault)
-    marks = catalog.timelines("portal")
-    assert {key: [m.point for m in each] for key, each in marks.items()} == {
+    assert points_of_timelines(catalog, "portal") == {
         ("site", "sitesitesitesite"): ["aaaa1", "aaaa2"],
         ("db", "dbdbdbdb"): ["aaaa1", "aaaa2"],
     }
 
 
-def test_forgotten_points_vanish_from_every_list(vault, catalog):
+def test_expired_points_disappear_from_every_list(vault, catalog):
     commit(vault, point("aaaa1", 0), point("bbbb2", 5), point("cccc3", 10), point("dddd4", 1, "blog"))
     prune(vault, "aaaa1", "bbbb2", "dddd4")
     catalog.follow(vault)
     assert [p.id for p in catalog.points()] == ["cccc3"]
     assert catalog.services() == ["portal"]
-    assert [m.point for marks in catalog.timelines("portal").values() for m in marks] == ["cccc3", "cccc3"]
+    assert list(points_of_timelines(catalog, "portal").values()) == [["cccc3"], ["cccc3"]]
     assert catalog.newest("blog") is None
 
 
 @pytest.mark.parametrize("at", ["abcdef1", "abcdef"])
-def test_a_forgotten_point_is_refused_as_such_by_id_and_its_beginning(vault, catalog, at):
+def test_an_expired_point_is_refused_as_expired_by_id_and_its_beginning(vault, catalog, at):
     commit(vault, point("abcdef1", 0), point("ffffff3", 20))
     prune(vault, "abcdef1")
     catalog.follow(vault)
     with pytest.raises(UsageError, match="point abcdef1 was expired by the prune of 2") as caught:
         catalog.point("portal", at)
-    assert "undivided points portal" in caught.value.hint
+    assert "undivided points" in caught.value.hint
 
 
 def test_a_time_means_the_last_point_that_is_left(vault, catalog):
@@ -243,7 +252,7 @@ def test_a_time_means_the_last_point_that_is_left(vault, catalog):
     assert catalog.point("portal", "2027-01-15T08:00:07Z").id == "aaaa1"
 
 
-def test_pinned_points_are_known_until_they_are_unpinned_or_forgotten(vault, catalog):
+def test_pinned_points_are_known_until_they_are_unpinned_or_expired(vault, catalog):
     commit(vault, point("aaaa1", 0), point("bbbb2", 5), point("cccc3", 10))
     for id in ("aaaa1", "aaaa1", "bbbb2", "cccc3"):
         pin(vault, id)
@@ -260,7 +269,7 @@ def test_a_second_point_of_the_same_id_takes_nothing_from_the_first(vault, catal
     catalog.follow(vault)
     assert catalog.point("portal", "aaaa1") == point("aaaa1", 0)
     assert [p.id for p in catalog.points()] == ["aaaa1", "bbbb2"]
-    assert len(catalog.timelines("portal")["site", "sitesitesitesite"]) == 2
+    assert points_of_timelines(catalog, "portal")["site", "sitesitesitesite"] == ["aaaa1", "bbbb2"]
     prune(vault, "aaaa1")
     commit(vault, point("aaaa1", 20))
     prune(vault, "aaaa1")
@@ -268,13 +277,13 @@ def test_a_second_point_of_the_same_id_takes_nothing_from_the_first(vault, catal
     assert [p.id for p in catalog.points()] == ["bbbb2"]
 
 
-def test_kinds_of_entries_it_does_not_know_only_move_its_head(vault, catalog):
+def test_unknown_kinds_of_entries_only_move_the_head(vault, catalog):
     vault.append("weather", {"rain": True})
     assert catalog.follow(vault) == 1
     assert catalog.points() == []
 
 
-def test_nobody_else_can_read_it(vault, catalog):
+def test_only_its_owner_can_read_it(vault, catalog):
     assert stat.S_IMODE(catalog.path.stat().st_mode) == 0o600
 
 

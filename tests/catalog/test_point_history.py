@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from undivided.catalog.catalog import Catalog
-from undivided.catalog.point_history import lives, times_of_log
+from undivided.catalog.point_history import point_history, times_of_log
 
 SECOND = 1_000_000_000
 
@@ -58,7 +58,7 @@ def catalog(tmp_path: Path) -> Iterator[Catalog]:
     opened.close()
 
 
-def test_what_is_left_is_told_among_all_that_ever_were_in_the_order_of_the_log(log, catalog):
+def test_existing_points_are_marked_among_all_that_ever_existed_in_the_order_of_the_log(log, catalog):
     for number, seconds in enumerate([10, 20, 15, 40]):
         log.point(f"p{number}", seconds)
         log.point(f"b{number}", seconds, "blog")
@@ -66,7 +66,7 @@ def test_what_is_left_is_told_among_all_that_ever_were_in_the_order_of_the_log(l
     log.add("prune", 60, expired_points=["p0", "p1"])
     log.point("p4", 70)
     catalog.follow(log)
-    found = lives(catalog, "portal")
+    found = point_history(catalog, "portal")
     assert found.ids == ["p2", "p3", "p4"]
     assert (found.ever_ns // SECOND).tolist() == [10, 20, 15, 40, 70]
     assert found.live.tolist() == [2, 3, 4]
@@ -80,17 +80,17 @@ def test_a_prune_of_another_service_settles_nothing_here(log, catalog):
     log.point("b0", 10, "blog")
     log.add("prune", 60, expired_points=["b0"])
     catalog.follow(log)
-    assert lives(catalog, "portal").settled == 0
+    assert point_history(catalog, "portal").settled == 0
     assert times_of_log(catalog)[1] == 3
 
 
 def test_a_service_without_points_has_empty_columns(log, catalog):
     catalog.follow(log)
-    found = lives(catalog, "portal")
+    found = point_history(catalog, "portal")
     assert (found.ids, len(found.ever_ns), len(found.live), found.settled) == ([], 0, 0, 0)
 
 
-def test_the_times_of_all_entries_are_told_and_which_a_prune_has_settled(log, catalog):
+def test_the_times_of_all_entries_are_given_and_how_many_a_prune_has_settled(log, catalog):
     assert times_of_log(catalog)[0].tolist() == []
     for kind, seconds in [("session", 1), ("weather", 2), ("session", 9)]:
         log.add(kind, seconds)

@@ -5,7 +5,7 @@ import stat
 from undivided.testing.program import PASSPHRASE, open_shop
 
 
-def test_init_makes_configuration_keys_and_vault_for_nobody_else(program):
+def test_init_makes_configuration_keys_and_vault_that_only_the_owner_can_read(program):
     answer = program("init")
     assert answer["config"] == str(program.config)
     assert (program.config / "vault" / "vault.json").exists()
@@ -55,7 +55,7 @@ def test_an_interrupted_init_is_finished_by_the_next_one(program):
     assert program("init")["id"] == whole["id"]
 
 
-def test_a_vault_that_was_only_begun_is_made_by_the_next_init(program):
+def test_an_unfinished_vault_is_completed_by_the_next_init(program):
     program("init")
     vault = program.config / "vault"
     shutil.copytree(vault / "keys", program.home / "begun" / "keys")
@@ -74,7 +74,7 @@ def test_a_directory_that_holds_something_else_is_left_alone(program):
     assert os.listdir(place) == ["holiday.jpg"]
 
 
-def test_without_a_passphrase_and_a_terminal_it_says_how_to_give_one(program):
+def test_without_a_passphrase_and_a_terminal_the_hint_explains_how_to_give_one(program):
     said = program.fails("init", code=2, UNDIVIDED_PASSPHRASE="")
     assert "UNDIVIDED_PASSPHRASE_FILE" in said
     assert not (program.config / "vault").exists()
@@ -91,7 +91,7 @@ def test_the_passphrase_can_come_from_a_file_or_a_command(program):
     assert again["id"] == first["id"]
 
 
-def test_a_passphrase_file_that_is_not_there_is_told(program):
+def test_a_missing_passphrase_file_is_reported(program):
     said = program.fails("init", code=2, UNDIVIDED_PASSPHRASE="", UNDIVIDED_PASSPHRASE_FILE="/nonexistent")
     assert "/nonexistent" in said
     assert "UNDIVIDED_PASSPHRASE_FILE" in said
@@ -104,7 +104,7 @@ def test_the_passphrase_is_nowhere_on_disk(program):
             assert PASSPHRASE.encode() not in path.read_bytes()
 
 
-def test_what_the_readme_in_a_vault_says_works_on_a_machine_that_knows_nothing(program):
+def test_the_steps_of_the_readme_in_a_vault_work_on_a_machine_that_has_nothing_else(program):
     open_shop(program, 1)
     vault = program.home / "found"
     shutil.move(program.config / "vault", vault)

@@ -40,11 +40,11 @@ def test_a_key_file_is_never_overwritten(program: Program) -> None:
     file = program.home / "vault.key"
     program("vault", "key", "new", file)
     before = file.read_bytes()
-    assert "there is a file of that name" in program.fails("vault", "key", "new", file, code=2)
+    assert "a file of that name exists" in program.fails("vault", "key", "new", file, code=2)
     assert file.read_bytes() == before
 
 
-def test_what_a_command_prints_opens_the_vault_and_the_vault_never_holds_the_command(shop: Program) -> None:
+def test_the_output_of_a_command_opens_the_vault_and_the_vault_never_holds_the_command(shop: Program) -> None:
     secret = shop.home / "secret"
     secret.write_text("from-the-tpm-7f3a\n")
     added = shop("vault", "key", "add", "--label", "TPM", UNDIVIDED_NEW_KEY_COMMAND=f"cat {secret}")
@@ -67,7 +67,7 @@ def test_a_vault_can_be_made_with_a_key_file_and_no_passphrase(program: Program)
     program("vault", "key", "add", UNDIVIDED_NEW_PASSPHRASE="another", **told)
 
 
-def test_a_mistyped_key_file_says_which_line_is_wrong(shop: Program) -> None:
+def test_the_wrong_line_of_a_mistyped_key_file_is_named(shop: Program) -> None:
     file = shop.home / "vault.key"
     shop("vault", "key", "new", file)
     lines = file.read_text().splitlines()
@@ -82,7 +82,7 @@ def test_a_mistyped_key_file_says_which_line_is_wrong(shop: Program) -> None:
 # ── rotation ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_rotation_is_planned_first_and_then_this_machine_goes_on_without_a_passphrase(shop: Program) -> None:
+def test_rotation_is_planned_first_and_then_this_machine_protects_without_a_passphrase(shop: Program) -> None:
     file = shop.config / "keys" / "near.key"
     before = file.read_bytes()
     planned = shop("vault", "key", "rotate", "--dry-run")
@@ -98,7 +98,7 @@ def test_rotation_is_planned_first_and_then_this_machine_goes_on_without_a_passp
     assert shop("verify", "--read-data")["damaged"] == []
 
 
-def test_another_machine_is_told_to_fetch_the_new_keys_and_goes_on_once_it_has(shop: Program) -> None:
+def test_another_machine_needs_the_new_keys_and_protects_again_once_it_has_them(shop: Program) -> None:
     other = Program(shop.home / "other")
     other.home.mkdir()
     other("init", "--vault", shop.config / "vault")
@@ -114,7 +114,7 @@ def test_another_machine_is_told_to_fetch_the_new_keys_and_goes_on_once_it_has(s
     assert shop("verify", "--read-data")["damaged"] == []
 
 
-def test_a_machine_that_shall_know_no_passphrase_gets_a_copy_of_the_writer_keys(shop: Program) -> None:
+def test_a_machine_without_a_passphrase_gets_a_copy_of_the_writer_keys(shop: Program) -> None:
     other = Program(shop.home / "other")
     other.home.mkdir()
     other("init", "--vault", shop.config / "vault")
@@ -126,7 +126,7 @@ def test_a_machine_that_shall_know_no_passphrase_gets_a_copy_of_the_writer_keys(
 # ── the recovery kit ────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_machine_that_knows_nothing_recovers_with_the_page_alone(shop: Program) -> None:
+def test_a_machine_that_has_nothing_else_recovers_with_the_page_alone(shop: Program) -> None:
     page = shop.run("vault", "kit").stdout
     assert str(shop.config / "vault") in page
     for step in ("undivided init --vault", "undivided points", "undivided recover", "key rotate"):

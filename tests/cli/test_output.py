@@ -1,4 +1,4 @@
-from undivided.cli.output import size, table, text
+from undivided.cli.output import long_table, size, table
 
 
 def test_columns_are_aligned_and_numbers_to_the_right():
@@ -9,9 +9,12 @@ def test_columns_are_aligned_and_numbers_to_the_right():
     ]
 
 
-def test_no_name_of_a_file_can_drive_a_terminal():
-    assert text(b"a\x1b[31m\nb\xff") == "a\\x1b[31m\\nb\\xff"
-    assert text("ä/ö".encode()) == "ä/ö"
+def test_rows_that_arrive_one_by_one_are_aligned_like_a_table_and_only_get_wider():
+    rows = [["a", "1 B"], ["long", "10 B"]]
+    assert list(long_table(["NAME", "SIZE "], iter(rows))) == table(["NAME", "SIZE "], rows)
+    many = list(long_table(["N"], ([str(n)] for n in range(1200))))
+    assert many == ["N", *map(str, range(1200))]
+    assert list(long_table(["N"], iter([]))) == []
 
 
 def test_sizes_are_short():

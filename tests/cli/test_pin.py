@@ -9,7 +9,7 @@ def pinned(program: Program) -> list[str]:
     return [point["id"] for point in program("points", "shop")["points"] if point["pinned"]]
 
 
-def test_a_pinned_point_is_shown_as_such_until_it_is_unpinned(program):
+def test_a_pinned_point_is_shown_as_pinned_until_it_is_unpinned(program):
     first, second = open_shop(program, 2)
     assert pinned(program) == []
     assert program("pin", "shop", first) == {
@@ -35,7 +35,7 @@ def test_pinning_needs_no_passphrase_and_unpinning_does(program):
     assert pinned(program) == [point]
 
 
-def test_what_is_no_point_is_not_pinned(program):
+def test_pinning_an_unknown_point_is_refused(program):
     open_shop(program, 1)
     assert "HINT:" in program.fails("pin", "shop", "nothing", code=2)
     assert "HINT:" in program.fails("pin", "nowhere", "latest", code=2)

@@ -14,7 +14,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Program:
     return made
 
 
-def test_todays_points_are_told_with_why_they_stay(scene):
+def test_todays_points_are_listed_with_the_reasons_why_they_stay(scene):
     (shop,) = scene("policy", "simulate")["services"]
     assert shop["keep"] == {"last": 2, "daily": 1}
     assert [point["id"] for point in shop["points"]] == [p["id"] for p in scene("points")["points"]]
@@ -27,7 +27,7 @@ def test_todays_points_are_told_with_why_they_stay(scene):
     assert len(scene("points")["points"]) == 4
 
 
-def test_the_steady_state_is_counted_for_the_pace_of_the_service(scene):
+def test_the_steady_state_is_counted_for_the_interval_of_the_service(scene):
     (shop,) = scene("policy", "simulate", "shop", "--over", "2d")["services"]
     steady = shop["steady"]
     assert (steady["mark_seconds"], steady["over_seconds"], steady["taken"]) == (60, 172800, 2881)
@@ -35,7 +35,7 @@ def test_the_steady_state_is_counted_for_the_pace_of_the_service(scene):
     assert steady["stay"] in (2, 3)
 
 
-def test_other_rules_and_another_pace_are_tried_without_touching_the_service(scene):
+def test_other_rules_and_another_interval_are_tried_without_touching_the_service(scene):
     said = scene("policy", "simulate", "shop", "--keep", "last=1", "--keep", "within=1h", "--mark", "1d")
     (shop,) = said["services"]
     assert shop["keep"] == {"last": 1, "within": 3600.0}
@@ -43,10 +43,10 @@ def test_other_rules_and_another_pace_are_tried_without_touching_the_service(sce
     assert scene("service", "show", "shop")["definition"]["policy"]["keep"] == {"last": 2, "daily": 1}
 
 
-def test_it_is_told_to_people_as_well(scene):
+def test_the_same_is_shown_as_text(scene):
     said = scene.run("policy", "simulate", "shop", "--keep", "last=1").stdout
-    assert "1 point of 4 stay, 3 go" in said
-    assert "(3 go)" in said
+    assert "1 point of 4 stay, 3 expire" in said
+    assert "(3 points expire)" in said
     assert "newest, last" in said
     assert "a point every 1m for 57w1d" in said
 
@@ -54,11 +54,11 @@ def test_it_is_told_to_people_as_well(scene):
 @pytest.mark.parametrize(
     "words", [["nowhere"], ["shop", "--keep", "last=many"], ["shop", "--mark", "5"], ["--over", "1000000w"]]
 )
-def test_what_makes_no_sense_is_refused_with_a_hint(scene, words):
+def test_wrong_options_are_refused_with_a_hint(scene, words):
     assert "HINT:" in scene.fails("policy", "simulate", *words, code=2)
 
 
-def test_a_service_nobody_protected_needs_a_pace(program):
+def test_a_service_without_points_needs_an_interval(program):
     file = describe(program.home)
     program("init")
     file.write_text(file.read_text().replace("objectives: {rpo: 1h}\n", ""))

@@ -1,4 +1,4 @@
-"""Pruning by the command line: what the rules let go is expired, everything else can still be recovered."""
+"""Pruning by the command line: points that no rule keeps expire, and the others can still be recovered."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def going(answer: dict[str, Any]) -> list[str]:
     return [point["id"] for point in answer["services"][0]["points"] if not point["stays"]]
 
 
-def test_a_dry_run_tells_what_would_go_and_why_the_rest_stays_and_changes_nothing(shop):
+def test_a_dry_run_shows_the_points_that_would_expire_and_why_the_others_stay_and_changes_nothing(shop):
     before = ids(shop)
     entries = sorted((shop.config / "vault").rglob("*"))
     told = shop("prune", "--dry-run")
@@ -66,13 +66,13 @@ def test_a_dry_run_tells_what_would_go_and_why_the_rest_stays_and_changes_nothin
     assert reasons[before[0]] == ["yearly"]
     assert reasons[before[4]] == ["newest", "last"]
     said = shop.run("prune", "shop", "--dry-run").stdout
-    assert "3 points of 5 stay, 2 go" in said
-    assert "2 points would be expired" in said
+    assert "3 points of 5 stay, 2 expire" in said
+    assert "2 points would expire" in said
     assert ids(shop) == before
     assert sorted((shop.config / "vault").rglob("*")) == entries
 
 
-def test_what_the_rules_let_go_is_forgotten_and_the_rest_is_as_it_was(shop):
+def test_points_that_no_rule_keeps_expire_and_the_others_are_unchanged(shop):
     before = ids(shop)
     contents = {point: orders(shop, point) for point in (before[0], before[3], before[4])}
     told = shop("prune")
@@ -87,7 +87,7 @@ def test_what_the_rules_let_go_is_forgotten_and_the_rest_is_as_it_was(shop):
     assert shop("prune")["expired"] == []
 
 
-def test_a_forgotten_point_is_nowhere_offered_and_refused_with_a_hint(shop):
+def test_an_expired_point_is_not_listed_and_is_refused_with_a_hint(shop):
     before = ids(shop)
     shop("prune")
     for words in (["recover", "shop", "--to", "x", "--at"], ["pin", "shop"]):
@@ -100,7 +100,7 @@ def test_a_forgotten_point_is_nowhere_offered_and_refused_with_a_hint(shop):
     assert shop("vault", "info")["points"] == 3
 
 
-def test_a_rebuilt_catalog_forgets_the_same_points(shop):
+def test_a_rebuilt_catalog_expires_the_same_points(shop):
     shop("pin", "shop", ids(shop)[2])
     shop("prune")
     before = shop("points")
@@ -127,7 +127,7 @@ def test_the_newest_proven_point_stays(shop):
 
 
 @pytest.mark.parametrize("why", ["it has no rules", "it is not applied"])
-def test_nothing_is_forgotten_of_a_service_without_rules_or_that_is_not_applied(why, shop):
+def test_no_point_expires_of_a_service_without_rules_or_that_is_not_applied(why, shop):
     before = ids(shop)
     if why == "it has no rules":
         file = shop.home / "shop.yaml"
@@ -140,7 +140,7 @@ def test_nothing_is_forgotten_of_a_service_without_rules_or_that_is_not_applied(
     assert ids(shop) == before
 
 
-def test_what_was_given_up_is_deleted_by_a_later_prune_once_the_grace_is_over(shop):
+def test_unused_data_is_deleted_by_a_later_prune_once_the_grace_is_over(shop):
     big = shop.home / "site" / "big"
     for _ in range(4):
         big.write_bytes(os.urandom(2_000_000))
@@ -148,41 +148,41 @@ def test_what_was_given_up_is_deleted_by_a_later_prune_once_the_grace_is_over(sh
     full = vault_size(shop)
     assert shop("prune", "shop", "--grace", "1h")["freed_bytes"] > 3_900_000
     assert vault_size(shop) > full - 100_000
-    assert shop("prune", "shop", "--grace", "1h")["waiting_bytes"] > 3_900_000
-    assert shop("prune", "shop", "--grace", "0")["swept_bytes"] > 3_900_000
+    assert shop("prune", "shop", "--grace", "1h")["pending_deletion_bytes"] > 3_900_000
+    assert shop("prune", "shop", "--grace", "0")["deleted_bytes"] > 3_900_000
     assert vault_size(shop) < full - 3_900_000
-    assert shop("prune", "--dry-run")["waiting_bytes"] == 0
+    assert shop("prune", "--dry-run")["pending_deletion_bytes"] == 0
     assert shop("verify", "--read-data")["damaged"] == []
 
 
-def test_points_are_forgotten_by_name_and_the_rules_see_the_rest(shop):
+def test_points_expire_by_name_and_the_rules_see_the_others(shop):
     before = ids(shop)
     wanted = ["--forget", before[1], "--forget", before[3]]
     told = shop("prune", "--dry-run", *wanted)
     reasons = {p["id"]: p["reasons"] for p in told["services"][0]["points"]}
-    assert reasons[before[1]] == reasons[before[3]] == ["asked for"]
+    assert reasons[before[1]] == reasons[before[3]] == ["requested"]
     # Without the fourth, the third is one of the last two.
     assert reasons[before[2]] == ["last"]
-    assert f"asked for: {before[1]}, {before[3]}" in shop.run("prune", "--dry-run", *wanted).stdout
+    assert f"requested: {before[1]}, {before[3]}" in shop.run("prune", "--dry-run", *wanted).stdout
     assert shop("prune", *wanted)["expired"] == [before[1], before[3]]
     assert ids(shop) == [before[0], before[2], before[4]]
     assert shop("verify", "--read-data")["damaged"] == []
 
 
-def test_a_point_of_a_service_without_rules_is_forgotten_by_name_and_no_other(shop):
+def test_a_point_of_a_service_without_rules_expires_by_name_and_no_other_does(shop):
     shop("service", "remove", "shop")
     before = ids(shop)
     assert shop("prune", "shop", "--forget", before[0])["expired"] == before[:1]
     assert ids(shop) == before[1:]
 
 
-def test_what_may_not_be_forgotten_by_name_is_refused_with_what_to_do(shop):
+def test_points_that_may_not_expire_by_name_are_refused_with_a_hint(shop):
     before = ids(shop)
     shop("pin", "shop", before[0])
     for name, cause, hint in [
         ("20200101T000000-abcdef", "there is no point", "`undivided points`"),
         ("20", "there is no point", "`undivided points`"),
-        (before[0][:4], "may be any of 5 points", "the whole id"),
+        (before[0][:4], "several point ids begin with", "more characters"),
         (before[0], f"point {before[0]} of shop is pinned", f"`undivided unpin shop {before[0]}`"),
         (before[4], f"point {before[4]} is the newest of shop", "`undivided protect shop`"),
     ]:
@@ -192,7 +192,7 @@ def test_what_may_not_be_forgotten_by_name_is_refused_with_what_to_do(shop):
     assert ids(shop) == before
 
 
-def test_a_history_that_is_lost_for_good_is_given_up_point_by_point(shop):
+def test_a_history_that_is_lost_for_good_expires_point_by_point(shop):
     """Damage, and the ways out in the order in which the messages lead to them."""
     segments = sorted(
         (shop.config / "vault" / "timeline").iterdir(), key=lambda path: path.stat().st_mtime_ns
@@ -223,7 +223,7 @@ def test_pruning_needs_the_passphrase(shop):
     assert ids(shop) == before
 
 
-def test_protection_goes_on_after_a_prune(shop):
+def test_protection_continues_after_a_prune(shop):
     shop("prune")
     order(shop.home, 20)
     point = shop("protect", "shop")
@@ -234,9 +234,9 @@ def test_protection_goes_on_after_a_prune(shop):
 @pytest.mark.parametrize(
     "words", [["nowhere"], ["--grace", "5"], ["--budget", "much"], ["--despite", "everything"]]
 )
-def test_what_makes_no_sense_is_refused_with_a_hint(shop, words):
+def test_wrong_options_are_refused_with_a_hint(shop, words):
     assert "HINT:" in shop.fails("prune", *words, code=2)
 
 
-def test_every_suspicion_can_be_named():
+def test_every_anomaly_can_be_accepted():
     assert get_args(Despite) == REASONS

@@ -24,7 +24,7 @@ def imported(program, *words) -> set[str]:
     return {line.rpartition("|")[2].strip() for line in lines}
 
 
-def test_the_version_is_told_without_loading_anything_big(program):
+def test_the_version_is_printed_without_loading_anything_big(program):
     assert program.run("--version").stdout.startswith("undivided ")
     assert not imported(program, "--version") & {
         "cyclopts",
@@ -48,13 +48,13 @@ def test_both_ways_to_protect_do_the_same(scene):
     assert scene("protect", "shop").keys() == scene("--config", scene.config, "protect", "shop").keys()
 
 
-def test_without_a_configuration_it_says_where_it_looked(program):
+def test_without_a_configuration_the_error_names_the_directory(program):
     said = program.fails("points", code=10)
     assert str(program.config) in said
     assert "undivided init" in said
 
 
-def test_a_typo_is_answered_with_what_may_be_meant(program):
+def test_a_typo_is_answered_with_the_likely_word(program):
     assert 'Did you mean "points"?' in program.fails("pionts", code=2)
     assert "--json" in program.fails("points", "--jsn", code=2)
 
@@ -72,7 +72,7 @@ def test_global_options_may_stand_before_the_command(program):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_an_interrupted_run_says_so_by_its_exit_code(program, number):
+def test_an_interrupted_run_has_an_exit_code_of_its_own(program, number):
     program.environment["UNDIVIDED_PASSPHRASE"] = ""
     process = subprocess.Popen(
         [sys.executable, "-m", "undivided", "init"],

@@ -12,7 +12,7 @@ def program(program: Program) -> Program:
     return program
 
 
-def test_apply_takes_a_service_over_and_says_what_it_did(program):
+def test_apply_applies_a_service_and_reports_the_result(program):
     assert program("service", "apply", "shop.yaml")["services"] == [
         {"service": "shop", "result": "applied", "components": ["db", "site"]}
     ]
@@ -22,7 +22,7 @@ def test_apply_takes_a_service_over_and_says_what_it_did(program):
     assert program("service", "apply", "shop.yaml")["services"][0]["result"] == "changed"
 
 
-def test_list_and_show_tell_what_was_applied(program):
+def test_list_and_show_print_the_applied_services(program):
     program("service", "apply", "shop.yaml")
     assert program("service", "list")["services"] == [
         {
@@ -39,7 +39,7 @@ def test_list_and_show_tell_what_was_applied(program):
     assert "site needs db" in program.run("service", "show", "shop").stdout
 
 
-def test_what_is_kept_is_the_file_as_it_was_applied(program):
+def test_the_stored_file_is_the_file_as_it_was_applied(program):
     program("service", "apply", "shop.yaml")
     (program.home / "shop.yaml").write_text("service: other\n")
     assert program("service", "show", "shop")["service"] == "shop"
@@ -52,7 +52,7 @@ def test_a_kept_file_that_was_edited_by_hand_counts(program):
     assert program("service", "show", "shop")["definition"]["objectives"] == {"rpo": "2h"}
 
 
-def test_mistakes_are_told_with_their_places_as_text_and_as_json(program):
+def test_mistakes_are_reported_with_their_places_as_text_and_as_json(program):
     (program.home / "bad.yaml").write_text(
         "service: bad\ncomponents:\n  site: {kind: file, path: /x}\n  db: {kind: sqlite}\n"
     )
@@ -63,7 +63,7 @@ def test_mistakes_are_told_with_their_places_as_text_and_as_json(program):
     assert [(c["line"], c["column"]) for c in complaints] == [(3, 16), (4, 7)]
 
 
-def test_nothing_is_taken_over_while_one_file_is_wrong(program):
+def test_no_file_is_applied_while_one_is_wrong(program):
     (program.home / "bad.yaml").write_text("service: bad\n")
     program.fails("service", "apply", "shop.yaml", "bad.yaml", code=2)
     assert program("service", "list")["services"] == []
@@ -72,10 +72,10 @@ def test_nothing_is_taken_over_while_one_file_is_wrong(program):
 def test_a_component_of_another_host_is_refused(program):
     file = program.home / "shop.yaml"
     file.write_text(file.read_text().replace("kind: sqlite", "kind: sqlite, host: elsewhere"))
-    assert "lives on elsewhere" in program.fails("service", "apply", "shop.yaml", code=2)
+    assert "component db is on host elsewhere" in program.fails("service", "apply", "shop.yaml", code=2)
 
 
-def test_remove_forgets_a_service(program):
+def test_remove_removes_a_service(program):
     program("service", "apply", "shop.yaml")
     program("service", "remove", "shop")
     assert program("service", "list")["services"] == []
@@ -83,7 +83,7 @@ def test_remove_forgets_a_service(program):
 
 
 @pytest.mark.parametrize("name", ["shopp", "../config", "", ".hidden", "shop/../shop"])
-def test_a_service_that_is_not_there_is_told_with_what_may_be_meant(program, name):
+def test_an_unknown_service_is_reported_with_the_likely_name(program, name):
     program("service", "apply", "shop.yaml")
     said = program.fails("service", "show", name, code=2)
     assert "HINT:" in said

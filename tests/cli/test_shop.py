@@ -33,7 +33,7 @@ def shop(program: Program) -> Program:
     return program
 
 
-def test_a_point_says_how_it_was_made_and_is_listed(shop):
+def test_a_point_shows_how_it_was_made_and_is_listed(shop):
     point = shop("protect", "shop")
     assert point["service"] == "shop"
     assert point["consistency"] in ("application", "crash", "ordered")
@@ -70,7 +70,7 @@ def test_a_recovery_beneath_a_directory_is_the_service_as_it_was(shop):
     assert orders(next((shop.home / "now/db").glob("*.db"))) == ["chair", "tables", "lamps"]
 
 
-def test_in_place_what_is_there_becomes_a_point_first_and_stays_beside(shop):
+def test_in_place_the_present_data_becomes_a_point_first_and_is_kept_aside(shop):
     shop("protect", "shop")
     change(shop.home)
     first = ids(shop)[0]
@@ -142,7 +142,7 @@ def test_without_the_passphrase_points_are_taken_and_listed_but_nothing_is_read_
     shop.fails("find", "*", code=12, UNDIVIDED_PASSPHRASE="wrong")
 
 
-def test_find_tells_the_first_and_last_point_of_each_version(scene):
+def test_find_shows_the_first_and_last_point_of_each_version(scene):
     first, *_, last = ids(scene)
     found = {(v["path"], v["size"]): v for v in scene("find", "orders/*", "shop")["versions"]}
     assert set(found) == {("orders/1.txt", 10), ("orders/2.txt", 11), ("orders/3.txt", 12)}
@@ -154,7 +154,7 @@ def test_find_tells_the_first_and_last_point_of_each_version(scene):
     assert scene("find", "nothing-like-it")["versions"] == []
 
 
-def test_diff_tells_what_changed_between_points_and_until_now(scene):
+def test_diff_shows_the_changes_between_points_and_until_now(scene):
     first, second, *_ = ids(scene)
     said = scene("diff", "shop", first, second)
     changed = {(c["change"], c["path"]) for c in said["changes"] if c["component"] == "site"}
@@ -188,7 +188,7 @@ def test_a_broken_service_file_keeps_no_other_service_out_of_the_status(shop):
     broken.unlink()
 
 
-def test_verify_names_what_is_damaged_down_to_files(shop):
+def test_verify_names_damage_down_to_files(shop):
     shop("protect", "shop")
     assert shop("verify", "--read-data")["damaged"] == []
     for pack in (shop.config / "vault" / "packs").rglob("*"):
@@ -203,7 +203,7 @@ def test_verify_names_what_is_damaged_down_to_files(shop):
     assert found["damaged"][0]["object"].startswith("packs/")
 
 
-def test_a_vault_that_was_rolled_back_is_noticed_and_verify_says_so(shop):
+def test_a_vault_that_was_rolled_back_is_noticed_and_verify_reports_it(shop):
     shop("protect", "shop")
     shop("protect", "shop")
     last = sorted((shop.config / "vault" / "log").iterdir())[-1]
@@ -212,7 +212,7 @@ def test_a_vault_that_was_rolled_back_is_noticed_and_verify_says_so(shop):
     assert shop("verify", code=5)["damaged"][0]["object"] == "log"
 
 
-def test_a_lost_catalog_is_made_again_without_being_asked(shop):
+def test_a_lost_catalog_is_rebuilt_automatically(shop):
     shop("protect", "shop")
     before = shop("points")
     for file in (shop.config / "state").glob("catalog.db*"):

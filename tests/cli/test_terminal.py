@@ -71,7 +71,7 @@ def test_two_passphrases_that_differ_make_no_vault(program):
     assert not (program.config / "vault").exists()
 
 
-def test_a_passphrase_is_made_for_who_types_none(program):
+def test_a_passphrase_is_generated_when_none_is_typed(program):
     code, said = talk(program, ["init"], [("New passphrase", "")])
     assert code == 0
     made = said.partition("Your passphrase: ")[2].splitlines()[0].strip()

@@ -7,21 +7,21 @@ from pathlib import Path
 from undivided.testing.program import Program, open_shop
 
 
-def test_points_are_decoded_and_the_age_of_the_proof_is_told(program: Program) -> None:
+def test_points_are_decoded_and_the_age_of_the_verification_is_shown(program: Program) -> None:
     (point,) = open_shop(program, 1)
-    assert program("status")["verified"] is None
+    assert program("status")["verification"] is None
     decoded = program("verify", "--points", "latest", "--points", "3", "--for", "10m")
     assert decoded["points_decoded"] == [point]
     assert decoded["packs_read"] == 0
     assert program("verify", "--points", point[:18])["points_decoded"] == [point]
     read = program("verify", "--read-data")
-    assert read["packs_read"] == read["proven"]["packs"] > 0
+    assert read["packs_read"] == read["verification_age"]["packs"] > 0
     assert program("verify", "--read-data", "--within", "7d")["packs_read"] == 0
     for answer in (program("status"), program("vault", "info")):
-        assert answer["verified"]["never"] == 0
+        assert answer["verification"]["never"] == 0
 
 
-def test_a_point_or_a_time_that_there_is_not_is_refused(scene: Program) -> None:
+def test_an_unknown_point_or_a_wrong_time_is_refused(scene: Program) -> None:
     scene.fails("verify", "--points", "20990101T0000", code=2)
     scene.fails("verify", "--for", "30", code=2)
 

@@ -136,7 +136,7 @@ def test_output_to_a_full_disk(kiosk: Kiosk, words: list[str]) -> None:
     assert (done.returncode, done.stderr.splitlines()) == (
         1,
         [
-            "undivided: the output cannot be written: no space left on device",
-            "HINT: Free some space where it goes, or send it elsewhere.",
+            "undivided: write the output: no space left on device",
+            "HINT: Free some space there, or send the output elsewhere.",
         ],
     )

@@ -93,7 +93,7 @@ def test_the_points_of_a_thief_push_no_good_point_out(count, claim, shop):
     assert told["expired"] == []
     assert ids(shop)[:4] == good
     said = shop.fails("prune", code=1)
-    assert "nothing is expired for now" in said
+    assert "pruning is suspended" in said
     assert "--despite flood" in said
     shop("pin", "shop", *good[1:])
     despite = [word for reason in ("flood", "backwards", "future") for word in ("--despite", reason)]

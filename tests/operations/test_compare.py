@@ -12,7 +12,7 @@ def tree(*rows: tuple[Entry, bytes]) -> Entries:
 A, B = b"a" * 32, b"b" * 32
 
 
-def test_what_is_new_gone_or_different_is_told_by_path():
+def test_added_removed_and_changed_paths_are_listed_by_path():
     before = tree((Entry(b"gone", size=1), A), (Entry(b"same", size=2), A), (Entry(b"text", size=3), A))
     after = tree((Entry(b"new", size=4), A), (Entry(b"same", size=2), A), (Entry(b"text", size=5), B))
     assert compare(before, after) == [

@@ -1,7 +1,9 @@
+from collections.abc import Iterator
 from dataclasses import dataclass
+from random import Random
 
 from undivided.model.columns import Ragged
-from undivided.model.entries import Entries, Entry
+from undivided.model.entries import Entries, Entry, Kind
 from undivided.operations.file_versions import Version, versions, within
 
 
@@ -30,7 +32,7 @@ HISTORY = [
 
 
 def found(wanted) -> list[tuple[bytes, int, int, int | None]]:
-    return [(v.row.path, v.row.size, v.begin, v.end) for v in versions(HISTORY, wanted)]
+    return [(v.path, v.size, v.begin, v.end) for v in versions(HISTORY, wanted)]
 
 
 def test_a_version_stands_from_its_commit_to_the_one_that_ends_it():
@@ -40,8 +42,41 @@ def test_a_version_stands_from_its_commit_to_the_one_that_ends_it():
 
 def test_a_version_is_in_the_points_from_its_begin_to_before_its_end():
     points = [2, 4, 5, 9]
-    row = Entry(b"a")
-    assert within(Version(row, 2, 5), points) == (0, 2)
-    assert within(Version(row, 5, None), points) == (2, 4)
-    first, end = within(Version(row, 6, 9), points)
+
+    def standing(begin: int, end: int | None) -> Version:
+        return Version(b"a", Kind.FILE, 0, 0, begin, end)
+
+    assert within(standing(2, 5), points) == (0, 2)
+    assert within(standing(5, None), points) == (2, 4)
+    first, end = within(standing(6, 9), points)
     assert first == end
+
+
+def test_versions_are_the_same_as_those_of_a_dictionary_of_paths():
+    """Many commits of many sizes, so that runs are merged in all ways."""
+    random = Random(7)
+    standing: dict[bytes, tuple[int, int]] = {}
+    expected: list[tuple[bytes, int, int, int | None]] = []
+    history, number = [], 0
+    for _ in range(200):
+        number += random.randint(1, 3)
+        size = random.choice([1, 1, 2, 30])
+        puts = {b"%d" % random.randrange(300): random.randrange(9) for _ in range(size)}
+        drops = [b"%d" % random.randrange(300) for _ in range(random.randrange(4))]
+        drops = [path for path in drops if path not in puts]
+        history.append(commit(number, puts, drops))
+        for path in {**dict.fromkeys(drops), **puts}:
+            if path in standing:
+                expected.append((path, *standing.pop(path), number))
+        standing.update({path: (size, number) for path, size in puts.items()})
+    expected += [(path, size, begin, None) for path, (size, begin) in standing.items()]
+    seen = [(v.path, v.size, v.begin, v.end) for v in versions(history, lambda path, _: True)]
+    assert sorted(seen, key=str) == sorted(expected, key=str)
+
+
+def test_a_version_is_reported_when_it_ends_before_the_rest_of_the_history_is_read():
+    def history() -> Iterator[tuple[Commit, Segment]]:
+        yield from HISTORY[:2]
+        raise AssertionError("read too far")
+
+    assert next(versions(history(), lambda path, _: True)).path == b"a"

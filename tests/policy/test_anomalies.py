@@ -39,7 +39,7 @@ def of_all(
 STEADY = START + np.arange(500) * HOUR
 
 
-def test_a_steady_log_raises_no_suspicion():
+def test_a_steady_log_raises_no_anomaly():
     assert of_clock(STEADY, 0, int(STEADY[-1]) + HOUR) == []
     assert of_clock(STEADY[:0], 0, START) == []
 
@@ -67,7 +67,7 @@ def test_a_vault_that_is_used_once_a_quarter_makes_no_leaps():
     assert of_clock(quarters, 2, int(quarters[-1]) + 100 * DAY) == []
 
 
-def test_what_came_before_a_prune_that_went_through_is_settled():
+def test_entries_before_a_completed_prune_are_settled():
     jumped = np.append(STEADY, [STEADY[-1] + 5 * YEAR, STEADY[-1] + HOUR, STEADY[-1] + 2 * HOUR])
     now = int(STEADY[-1]) + 3 * HOUR
     assert "backwards" in reasons(of_clock(jumped, 0, now))
@@ -82,17 +82,17 @@ def test_the_newest_entry_is_never_settled_against_a_clock_that_was_set_back():
 
 
 @pytest.mark.parametrize("minutes", [1, 10, 60, 24 * 60])
-def test_points_at_a_steady_pace_are_no_flood(minutes):
+def test_points_at_a_steady_interval_are_no_flood(minutes):
     assert of_all(START + np.arange(3000) * minutes * MINUTE) == []
 
 
-def test_a_flood_is_told_with_when_it_came_and_what_it_would_push_out():
+def test_a_flood_is_reported_with_its_time_and_the_points_it_would_push_out():
     good, flood = OFTEN, int(OFTEN[-1]) + np.arange(10_000) * SECOND // 10
     (found,) = of_all(np.concatenate([good, flood]))
     assert found.reason == "flood"
-    assert "more than the 100 that an hour may have here" in found.says
-    assert "2030-01-07T22" in found.says
-    assert "because of them 20 others would be expired" in found.says
+    assert "more than the 100 that an hour may have here" in found.text
+    assert "2030-01-07T22" in found.text
+    assert "because of them 20 others would expire" in found.text
 
 
 def test_a_flood_in_the_very_first_hour_of_a_service_is_one():
@@ -101,7 +101,7 @@ def test_a_flood_in_the_very_first_hour_of_a_service_is_one():
     assert reasons(of_all(np.concatenate([good, flood]))) == ["flood"]
 
 
-def test_what_an_hour_may_have_grows_with_what_is_usual():
+def test_the_number_of_points_an_hour_may_have_grows_with_the_usual_number():
     ever = START + np.arange(200_000) * 12 * SECOND
     twice_as_fast = int(ever[-1]) + np.arange(1000) * 6 * SECOND
     assert of_all(np.concatenate([ever, twice_as_fast])) == []
@@ -130,7 +130,7 @@ def test_ten_thousand_points_of_a_stolen_source_suspend_pruning_whatever_times_t
     assert "flood" in reasons(of_all(np.concatenate([good, flood]), now=now))
 
 
-def test_the_pace_that_the_service_file_says_is_no_flood():
+def test_points_at_the_interval_of_the_service_file_are_no_flood():
     slow = START + np.arange(400) * DAY
     fast = int(slow[-1]) + np.arange(4000) * 5 * SECOND
     times = np.concatenate([slow, fast])
@@ -138,7 +138,7 @@ def test_the_pace_that_the_service_file_says_is_no_flood():
     assert of_all(times, rules={"last": 100}, mark=5.0) == []
 
 
-def test_what_is_usual_is_counted_over_all_points_there_ever_were_not_over_those_that_are_left():
+def test_the_usual_number_is_counted_over_all_points_that_ever_existed():
     ever = START + np.arange(100_000) * MINUTE
     kept = np.flatnonzero(keep(Points.of(ever[:90_000]), RULES, int(ever[-1])).kept)
     live = np.concatenate([kept, np.arange(90_000, 100_000)])
@@ -146,7 +146,7 @@ def test_what_is_usual_is_counted_over_all_points_there_ever_were_not_over_those
     assert of_points(ever, live, points, 90_000, RULES, None, int(ever[-1])) == []
 
 
-def test_a_flood_that_somebody_has_accepted_is_settled():
+def test_an_accepted_flood_is_settled():
     flood = int(OFTEN[-1]) + np.arange(10_000) * SECOND // 10
     later = int(flood[-1]) + np.arange(1, 10) * HOUR
     times = np.concatenate([OFTEN, flood, later])
@@ -156,13 +156,13 @@ def test_a_flood_that_somebody_has_accepted_is_settled():
     assert of_points(times, live, Points.of(times[live]), 11_000, RULES, None, int(times[-1])) == []
 
 
-def test_a_service_without_points_raises_no_suspicion():
+def test_a_service_without_points_raises_no_anomaly():
     assert of_all(START + np.arange(0), now=START) == []
 
 
-def test_the_failure_names_each_reason_and_how_to_go_on():
+def test_the_failure_names_each_reason_and_how_to_accept_it():
     quarters = np.append(STEADY, [STEADY[-1] + 5 * YEAR, STEADY[-1]])
     error = suspended(of_clock(quarters, 0, int(STEADY[-1])), "prune")
     assert error.exit_code == 1
     assert "--despite backwards --despite future --despite leap" in error.hint
-    assert "nothing is expired for now: backwards: after " in error.cause
+    assert "pruning is suspended: backwards: the log has an entry of " in error.cause

@@ -58,7 +58,7 @@ def table(text: str) -> str:
 
 
 @pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
-def test_what_stays_is_what_the_golden_table_says(path: Path):
+def test_the_points_of_the_golden_table_stay(path: Path):
     assert table(path.read_text()) == path.read_text()
 
 
@@ -81,7 +81,7 @@ def slowly(times: list[int], rules: Mapping[str, float]) -> set[int]:
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_the_columns_say_what_a_slow_reading_of_the_rules_says(seed):
+def test_the_columns_agree_with_a_slow_reading_of_the_rules(seed):
     dice = random.Random(seed)
     steps = [dice.choice([1, 60, 3600, 86400, 9 * 86400]) * dice.randint(1, 5) for _ in range(300)]
     times = (START + np.cumsum(steps) * SECOND).tolist()
@@ -102,7 +102,7 @@ def test_pruning_often_and_pruning_once_end_in_the_same_points(seed):
     assert left.tolist() == times[keep(Points.of(times), RULES, FAR).kept].tolist()
 
 
-def test_without_a_rule_nothing_is_forgotten():
+def test_without_a_rule_no_point_expires():
     kept = keep(Points.of(START + np.arange(50) * HOUR), {}, FAR)
     assert kept.kept.all()
     assert kept.why(0) == ("everything",)
@@ -121,7 +121,7 @@ def test_no_points_are_no_trouble():
     assert len(keep(Points.of(np.zeros(0, np.int64)), RULES, FAR).kept) == 0
 
 
-def test_every_kept_point_has_a_reason_and_no_forgotten_one_has():
+def test_every_kept_point_has_a_reason_and_no_expired_point_has_one():
     kept = keep(Points.of(START + np.arange(5000) * HOUR), RULES, FAR)
     assert all(bool(kept.why(row)) == kept.kept[row] for row in range(5000))
     assert (

@@ -7,7 +7,7 @@ NOW = 1_900_000_000 * SECOND
 
 
 @pytest.mark.parametrize(
-    ("rpo", "age", "met", "says"),
+    ("rpo", "age", "met", "text"),
     [
         (15, 10, True, "within 15s"),
         (15, 15, True, "within 15s"),
@@ -18,8 +18,8 @@ NOW = 1_900_000_000 * SECOND
         (None, None, None, "no point yet"),
     ],
 )
-def test_the_rpo_is_met_while_the_newest_point_is_no_older(rpo, age, met, says):
+def test_the_rpo_is_met_while_the_newest_point_is_no_older(rpo, age, met, text):
     newest = None if age is None else NOW - age * SECOND
     judged = verdict(Objectives(rpo=rpo), newest, NOW)
-    assert (judged.met, judged.says) == (met, says)
+    assert (judged.met, judged.text) == (met, text)
     assert judged.age is None or judged.age >= 0

@@ -17,7 +17,7 @@ PASSED, FAILED = {"check": "http", "ok": True}, {"check": "http", "ok": False}
         ([{"point": "a", "ok": True}, {"point": "b", "ok": False}], {"a"}),
     ],
 )
-def test_a_point_is_proven_by_a_recovery_that_went_well_and_best_by_one_that_was_checked(
+def test_a_point_is_proven_by_a_recovery_that_succeeded_and_best_by_one_that_was_checked(
     recoveries, expected
 ):
     assert proven(recoveries) == expected

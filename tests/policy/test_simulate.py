@@ -11,7 +11,7 @@ HOUR, DAY = 3600, 86400
 RULES = {"last": 20, "hourly": 48, "daily": 30, "monthly": 12}
 
 
-def test_the_steady_state_says_how_many_points_stay_and_how_old_the_oldest_is():
+def test_the_steady_state_has_the_number_of_points_that_stay_and_the_age_of_the_oldest():
     steady = steady_state(RULES, 60.0, 400 * DAY, NOW)
     shares = {share.rule: share for share in steady.shares}
     assert steady.taken == 400 * 24 * 60 + 1
@@ -32,7 +32,7 @@ def test_it_is_the_same_as_pruning_after_every_point():
     assert steady_state(RULES, HOUR, 1999 * HOUR, NOW).kept == len(left)
 
 
-def test_a_rule_that_keeps_nothing_of_its_own_says_so():
+def test_a_rule_that_keeps_no_point_of_its_own_is_counted_so():
     shares = {
         s.rule: s for s in steady_state({"daily": 5, "weekly": 1, "last": 3}, DAY, 90 * DAY, NOW).shares
     }
@@ -45,13 +45,13 @@ def test_without_a_rule_everything_stays():
     assert steady.kept == steady.taken == 91
 
 
-def test_more_than_can_be_counted_is_refused_with_a_hint():
+def test_too_many_points_are_refused_with_a_hint():
     with pytest.raises(UsageError, match="makes 3153600001 points") as caught:
         steady_state(RULES, 0.01, 365 * DAY, NOW)
     assert "--over" in caught.value.hint
 
 
-def test_the_usual_pace_is_the_middle_of_the_gaps():
+def test_the_usual_interval_is_the_median_of_the_gaps():
     assert usual_pace(np.array([0, 10, 20, 500, 510]) * SECOND) == 10.0
     assert usual_pace(np.array([5]) * SECOND) is None
     assert usual_pace(np.array([5, 5]) * SECOND) is None

@@ -1,10 +1,10 @@
-"""The catalog: what points and recoveries there are, read once from the vault's log and kept in SQLite.
+"""The catalog: the points and recoveries of the vault, read once from its log and kept in SQLite.
 
-The vault is the truth; this is a cache of its commit log and can be thrown away (`undivided catalog
-rebuild`). It also remembers the log's head as this client last saw it, so that a vault that was rolled back
-or forked is noticed. Points are ordered by their place in the log, never by a clock.
+The vault is the truth; the catalog is a cache of its commit log and can be thrown away (`undivided catalog
+rebuild`). It also keeps the log's head as this client last saw it, so that a vault that was rolled back or
+forked is noticed. Points are ordered by their place in the log, never by a clock.
 
-It never holds a secret. It names no files, except where a point's own note does.
+It never holds a secret, and no names of files, except in the notes of points.
 """
 
 from __future__ import annotations
@@ -14,15 +14,13 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from ..model.errors import DamageError, UndividedError, UsageError
 from ..model.point import RecoveryPoint
 from ..model.times import HINT, local, parse_time
+from .point_names import find_named
 from .tables import SCHEMA, VERSION, EntryRow, insert, point_of
-
-PREFIX = 4
-"""At least this many characters of a point's id say which is meant, when no other begins with them."""
 
 _REBUILD = "Run `undivided catalog rebuild`: the catalog is a cache of the vault."
 
@@ -36,14 +34,6 @@ class VaultLog(Protocol):
     def log(self, after: int = 0, *, refresh: bool = True) -> Iterator[EntryRow]: ...
 
 
-class FollowMark(NamedTuple):
-    """A point's place in the log."""
-
-    number: int
-    point: str
-    time_ns: int
-
-
 class Catalog:
     """One open catalog file. Not to be shared between threads."""
 
@@ -53,7 +43,7 @@ class Catalog:
 
     @staticmethod
     def open(path: Path) -> Catalog:
-        """Opens it, or makes an empty one. Raises UndividedError when the file is no catalog."""
+        """Opens the catalog, or makes an empty one. Raises UndividedError when the file is no catalog."""
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             os.close(descriptor)
@@ -70,7 +60,9 @@ class Catalog:
             raise _unreadable(path, error) from error
         if version not in (0, VERSION):
             raise UndividedError(
-                f"it has version {version}, this program reads {VERSION}", doing=f"open {path}", hint=_REBUILD
+                f"the catalog has version {version}, and this program reads {VERSION}",
+                doing=f"open {path}",
+                hint=_REBUILD,
             )
         return Catalog(path, database)
 
@@ -79,7 +71,7 @@ class Catalog:
 
     @property
     def vault(self) -> str:
-        """Id of the vault it follows; empty before it follows one."""
+        """Id of the vault it was read from; empty before the first read."""
         return str(self._meta("vault", ""))
 
     @property
@@ -95,7 +87,9 @@ class Catalog:
         try:
             with _transaction(self._database):
                 if self.vault not in ("", vault.id):
-                    raise UsageError("it follows another vault", doing=f"open {self.path}", hint=_REBUILD)
+                    raise UsageError(
+                        "the catalog belongs to another vault", doing=f"open {self.path}", hint=_REBUILD
+                    )
                 number, digest = first, _ = self.head
                 for entry in vault.log(number, refresh=refresh):
                     insert(self._database, entry)
@@ -116,75 +110,46 @@ class Catalog:
         where, values = ("service = ?", (service,)) if service is not None else ("1", ())
         return self._select(where, values, "number DESC", limit)[::-1]
 
+    def count(self) -> int:
+        """How many points there are, of all services."""
+        return int(self.rows("SELECT count(*) FROM points")[0][0])
+
     def newest(self, service: str) -> RecoveryPoint | None:
         found = self.points(service, 1)
         return found[0] if found else None
 
     def point(self, service: str, at: str = "latest", now_ns: int | None = None) -> RecoveryPoint:
-        """The point that `at` means: latest, an id or its beginning, or the last point not after a time.
+        """The point that `at` means: latest, an id or its beginning, or a time, which means the last point
+        not after it.
 
         Raises UsageError when there is none.
         """
         doing = f"find a point of {service}"
         newest = self.newest(service)
         if newest is None:
-            raise UsageError("it has none", doing=doing, hint=f"Run `undivided protect {service}`.")
+            raise UsageError(
+                f"{service} has no points", doing=doing, hint=f"Run `undivided protect {service}`."
+            )
         if at.strip().lower() == "latest":
             return newest
-        named = self._points("id = ?", service, at)
-        if not named and len(at) >= PREFIX:
-            named = self._points("substr(id, 1, length(?)) = ?", service, at, at, limit=2)
-        if len(named) > 1:
-            raise UsageError(f"several ids begin with {at}", doing=doing, hint="Give more of the id.")
+        named = find_named(self, at, service, doing=doing)
         if named:
-            return named[0]
-        self._refuse_forgotten(service, at)
+            return self._points("number = ?", service, named.number)[0]
         try:
             wanted = parse_time(at, now_ns)
         except UsageError:
-            hint = f"{HINT} `undivided points {service}` lists its points."
+            hint = f"{HINT} `undivided points {service}` lists the points."
             raise UsageError(f"neither a point nor a time: {at!r}", doing=doing, hint=hint) from None
         before = self._points("time_ns <= ?", service, wanted, order="time_ns DESC, number DESC", limit=1)
         if not before:
             first = local(self._points("1", service, order="time_ns", limit=1)[0].time_ns)
-            cause = f"there is none at or before {local(wanted)}"
-            raise UsageError(cause, doing=doing, hint=f"The first is of {first}.")
+            cause = f"there is no point at or before {local(wanted)}"
+            raise UsageError(cause, doing=doing, hint=f"The first point is of {first}.")
         return before[0]
-
-    def _refuse_forgotten(self, service: str, at: str) -> None:
-        """Raises UsageError when `at` is a point that there was once, or the beginning of its id."""
-        rows = self.rows(
-            "SELECT f.id, e.time_ns FROM expired f JOIN entries e ON e.number = f.pruned"
-            " WHERE f.service = ?1 AND (f.id = ?2 OR length(?2) >= ?3 AND substr(f.id, 1, length(?2)) = ?2)"
-            " LIMIT 2",
-            (service, at, PREFIX),
-        )
-        if rows:
-            point, when = rows[0]
-            raise UsageError(
-                f"point {point} was expired by the prune of {local(when)}"
-                if len(rows) == 1
-                else f"the points whose ids begin with {at} were expired",
-                doing=f"find a point of {service}",
-                hint=f"`undivided points {service}` lists those that are left. A time takes the last of them "
-                "that is not after it.",
-            )
 
     def pinned(self) -> set[str]:
         """Ids of the pinned points."""
         return {point for (point,) in self.rows("SELECT point FROM pins")}
-
-    def timelines(self, service: str) -> dict[tuple[str, str], list[FollowMark]]:
-        """(component, timeline) → the points it is part of, in the order of the log."""
-        found: dict[tuple[str, str], list[FollowMark]] = {}
-        rows = self.rows(
-            "SELECT name, timeline, number, id, time_ns FROM components JOIN points ON point = number"
-            " WHERE service = ? ORDER BY number, place",
-            (service,),
-        )
-        for component, timeline, *mark in rows:
-            found.setdefault((component, timeline), []).append(FollowMark(*mark))
-        return found
 
     def recoveries(self, service: str | None = None) -> list[dict[str, Any]]:
         """Records of recoveries with their `number` and `time_ns`, oldest first."""
@@ -193,9 +158,13 @@ class Catalog:
         return [{**json.loads(record), "number": n, "time_ns": t} for n, t, record in rows]
 
     def rows(self, query: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-        """What a query of our own finds; its text is never input."""
+        """The rows of a query; its text is ours, never input."""
+        return list(self.each(query, values))
+
+    def each(self, query: str, values: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+        """The same rows one by one, for queries with many."""
         try:
-            return self._database.execute(query, values).fetchall()
+            yield from self._database.execute(query, values)
         except sqlite3.Error as error:
             raise _unreadable(self.path, error) from error
 
@@ -226,9 +195,9 @@ class Catalog:
 
 
 def rebuild(path: Path, vault: VaultLog) -> Catalog:
-    """A catalog made anew from the vault's whole log, in place of whatever `path` was.
+    """A new catalog from the vault's whole log, in place of the file `path`.
 
-    Built aside and renamed, so that an interrupted rebuild leaves the old one.
+    It is built in another file and renamed, so that an interrupted rebuild leaves the old one.
     """
     aside = path.with_name(f"{path.name}.rebuilt")
     discard(aside)
@@ -248,7 +217,7 @@ def rebuild(path: Path, vault: VaultLog) -> Catalog:
 
 
 def discard(path: Path) -> None:
-    """Removes a catalog file and what SQLite keeps beside it."""
+    """Removes a catalog file and the files that SQLite keeps next to it."""
     for suffix in ("", "-wal", "-shm"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
 

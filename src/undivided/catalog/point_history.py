@@ -1,6 +1,7 @@
-"""What retention looks at, as columns: which points there are and ever were, and the times in the log.
+"""The points of a service as columns, for retention: those that exist, those that ever existed, and the times
+of the log.
 
-A service may have a million points; a decision about them must not need a million objects.
+A service may have a million points, and a decision about them must not need a million objects.
 """
 
 from __future__ import annotations
@@ -10,14 +11,15 @@ from typing import NamedTuple
 import numpy as np
 
 from ..model.columns import Array
-from .catalog import PREFIX, Catalog
+from .catalog import Catalog
 
 
 class PointHistory(NamedTuple):
-    """The points of one service. ids: of those that are left, in the order of the log.
+    """The points of one service. ids: of the n points that exist, in the order of the log.
 
-    ever_ns i8[m]: the instants of all there ever were, in the order of the log. live i8[n]: the rows of them
-    that are left. pinned ?[n]. settled: how many of the m came before the last prune that forgot any.
+    ever_ns i8[m]: the instants of all points that ever existed, in the order of the log. live i8[n]: which
+    rows of them still exist. pinned ?[n]. settled: how many of the m came before the last prune that expired
+    any.
     """
 
     ids: list[str]
@@ -32,8 +34,8 @@ class PointHistory(NamedTuple):
         return np.asarray(self.ever_ns[self.live])
 
 
-def lives(catalog: Catalog, service: str) -> PointHistory:
-    """Of a service; empty when it has no points."""
+def point_history(catalog: Catalog, service: str) -> PointHistory:
+    """Empty columns when the service has no points."""
     left = catalog.rows(
         "SELECT number, id, EXISTS (SELECT 1 FROM pins WHERE point = id) FROM points WHERE service = ?"
         " ORDER BY number",
@@ -54,27 +56,6 @@ def lives(catalog: Catalog, service: str) -> PointHistory:
         pinned=np.fromiter((bool(pinned) for _, _, pinned in left), np.bool_, len(left)),
         settled=int(np.searchsorted(ever[0], last or 0)),
     )
-
-
-class Named(NamedTuple):
-    """A point that somebody named. newest: of its service."""
-
-    service: str
-    id: str
-    pinned: bool
-    newest: bool
-
-
-def named(catalog: Catalog, name: str) -> list[Named]:
-    """The points, of whatever service, with this id, or else those whose ids begin so."""
-    rows = catalog.rows(
-        "SELECT service, id, EXISTS (SELECT 1 FROM pins WHERE point = id),"
-        " number = (SELECT max(number) FROM points p WHERE p.service = points.service)"
-        " FROM points WHERE id = ?1 OR length(?1) >= ?2 AND substr(id, 1, length(?1)) = ?1 ORDER BY number",
-        (name, PREFIX),
-    )
-    found = [Named(service, id, bool(pinned), bool(newest)) for service, id, pinned, newest in rows]
-    return [point for point in found if point.id == name] or found
 
 
 def times_of_log(catalog: Catalog) -> tuple[Array, int]:

@@ -1,7 +1,7 @@
 """The catalog's tables, and how one entry of the commit log becomes rows.
 
-Every row follows from one log entry and nothing else: no clock, no order of arrival, no local knowledge.
-That is what makes a rebuilt catalog identical to one that followed all along.
+Every row follows from one log entry and nothing else: no clock, no order of arrival, no local knowledge. So a
+rebuilt catalog is identical to one that followed the log from the beginning.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _UNPIN = "DELETE FROM pins WHERE point = ?"
 
 
 class EntryRow(Protocol):
-    """One entry of a vault's commit log, as far as the catalog looks at it."""
+    """The fields of a log entry that the catalog reads."""
 
     @property
     def number(self) -> int: ...
@@ -67,17 +67,17 @@ class EntryRow(Protocol):
 
 
 def insert(database: sqlite3.Connection, entry: EntryRow) -> None:
-    """The rows of one entry. Kinds that the catalog has no table for only move its head.
+    """Inserts the rows of one entry. Kinds without a table only move the catalog's head.
 
-    Raises DamageError for an entry that does not say what its kind has to say.
+    Raises DamageError for an entry without the fields of its kind.
     """
     try:
         _insert(database, entry)
     except (KeyError, TypeError, AttributeError) as error:
         raise DamageError(
-            f"log entry {entry.number} is no {entry.kind} that this version reads: {error!r}",
+            f"log entry {entry.number} is no {entry.kind} that this version can read: {error!r}",
             doing="read the vault's log",
-            hint="Was it written by a newer version? Then use that one.",
+            hint="If a newer version wrote it, use that version.",
         ) from error
 
 
@@ -89,7 +89,7 @@ def _insert(database: sqlite3.Connection, entry: EntryRow) -> None:
     elif entry.kind == "point":
         _insert_point(database, entry)
     elif entry.kind == "prune":
-        _forget(database, entry)
+        _expire(database, entry)
     elif entry.kind == "pin":
         change = "INSERT OR IGNORE INTO pins VALUES (?)" if entry.body["pinned"] else _UNPIN
         database.execute(change, (entry.body["point"],))
@@ -100,7 +100,7 @@ def _insert(database: sqlite3.Connection, entry: EntryRow) -> None:
 
 
 def _insert_point(database: sqlite3.Connection, entry: EntryRow) -> None:
-    """A second point of the same id is passed over: whoever adds one later takes nothing from the first."""
+    """A second point of the same id is ignored, so that it cannot replace the first."""
     record = dict(entry.body["point"])
     definition = _text(record.pop("definition"))
     components = record.pop("components")
@@ -129,8 +129,8 @@ def _insert_point(database: sqlite3.Connection, entry: EntryRow) -> None:
     )
 
 
-def _forget(database: sqlite3.Connection, entry: EntryRow) -> None:
-    """The points that a prune forgot vanish; that there were such points, and when, stays known."""
+def _expire(database: sqlite3.Connection, entry: EntryRow) -> None:
+    """Removes the points that a prune expired; their ids and times are kept."""
     expired = [(id,) for id in entry.body["expired_points"]]
     database.executemany(
         "INSERT OR REPLACE INTO expired SELECT number, id, service, time_ns, ? FROM points WHERE id = ?",
@@ -155,8 +155,8 @@ def point_of(database: sqlite3.Connection, number: int, record: str, definition:
         return RecoveryPoint.from_record(values)
     except (KeyError, TypeError, ValueError) as error:
         raise DamageError(
-            f"log entry {number} is no point that this version reads: {error}",
-            hint="Is there a newer version?",
+            f"log entry {number} is no point that this version can read: {error}",
+            hint="If a newer version wrote it, use that version.",
         ) from error
 
 

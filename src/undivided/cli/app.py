@@ -1,7 +1,7 @@
 """The command line: one table of commands, each named as text and imported when it is called.
 
 A command lives in the file of its noun and is a plain function: its signature is its options, its docstring
-its help. What it returns is the exit code.
+is its help, and it returns the exit code.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ HELP = "Protect, copy and recover a service as one thing, at one instant."
 EPILOGUE = (
     "First time? `undivided init`, then `undivided service apply FILE`, then `undivided protect SERVICE`."
 )
+
+_WITH_VALUE = ("--config", "--log-level")
+"""Options of all commands that take a value."""
 
 COMMANDS = {
     "init": "init:init",
@@ -48,21 +51,25 @@ COMMANDS = {
     "vault key rotate": "key:rotate",
     "vault key renew": "key:renew",
     "catalog rebuild": "catalog:rebuild",
+    "debug entry": "debug:entry",
+    "debug pack": "debug:pack",
+    "debug timeline": "debug:timeline",
     "completion install": "completion:install",
 }
 
 NOUNS = {
-    "service": "Services: what they are made of.",
+    "service": "Services and their components.",
     "policy": "What a service's policy means in points.",
     "vault": "The primary vault.",
-    "vault key": "What opens the vault, and the keys themselves.",
-    "catalog": "The catalog, a cache of the vault.",
+    "vault key": "The passphrases, key files and commands that open the vault.",
+    "catalog": "The catalog: a cache of the vault's log.",
+    "debug": "A look inside the vault, for repairs.",
     "completion": "Completion for bash, zsh and fish.",
 }
 
 
 def application(*, whole: bool = True) -> App:
-    """The tree of commands. whole: import every command, for its help, not just the one that is called."""
+    """The tree of commands. whole: import every command, for its help; else only the one that is called."""
     app = App(
         name="undivided",
         version=__version__,
@@ -73,10 +80,10 @@ def application(*, whole: bool = True) -> App:
     )
     nouns = {"": app}
     order = list(COMMANDS)
-    for path, says in NOUNS.items():
+    for path, text in NOUNS.items():
         parent, _, name = path.rpartition(" ")
         place = next(i for i, command in enumerate(order) if command.startswith(f"{path} "))
-        nouns[path] = App(name=name, help=says, help_epilogue="", sort_key=place)
+        nouns[path] = App(name=name, help=text, help_epilogue="", sort_key=place)
         nouns[parent].command(nouns[path])
     for place, (path, target) in enumerate(COMMANDS.items()):
         parent, _, name = path.rpartition(" ")
@@ -88,14 +95,14 @@ def application(*, whole: bool = True) -> App:
 
 
 def dispatch(arguments: Sequence[str]) -> int:
-    """Runs one command. Raises UsageError for what is no command or option."""
+    """Runs one command. Raises UsageError for an unknown command or option."""
     words = _globals_last(arguments)
     named = any(words[: len(path.split())] == path.split() for path in COMMANDS)
     app = application(whole=not named)
     try:
         result = app(words, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
-        raise UsageError(_cause(error), hint="Add --help to see what there is.") from None
+        raise UsageError(_cause(error), hint="Add --help to see the commands and options.") from None
     return result if isinstance(result, int) else 0
 
 
@@ -108,9 +115,9 @@ def _globals_last(arguments: Sequence[str]) -> list[str]:
     """`undivided --config DIR --json points` means what `undivided points --config DIR --json` does."""
     rest = list(arguments)
     leading: list[str] = []
-    while rest and (rest[0] == "--json" or rest[0].startswith("--config")):
+    while rest and (rest[0] == "--json" or rest[0].startswith(_WITH_VALUE)):
         leading.append(rest.pop(0))
-        if leading[-1] == "--config" and rest:
+        if leading[-1] in _WITH_VALUE and rest:
             leading.append(rest.pop(0))
     end = rest.index("--") if "--" in rest else len(rest)
     return [*rest[:end], *leading, *rest[end:]]

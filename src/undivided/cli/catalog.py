@@ -1,22 +1,20 @@
-"""`undivided catalog …`: the cache of what the vault holds."""
+"""`undivided catalog …`: the cache of the vault's log."""
 
 from __future__ import annotations
 
+from ..operations.catalog import rebuild_catalog
 from .options import COMMON, Common
 from .output import emit, plural
 
 
 def rebuild(*, common: Common = COMMON) -> int:
-    """Make the catalog anew from the vault.
+    """Rebuild the catalog from the vault.
 
-    It is a cache: what it held before does not matter.
+    The catalog is a cache: its old content does not matter.
 
     Example: undivided catalog rebuild
     """
-    context = common.open()
-    made = context.rebuild_catalog()
-    points = len(made.points())
-    number, digest = made.head
-    record = {"entries": number, "head": digest, "points": points, "services": made.services()}
-    emit(common.json, record, [f"catalog rebuilt to log entry {number}: {plural(points, 'point')}"])
+    made = rebuild_catalog(common.open())
+    points = plural(made.points, "point")
+    emit(common.json, made.as_record(), [f"catalog rebuilt to log entry {made.entries}: {points}"])
     return 0

@@ -1,25 +1,25 @@
-"""`undivided find`: which points have that file, and in which version?"""
+"""`undivided find`: which points have a file, and in which versions."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from itertools import chain
 
-from ..model.times import iso_utc, local
-from ..operations.file_versions import Version, versions, within
-from ..operations.workspace import Workspace
-from ..tree.patterns import Patterns
+from ..host.names import shown
+from ..model.entries import Kind
+from ..model.times import local
+from ..operations.find import FileVersion
+from ..operations.find import find as search
 from .options import COMMON, Common
-from .output import emit, size, table, text
+from .output import emit, long_table, size, write_json_list
 
-if TYPE_CHECKING:
-    from ..catalog.catalog import FollowMark
+_HEAD = ["COMPONENT", "PATH", "SIZE ", "CHANGED", "FIRST POINT", "LAST POINT", "POINTS "]
 
 
 def find(pattern: str, service: str | None = None, /, *, common: Common = COMMON) -> int:
     """Find files by name across points.
 
-    Each version is told with the first and the last point that it is in.
+    Each version is shown with the first and the last point that have it, as
+    it is found: component by component, versions that ended first.
     A pattern without a slash matches names in any directory; with one,
     paths from the component's root.
 
@@ -32,57 +32,24 @@ def find(pattern: str, service: str | None = None, /, *, common: Common = COMMON
     service:
         Only this service's points; all services' when left out.
     """
-    context = common.open()
-    if service is not None:
-        context.known_service(service)
-    names = [service] if service is not None else context.catalog.services()
-    found = [hit for name in names for hit in _search(context, name, pattern)]
-    rows = [
-        [
-            hit["component"],
-            hit["path"],
-            "-" if hit["type"] == "directory" else size(hit["size"]),
-            local(hit["mtime_ns"]),
-            hit["first"]["point"],
-            hit["last"]["point"],
-            str(hit["points"]),
-        ]
-        for hit in found
-    ]
-    head = ["COMPONENT", "PATH", "SIZE ", "CHANGED", "FIRST POINT", "LAST POINT", "POINTS "]
-    nothing = ["No point has a file of that name."]
-    emit(common.json, {"versions": found}, table(head, rows) if rows else nothing)
+    found = search(common.open(), pattern, service)
+    if common.json:
+        write_json_list("versions", (version.as_record() for version in found))
+        return 0
+    lines = long_table(_HEAD, map(_row, found))
+    first = next(lines, "No point has a file of that name.")
+    emit(False, {}, chain([first], lines))
     return 0
 
 
-def _search(context: Workspace, service: str, pattern: str) -> Iterator[dict[str, Any]]:
-    only_directories = pattern.endswith("/")
-    patterns = Patterns(exclude=[pattern])
-
-    def wanted(path: bytes, directory: bool) -> bool:
-        return (directory or not only_directories) and patterns.excludes(path, directory=only_directories)
-
-    reader = context.vault.reader()
-    for (component, timeline), marks in context.catalog.timelines(service).items():
-        numbers = [mark.number for mark in marks]
-        hits = sorted(versions(reader.history(timeline), wanted), key=lambda v: (v.row.path, v.begin))
-        for version in hits:
-            first, end = within(version, numbers)
-            if first < end:
-                yield _record(service, component, version, marks[first:end])
-
-
-def _record(service: str, component: str, version: Version, marks: list[FollowMark]) -> dict[str, Any]:
-    row = version.row
-    return {
-        "service": service,
-        "component": component,
-        "path": text(row.path),
-        "type": row.kind.name.lower(),
-        "size": row.size,
-        "mtime": iso_utc(row.mtime_ns),
-        "mtime_ns": row.mtime_ns,
-        "first": {"point": marks[0].point, "time": iso_utc(marks[0].time_ns)},
-        "last": {"point": marks[-1].point, "time": iso_utc(marks[-1].time_ns)},
-        "points": len(marks),
-    }
+def _row(found: FileVersion) -> list[str]:
+    version = found.version
+    return [
+        found.component,
+        shown(version.path),
+        "-" if version.kind is Kind.DIRECTORY else size(version.size),
+        local(version.mtime_ns),
+        found.first.point,
+        found.last.point,
+        str(found.points),
+    ]

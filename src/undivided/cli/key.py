@@ -1,63 +1,56 @@
-"""`undivided vault key …`: who can open the vault, and the keys themselves."""
+"""`undivided vault key …`: what opens the vault, and the keys themselves."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from ..host.crashpoints import crashpoint
-from ..host.paths import save, save_new
-from ..model.errors import UsageError
-from ..model.times import iso_utc, local
+from ..model.times import local
+from ..operations import keys
 from .options import COMMON, Common
 from .output import emit, plural, table
 
 
 def list_keys(*, common: Common = COMMON) -> int:
-    """List what opens the vault, by id and label.
+    """List the keys that open the vault, by id and label.
 
     Example: undivided vault key list
     """
-    found = common.open().vault.recipients()
-    records = [
-        {"id": r["id"], "kind": r["kind"], "label": r["label"], "created": iso_utc(r["created_ns"])}
-        for r in found
-    ]
-    rows = [[r["id"], r["kind"], r["label"], local(r["created_ns"])] for r in found]
-    emit(common.json, {"keys": records}, table(["ID", "KIND", "LABEL", "CREATED"], rows))
+    found = keys.list_keys(common.open())
+    rows = [[r.id, r.kind, r.label, local(r.created_ns)] for r in found]
+    emit(
+        common.json,
+        {"keys": [r.as_record() for r in found]},
+        table(["ID", "KIND", "LABEL", "CREATED"], rows),
+    )
     return 0
 
 
 def new(file: Path, /, *, common: Common = COMMON) -> int:
     """Make a key file.
 
-    It opens nothing until `undivided vault key add --key-file` adds it. A file
-    that is there is left alone.
+    It opens nothing until `undivided vault key add --key-file` adds it. An
+    existing file is not overwritten.
 
     Example: undivided vault key new /media/stick/vault.key
 
     Parameters
     ----------
     file:
-        Where to write it, for nobody but you to read.
+        Where to write it; only you can read it there.
     """
-    from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-
-    from ..vault.keys import encode_key
-
-    if not save_new(file, encode_key(X25519PrivateKey.generate()).encode()):
-        raise UsageError("there is a file of that name", doing=f"write {file}", hint="Choose another name.")
-    told = [f"wrote {file}", f"To let it open the vault: undivided vault key add --key-file {file}"]
-    emit(common.json, {"file": str(file)}, told)
+    keys.new_key(file)
+    lines = [f"wrote {file}", f"To let it open the vault: undivided vault key add --key-file {file}"]
+    emit(common.json, {"file": str(file)}, lines)
     return 0
 
 
 def add(*, key_file: Path | None = None, label: str = "", common: Common = COMMON) -> int:
-    """Add a passphrase, key file or command; the ones there are stay.
+    """Add a passphrase, key file or command; existing ones are kept.
 
     Needs one that opens the vault. A new passphrase comes from
     UNDIVIDED_NEW_PASSPHRASE, UNDIVIDED_NEW_PASSPHRASE_FILE or
     UNDIVIDED_NEW_PASSPHRASE_COMMAND, or is asked for. When
-    UNDIVIDED_NEW_KEY_COMMAND names a program, what it prints opens the vault
+    UNDIVIDED_NEW_KEY_COMMAND names a program, its output opens the vault
     from now on: set UNDIVIDED_KEY_COMMAND to it.
 
     Example: undivided vault key add --label "safe in the cellar"
@@ -65,88 +58,76 @@ def add(*, key_file: Path | None = None, label: str = "", common: Common = COMMO
     Parameters
     ----------
     key_file:
-        A key file that `undivided vault key new` made.
+        A key file made by `undivided vault key new`.
     label:
-        What to call it in lists.
+        Its name in lists.
     """
-    from ..operations.vault_secret import new_secret
-
-    vault = common.open().vault
-    secret, kind = new_secret(key_file)
-    added = vault.add_recipient(secret, label, kind)
-    emit(common.json, {"id": added, "kind": kind, "label": label}, [f"added {added}"])
+    added = keys.add_key(common.open(), key_file=key_file, label=label)
+    emit(common.json, added.as_record(), [f"added {added.id}"])
     return 0
 
 
 def remove(id: str, /, *, common: Common = COMMON) -> int:
     """Remove a passphrase, key file or command.
 
-    Needs one that opens the vault. The last one stays: without it nothing
-    could be recovered. Who used what is removed may have kept the vault's
-    keys: rotate them, and nothing that is written from then on opens to him.
+    Needs one that opens the vault. The last one cannot be removed: without
+    it nothing could be recovered. A removed user may have kept a copy of the
+    vault's keys. Run `undivided vault key rotate` so that they cannot read
+    data written from now on.
 
     Example: undivided vault key remove 5f2c81d09a3be644
 
     Parameters
     ----------
     id:
-        As `undivided vault key list` shows it, or its beginning.
+        The id that `undivided vault key list` shows, or its beginning.
     """
-    vault = common.open().vault
-    known = {k["id"] for k in (*vault.recipients(), *vault.holders())}
-    found = [one for one in known if one.startswith(id)]
-    if len(found) != 1:
-        cause = f"no key begins with {id!r}" if not found else f"several keys begin with {id!r}"
-        raise UsageError(cause, hint="`undivided vault key list` shows them.")
-    vault.remove_recipient(found[0])
-    told = [f"removed {found[0]}", "If its holder shall not read what comes: undivided vault key rotate"]
-    emit(common.json, {"id": found[0], "result": "removed"}, told)
+    removed = keys.remove_key(common.open(), id)
+    lines = [
+        f"removed {removed}",
+        "To keep its holder from reading new data, run: undivided vault key rotate",
+    ]
+    emit(common.json, {"id": removed, "result": "removed"}, lines)
     return 0
 
 
 def rotate(*, dry_run: bool = False, common: Common = COMMON) -> int:
-    """Exchange the vault's keys, for all that is written from now on.
+    """Replace the vault's keys, for all data written from now on.
 
-    Every passphrase, key file and command that is listed opens the new keys,
-    too. What is stored stays readable with them. Every other machine that
-    protects into this vault needs the new writer keys: `undivided vault key
-    renew` there, or a copy of this machine's keys/near.key.
+    Every listed passphrase, key file and command opens the new keys, too,
+    and existing data stays readable with them. Every other machine that
+    protects into this vault needs the new writer keys: run `undivided vault
+    key renew` there, or copy this machine's keys/near.key to it.
 
     Example: undivided vault key rotate --dry-run
 
     Parameters
     ----------
     dry_run:
-        Only say who could open the new keys.
+        Only show which keys could open the new ones.
     """
-    context = common.open()
-    vault, file = context.vault, context.key_file()
-    holders = vault.holders()
-    record = {"epoch": len(vault.keys.epochs), "keys": holders, "file": str(file)}
-    told = [f"{plural(len(holders), 'key')} will open what is written from now on:"]
-    told += table(["ID", "KIND", "LABEL"], [[h["id"], h["kind"], h["label"]] for h in holders])
-    if dry_run:
-        emit(common.json, {**record, "result": "planned"}, told)
-        return 0
-    save(file, vault.rotate().encode())
-    crashpoint("rotate.saved")
-    told += ["", f"rotated; wrote {file}", "On every other machine that protects: undivided vault key renew"]
-    emit(common.json, {**record, "result": "rotated"}, told)
+    rotation = keys.rotate_keys(common.open(), dry_run=dry_run)
+    lines = [f"{plural(len(rotation.keys), 'key')} will open all data written from now on:"]
+    lines += table(["ID", "KIND", "LABEL"], [[k["id"], k["kind"], k["label"]] for k in rotation.keys])
+    if rotation.done:
+        lines += [
+            "",
+            f"rotated; wrote {rotation.file}",
+            "On every other machine that protects, run: undivided vault key renew",
+        ]
+    emit(common.json, rotation.as_record(), lines)
     return 0
 
 
 def renew(*, common: Common = COMMON) -> int:
-    """Fetch this machine's writer keys anew.
+    """Fetch this machine's writer keys from the vault.
 
     After the vault's keys were rotated elsewhere, or when keys/near.key was
     lost or damaged. Needs a passphrase, key file or command. A machine that
-    shall know none gets a copy of another machine's keys/near.key.
+    should have none of these gets a copy of another machine's keys/near.key.
 
     Example: undivided vault key renew
     """
-    context = common.open()
-    keys = context.keys_of_vault()
-    save(context.key_file(), keys.encode())
-    record = {"vault": keys.vault, "epoch": len(keys.epochs) - 1, "file": str(context.key_file())}
-    emit(common.json, record, [f"wrote {context.key_file()}"])
+    renewed = keys.renew_keys(common.open())
+    emit(common.json, renewed.as_record(), [f"wrote {renewed.file}"])
     return 0

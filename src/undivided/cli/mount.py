@@ -1,4 +1,4 @@
-"""`undivided mount`: a point as a directory that can be looked into."""
+"""`undivided mount`: a point as a read-only directory."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from ..model.errors import UndividedError
+from ..operations.mount import Mounted
+from ..operations.mount import mount as show
 from .options import COMMON, Common
 from .output import emit
+from .run import show_error
 
 
 def mount(
@@ -32,30 +34,23 @@ def mount(
     Parameters
     ----------
     service:
-        Whose point.
+        Name of the service.
     directory:
-        Where to show it; it must be there and should be empty.
+        Where to show it; it must exist and should be empty.
     at:
         latest, a point's id or its beginning, or a time: the last point not after it.
     foreground:
-        Stay until it is unmounted or interrupted.
+        Keep running until it is unmounted or interrupted.
     """
-    from ..recovery.mount import mount as show
 
-    context = common.open()
-    context.known_service(service)
-    point = context.catalog.point(service, at)
-    place = directory.absolute()
-    record = {"service": service, "point": point.id, "directory": str(place)}
-    said = [f"{service}: point {point.id} is at {place}; `umount {place}` ends it"]
-    if foreground:
-        emit(common.json, record, said)
+    def shown(mounted: Mounted) -> None:
+        place = mounted.directory
+        lines = [f"{service}: point {mounted.point} is at {place}; `umount {place}` ends it"]
+        emit(common.json, mounted.as_record(), lines)
         sys.stdout.flush()
-    show(context.vault, point, place, foreground=foreground, complain=_complain)
+
+    serve = shown if foreground else None
+    mounted = show(common.open(), service, directory, at=at, serve=serve, failed=show_error)
     if not foreground:
-        emit(common.json, record, said)
+        shown(mounted)
     return 0
-
-
-def _complain(error: UndividedError) -> None:
-    sys.stderr.write(f"undivided: {error}\n")

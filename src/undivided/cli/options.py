@@ -9,18 +9,21 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from ..operations.workspace import Workspace
+from .ask import human
 
 
 @Parameter(name="*")
 @dataclass(frozen=True)
 class Common:
     config: Annotated[Path | None, Parameter(env_var=())] = None
-    """Configuration directory; UNDIVIDED_CONFIG says the same."""
+    """Configuration directory; UNDIVIDED_CONFIG does the same."""
     json: Annotated[bool, Parameter(negative=())] = False
     """Answer in JSON, for programs."""
+    log_level: Annotated[str | None, Parameter(env_var=())] = None
+    """Show log records from this level on: debug, info, warning, error. UNDIVIDED_LOG does the same."""
 
     def open(self) -> Workspace:
-        return Workspace(self.config)
+        return Workspace(self.config, human())
 
 
 COMMON = Common()

@@ -1,22 +1,23 @@
-"""What commands say: JSON for programs, short lines and tables for people.
+"""How answers are written: JSON for programs, short lines and tables for people.
 
-Every JSON answer is one object with "version": fields are only ever added under one version. People's
-tables are plain aligned text: they survive a pipe, a log and a narrow terminal at 3 a.m.
+Every JSON answer is one object with "version"; under one version fields are only ever added. Tables are plain
+aligned text: they survive a pipe, a log and a narrow terminal at 3 a.m.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
-from ..model.errors import UndividedError
-
 VERSION = 1
+_ROWS = 500
+"""So many rows of a long table are aligned together."""
 
 
 def emit(json: bool, record: Mapping[str, Any], lines: Iterable[str]) -> None:
-    """Says the record to a program or the lines to a person."""
+    """Writes the record for a program or the lines for a person."""
     if json:
         write_json(record)
     else:
@@ -26,9 +27,30 @@ def emit(json: bool, record: Mapping[str, Any], lines: Iterable[str]) -> None:
 def write_json(record: Mapping[str, Any]) -> None:
     import json
 
-    # Plain ASCII: what a terminal's encoding cannot say must not reach a program as something else.
+    # Plain ASCII: a character that the terminal's encoding lacks must not reach a program as another one.
     json.dump({"version": VERSION, **record}, sys.stdout, default=_plain)
     sys.stdout.write("\n")
+
+
+def write_json_list(field: str, records: Iterable[Mapping[str, Any]]) -> None:
+    """The answer {field: [records]}, for more records than should be in memory. Nothing is written before all
+    of them are known, so a failure never follows half an answer."""
+    import json
+    import shutil
+    from tempfile import TemporaryFile
+
+    with TemporaryFile("w+") as spool:
+        spool.write(f'{{"version": {VERSION}, {json.dumps(field)}: [')
+        for number, record in enumerate(records):
+            spool.write(", " if number else "")
+            json.dump(record, spool, default=_plain)
+        spool.write("]}\n")
+        spool.seek(0)
+        shutil.copyfileobj(spool, sys.stdout)
+
+
+def write_error(error: Mapping[str, Any]) -> None:
+    write_json({"error": error})
 
 
 def _plain(value: Any) -> Any:
@@ -37,32 +59,25 @@ def _plain(value: Any) -> Any:
     return str(value)
 
 
-def text(path: bytes) -> str:
-    """A path for showing: odd bytes as \\xNN, so that nothing a file is called can drive a terminal."""
-    shown = path.decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)
-
-
-def error_record(error: UndividedError) -> dict[str, Any]:
-    said: dict[str, Any] = {
-        "cause": error.cause,
-        "doing": error.doing,
-        "hint": error.hint,
-        "exit_code": error.exit_code,
-    }
-    complaints = getattr(error, "complaints", None)
-    if complaints is not None:
-        said["complaints"] = [
-            {"line": c.line, "column": c.column, "cause": c.cause, "hint": c.hint} for c in complaints
-        ]
-    return {"error": said}
-
-
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Aligned columns: numbers (columns whose head ends in a space) to the right."""
-    widths = [max(len(cell.strip()) for cell in column) for column in zip(head, *rows, strict=True)]
+    """Aligned columns. Columns whose head ends in a space are aligned to the right."""
+    return _aligned(head, [head, *rows], [0] * len(head))
+
+
+def long_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    """The same for rows that arrive one by one: some hundreds are aligned together, and columns only get
+    wider."""
+    rest, widths, first = iter(rows), [0] * len(head), True
+    while batch := list(islice(rest, _ROWS)):
+        yield from _aligned(head, [head, *batch] if first else batch, widths)
+        first = False
+
+
+def _aligned(head: Sequence[str], rows: Sequence[Sequence[str]], widths: list[int]) -> list[str]:
+    """widths: of the columns so far, and afterwards of these rows, too."""
+    widths[:] = [max(w, *(len(r[n].strip()) for r in rows)) for n, w in enumerate(widths)]
     lines = []
-    for row in (head, *rows):
+    for row in rows:
         cells = [
             cell.strip().rjust(w) if h.endswith(" ") else cell.ljust(w)
             for h, cell, w in zip(head, row, widths, strict=True)

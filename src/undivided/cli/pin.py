@@ -1,10 +1,10 @@
-"""`undivided pin` and `unpin`: points that no prune forgets."""
+"""`undivided pin` and `unpin`: points that no prune expires."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..model.errors import UsageError
+from ..operations.points import set_pins
 from .options import COMMON, Common
 from .output import emit
 
@@ -19,7 +19,7 @@ def pin(service: str, /, *points: str, common: Common = COMMON) -> int:
     Parameters
     ----------
     service:
-        Its name.
+        Name of the service.
     points:
         Ids or their beginnings, latest, or times: of each the last point not after it.
     """
@@ -29,34 +29,24 @@ def pin(service: str, /, *points: str, common: Common = COMMON) -> int:
 def unpin(service: str, /, *points: str, common: Common = COMMON) -> int:
     """Let the keep rules decide about points again.
 
-    Needs the passphrase: what a source may not forget, it may not unpin.
+    Needs the passphrase: a machine that may only protect must not make
+    points expire.
 
     Example: undivided unpin portal 20310131T140500-5f2c81
 
     Parameters
     ----------
     service:
-        Its name.
+        Name of the service.
     points:
         Ids or their beginnings, latest, or times: of each the last point not after it.
     """
     return _change(service, points, False, common)
 
 
-def _change(service: str, wanted: Sequence[str], pinned: bool, common: Common) -> int:
-    context = common.open()
-    context.known_service(service)
-    if not wanted:
-        hint = f"`undivided points {service}` lists them."
-        raise UsageError("no point given", doing=f"{'pin' if pinned else 'unpin'} {service}", hint=hint)
-    points = [context.catalog.point(service, at).id for at in wanted]
-    before = context.catalog.pinned()
-    changed = [point for point in dict.fromkeys(points) if (point in before) != pinned]
-    for point in changed:
-        context.vault.append("pin", {"point": point, "pinned": pinned})
-    context.catalog.follow(context.vault)
-    record = {"service": service, "points": points, "pinned": pinned, "changed": changed}
-    did = "pinned" if pinned else "unpinned"
-    lines = (f"{service}: {p} {'is' if p in changed else 'was already'} {did}" for p in points)
-    emit(common.json, record, lines)
+def _change(service: str, points: Sequence[str], pinned: bool, common: Common) -> int:
+    done = set_pins(common.open(), service, points, pinned=pinned)
+    state = "pinned" if pinned else "unpinned"
+    lines = (f"{service}: {p} {'is' if p in done.changed else 'was already'} {state}" for p in done.points)
+    emit(common.json, done.as_record(), lines)
     return 0

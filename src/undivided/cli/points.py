@@ -1,16 +1,13 @@
-"""`undivided points`: the instants that a service can be brought back to."""
+"""`undivided points`: the instants that a service can be recovered to."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from ..model.times import local
-from ..operations.protect import point_record
+from ..operations.points import list_points
 from .options import COMMON, Common
 from .output import emit, size, table
 
-if TYPE_CHECKING:
-    from ..model.point import RecoveryPoint
+_HEAD = ["TIME", "POINT", "SERVICE", "CONSISTENCY", "PAUSE ", "SKEW ", "PROTECTED ", "STORED ", "PINNED"]
 
 
 def points(service: str | None = None, /, *, last: int | None = None, common: Common = COMMON) -> int:
@@ -25,38 +22,26 @@ def points(service: str | None = None, /, *, last: int | None = None, common: Co
     last:
         Only this many, the newest.
     """
-    context = common.open()
-    catalog = context.catalog
-    if service is not None:
-        context.known_service(service)
-    found = catalog.points(service, last)
-    pinned = catalog.pinned()
-    lines = table(
-        ["TIME", "POINT", "SERVICE", "CONSISTENCY", "PAUSE ", "SPREAD ", "PROTECTED ", "STORED ", "PINNED"],
+    found = list_points(common.open(), service, last=last)
+    rows = [
         [
-            [
-                local(p.time_ns),
-                p.id,
-                p.service,
-                p.consistency.value,
-                f"{p.pause_ms:.1f} ms",
-                f"{p.skew_ms:.1f} ms",
-                size(p.bytes_seen),
-                size(p.bytes_stored),
-                "pinned" if p.id in pinned else "",
-            ]
-            for p in found
-        ],
-    )
-    for point in found:
-        notes = [f"{name}: {note}" for name, part in point.components.items() for note in part.notes]
-        lines += [f"note on {point.id}: {note}" for note in notes]
+            local(p.time_ns),
+            p.id,
+            p.service,
+            p.consistency.value,
+            f"{p.pause_ms:.1f} ms",
+            f"{p.skew_ms:.1f} ms",
+            size(p.bytes_seen),
+            size(p.bytes_stored),
+            "pinned" if listed.pinned else "",
+        ]
+        for listed in found
+        for p in (listed.point,)
+    ]
+    lines = table(_HEAD, rows)
+    for listed in found:
+        for name, part in listed.point.components.items():
+            lines += [f"note on {listed.point.id}: {name}: {note}" for note in part.notes]
     empty = [f"No points yet. `undivided protect {service or 'SERVICE'}` takes one."]
-    emit(common.json, {"points": [record(p, p.id in pinned) for p in found]}, lines if found else empty)
+    emit(common.json, {"points": [listed.as_record() for listed in found]}, lines if found else empty)
     return 0
-
-
-def record(point: RecoveryPoint, pinned: bool) -> dict[str, Any]:
-    """A point as `points --json` lists it."""
-    told = point_record(point)
-    return {"id": told.pop("point"), **told, "pinned": pinned}

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
-Progress = Callable[[str, int, int | None], None]
-"""(what, bytes done, bytes in all when known)."""
+from ..operations.progress import Progress
 
 
 @contextmanager
 def progress(title: str) -> Iterator[Progress | None]:
-    """A function that shows how far each part is, or None where nobody watches."""
+    """A function that shows the progress of each part; None when standard error is no terminal."""
     if not sys.stderr.isatty():
         yield None
         return
@@ -26,10 +25,10 @@ def progress(title: str) -> Iterator[Progress | None]:
     )
     tasks: dict[str, object] = {}
 
-    def tell(what: str, done: int, total: int | None) -> None:
-        if what not in tasks:
-            tasks[what] = bars.add_task(what, total=total)
-        bars.update(tasks[what], completed=done, total=total)  # type: ignore[arg-type]
+    def report(part: str, done: int, total: int | None) -> None:
+        if part not in tasks:
+            tasks[part] = bars.add_task(part, total=total)
+        bars.update(tasks[part], completed=done, total=total)  # type: ignore[arg-type]
 
     with bars:
-        yield tell
+        yield report

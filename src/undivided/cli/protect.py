@@ -1,15 +1,15 @@
-"""`undivided protect`, as the command line shows it. What it does is in operations/protect.py."""
+"""`undivided protect`: its help. The plain form of it is in fast_path.py."""
 
 from __future__ import annotations
 
-from ..operations.protect import protect_service
+from .fast_path import protect_service
 from .options import COMMON, Common
 
 
 def protect(service: str, /, *, common: Common = COMMON) -> int:
     """Take a recovery point of a service.
 
-    One instant across all components, or no point at all: exit code 3 says
+    One instant across all components, or no point at all: exit code 3 means
     that a component could not be captured, and the message names it.
 
     Example: undivided protect portal --json
@@ -17,6 +17,6 @@ def protect(service: str, /, *, common: Common = COMMON) -> int:
     Parameters
     ----------
     service:
-        Its name.
+        Name of the service.
     """
     return protect_service(service, common.config, json=common.json)

@@ -1,29 +1,21 @@
-"""`undivided recover`: a service back as it was, in place, elsewhere, or beneath a directory."""
+"""`undivided recover`: a service as it was, in place, elsewhere, or beneath a directory."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from ..config.service_file import parse_target
-from ..host.numpy_threads import single_threaded_numpy
 from ..model.durations import format_duration
-from ..model.errors import SourceError, UsageError
-from ..model.times import iso_utc, local
-from ..operations.protect import take_point
-from ..operations.workspace import Workspace
+from ..model.times import local
+from ..operations.recover import execute_recovery, plan_recovery, recovery_record
 from .options import COMMON, Common
 from .output import emit
 from .progress import progress
+from .run import show_error
 
 if TYPE_CHECKING:
-    from ..model.point import RecoveryPoint
-    from ..model.service import Service
-    from ..recovery.plan import RecoveryPlan
     from ..recovery.result import RecoveryResult
 
 _FLAG = Parameter(negative=())
@@ -45,124 +37,55 @@ def recover(
     """Bring a service back as it was at a point.
 
     Give exactly one of --to, --target and --in-place. Try --dry-run first:
-    it prints the plan and does nothing.
+    it prints the plan and changes nothing.
 
     Example: undivided recover portal --at "10 minutes ago" --in-place --dry-run
 
     Parameters
     ----------
     service:
-        Its name.
+        Name of the service.
     at:
         latest, a point's id or its beginning, or a time: the last point not after it.
     to:
         Directory that gets each component under its name; nothing is started.
     target:
-        File in YAML: component → the paths, ports and sockets it shall have instead.
+        File in YAML: component → its new paths, ports and sockets.
     in_place:
-        Where the service lives. A point is taken first; what is there is kept aside.
+        Where the service lives. A point is taken first; the present data is kept aside.
     start:
         With --target: start the components there and run the checks.
     no_point_first:
-        With --in-place: take no point of what is there now.
+        With --in-place: take no point of the present state.
     dry_run:
         Print the plan and stop.
     """
-    _refuse_misuse(no_point_first, in_place)
-    context = common.open()
-    with single_threaded_numpy():
-        context.known_service(service)
-        point = context.catalog.point(service, at)
-    if not dry_run:
-        context.unlock_early()
-    from ..recovery.plan import make_plan
-
-    described = _described(context, service, point, in_place)
-    first = in_place and not no_point_first
-    plan = make_plan(
-        described,
-        point,
+    workspace = common.open()
+    plan = plan_recovery(
+        workspace,
+        service,
+        at=at,
         to=to,
-        target=_target(target, described),
+        target=target,
         in_place=in_place,
         start=start,
-        protect_first=first,
+        point_first=not no_point_first,
+        unlock=not dry_run,
     )
     if dry_run:
         emit(common.json, {"dry_run": True, **plan.as_record()}, plan.describe())
         return 0
-    result = _execute(context, plan, _point_before(context, service) if first else None)
-    emit(common.json, _record(result), _story(result))
+    workspace.ask_early()
+    with progress(f"recover {service}") as report:
+        result = execute_recovery(workspace, plan, progress=report)
+    emit(common.json, recovery_record(result), _lines(result))
     failure = result.failure()
     if failure:
-        sys.stderr.write(f"undivided: {failure}\n")
+        show_error(failure)
     return failure.exit_code if failure else 0
 
 
-def _refuse_misuse(no_point_first: bool, in_place: bool) -> None:
-    if no_point_first and not in_place:
-        raise UsageError(
-            "--no-point-first only means something with --in-place",
-            hint="Elsewhere nothing live is touched, so no point is taken anyway.",
-        )
-
-
-def _described(context: Workspace, name: str, point: RecoveryPoint, in_place: bool) -> Service:
-    """In place, the service as applied here; elsewhere, or when it is not applied, as it was at the point."""
-    if in_place and name in context.services():
-        return context.service(name)
-    return context.service_at(point)
-
-
-def _target(path: Path | None, service: Service) -> dict[str, dict[str, Any]] | None:
-    if path is None:
-        return None
-    try:
-        return parse_target(path.read_text(), str(path), service)
-    except (OSError, UnicodeDecodeError) as error:
-        cause = (error.strerror or str(error)).lower() if isinstance(error, OSError) else "it is not text"
-        raise UsageError(cause, doing=f"read {path}", hint="Give the path of a target file.") from None
-
-
-def _execute(
-    context: Workspace, plan: RecoveryPlan, before: Callable[[], RecoveryPoint] | None
-) -> RecoveryResult:
-    from ..recovery.execute import execute
-
-    context.ask_passphrase()
-    with progress(f"recover {plan.service.name}") as tell:
-        result = execute(plan, context.vault, state=context.state, protect_first=before, progress=tell)
-    context.catalog.follow(context.vault)
-    return result
-
-
-def _point_before(context: Workspace, name: str) -> Callable[[], RecoveryPoint]:
-    def take() -> RecoveryPoint:
-        if name not in context.services():
-            raise UsageError(
-                f"service {name} is not applied here, so no point of it can be taken first",
-                hint="Apply it, or add --no-point-first.",
-            )
-        try:
-            return take_point(context, name)
-        except SourceError as error:
-            hint = "If what is there now is not worth keeping, add --no-point-first."
-            error.hint = f"{error.hint} {hint}".strip()
-            raise
-
-    return take
-
-
-def _record(result: RecoveryResult) -> dict[str, Any]:
-    record = result.as_record()
-    return {
-        **record,
-        "time": iso_utc(record["time_ns"]),
-        "point_time": iso_utc(record["point_time_ns"]),
-    }
-
-
-def _story(result: RecoveryResult) -> list[str]:
+def _lines(result: RecoveryResult) -> list[str]:
     lines = [
         f"{result.service}: {'recovered' if result.ok else 'NOT recovered'} to {result.point}"
         f" of {local(result.point_time_ns)}, in {result.seconds:.1f} s"
@@ -174,7 +97,7 @@ def _story(result: RecoveryResult) -> list[str]:
     for name, part in result.components.items():
         lines.append(f"  {name}: {part.kind} at {part.position}, in {part.place}")
         if part.aside:
-            lines.append(f"    what was there is in {part.aside}")
+            lines.append(f"    its earlier data is in {part.aside}")
         lines += [f"    note: {note}" for note in part.notes]
-    lines += [f"  check {v.check}: {'passed' if v.ok else 'FAILED'}, {v.reason}" for v in result.checks]
+    lines += [f"  check {c.check}: {'passed' if c.ok else 'FAILED'}, {c.reason}" for c in result.checks]
     return [*lines, *(f"  note: {note}" for note in result.notes)]

@@ -1,7 +1,7 @@
-"""One run of the program: arguments in, exit code out, and every failure told once.
+"""One run of the program: arguments in, exit code out, and every failure reported once.
 
-The exit code comes from the error's class (model/errors.py). With --json a failure is a JSON object on
-standard output as well, so that scripts never have to read prose. A traceback is for us, never for a user's
+The exit code comes from the error's class (model/errors.py). With --json a failure is also a JSON object on
+standard output, so that scripts never have to read prose. A traceback is for developers, never for a user's
 mistake.
 """
 
@@ -33,7 +33,7 @@ def run(arguments: Sequence[str]) -> int:
         sys.stdout.flush()
         return code
     except UndividedError as error:
-        return _told(error, json)
+        return _failed(error, json)
     except KeyboardInterrupt:
         sys.stderr.write("\ninterrupted\n")
         return INTERRUPTED
@@ -47,15 +47,20 @@ def run(arguments: Sequence[str]) -> int:
         return _bug(error, json)
 
 
+def show_error(error: UndividedError) -> None:
+    """A failure for people, on standard error."""
+    sys.stderr.write(f"undivided: {error}\n")
+
+
 def _any_encoding() -> None:
-    """Text that the terminal's encoding lacks is escaped: a message is never lost to its own spelling."""
+    """Characters that the terminal's encoding lacks are escaped, so that they never make a message fail."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
 def _interruptible() -> None:
-    """A terminated run ends like an interrupted one: what is held gets released on the way out."""
+    """A terminated run ends like an interrupted one: components that are held get released on the way out."""
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
@@ -65,46 +70,47 @@ def _interruptible() -> None:
 
 
 def _dispatch(arguments: Sequence[str]) -> int:
-    from . import fast_path as quick
+    from . import fast_path, logs
 
-    protection = quick.read(arguments)
+    logs.configure(arguments)
+    protection = fast_path.read(arguments)
     if protection:
-        from ..operations.protect import protect_service
-
-        return protect_service(protection.service, protection.config, json=protection.json)
+        return fast_path.protect_service(protection.service, protection.config, json=protection.json)
     from .app import dispatch
 
     return dispatch(arguments)
 
 
-def _told(error: UndividedError, json: bool) -> int:
+def _failed(error: UndividedError, json: bool) -> int:
     if json:
-        from .output import error_record, write_json
+        from ..operations.records import error_record
+        from .output import write_error
 
-        write_json(error_record(error))
-    sys.stderr.write(f"undivided: {error}\n")
+        write_error(error_record(error))
+    show_error(error)
     return error.exit_code
 
 
 def _no_room(error: OSError) -> int:
-    """Where we keep things, a full disk is met and told by who writes there. So it is our output's, and JSON
-    would not get through either."""
-    sys.stderr.write(f"undivided: the output cannot be written: {(error.strerror or str(error)).lower()}\n")
-    sys.stderr.write("HINT: Free some space where it goes, or send it elsewhere.\n")
+    """A full disk under our own files is reported by the code that writes them. So this one is under our
+    output, where JSON could not be written either."""
+    sys.stderr.write(f"undivided: write the output: {(error.strerror or str(error)).lower()}\n")
+    sys.stderr.write("HINT: Free some space there, or send the output elsewhere.\n")
     return 1
 
 
 def _bug(error: Exception, json: bool) -> int:
-    what = f"{type(error).__name__}: {error}"
+    text = f"{type(error).__name__}: {error}"
     if json:
-        from .output import error_record, write_json
+        from ..operations.records import error_record
+        from .output import write_error
 
-        write_json(error_record(UndividedError(what, hint="This is a bug: please report it.")))
-    sys.stderr.write(f"undivided: this is a bug: {what}\n")
+        write_error(error_record(UndividedError(text, hint="This is a bug: please report it.")))
+    sys.stderr.write(f"undivided: this is a bug: {text}\n")
     if os.environ.get("UNDIVIDED_DEBUG") == "1":
         import traceback
 
         traceback.print_exception(error)
     else:
-        sys.stderr.write("HINT: Run it again with UNDIVIDED_DEBUG=1 and report what it prints.\n")
+        sys.stderr.write("HINT: Run it again with UNDIVIDED_DEBUG=1 and report the output.\n")
     return 1

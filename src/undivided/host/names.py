@@ -14,8 +14,12 @@ is_proper = re.compile(rb"(?!\.\.?(?:/|\Z))[^/\0]+(?:/(?!\.\.?(?:/|\Z))[^/\0]+)*
 
 
 def shown(path: bytes) -> str:
-    """A path for messages."""
-    return path.decode("utf-8", "backslashreplace")
+    """A path for people and JSON: bytes that are not UTF-8 and characters that could drive a terminal are
+    escaped."""
+    text = path.decode("utf-8", "backslashreplace")
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def parent_of(path: bytes) -> bytes:

@@ -16,12 +16,12 @@ from ..tree.patterns import Patterns
 from ..tree.walk import walk
 
 _SEEN = ("kind", "mode", "uid", "gid", "size", "mtime_ns", "rdev")
-"""What a walk tells without opening a file. A file's size and time change with its content."""
+"""What a walk sees without opening a file. A file's size and time change with its content."""
 _STORED = ("target", "xattrs", "extents", "content")
 
 
 class PathChange(NamedTuple):
-    """kind: added, removed, changed. before, after: sizes in bytes, None where it is not."""
+    """kind: added, removed, changed. before, after: sizes in bytes, None where it does not exist."""
 
     kind: str
     path: bytes
@@ -30,7 +30,7 @@ class PathChange(NamedTuple):
 
 
 def compare(before: Entries, after: Entries, *, live: bool = False) -> list[PathChange]:
-    """What changed, by path. live: `after` is a walk, which tells attributes but no content."""
+    """The changes, by path. live: `after` is a walk, which has attributes and no content."""
     at = locate(before.path, after.path)
     old, new = at[at >= 0], np.flatnonzero(at >= 0)
     same = np.ones(len(new), np.bool_)
@@ -55,7 +55,7 @@ def compare(before: Entries, after: Entries, *, live: bool = False) -> list[Path
 
 
 def live_tree(component: Component) -> Entries:
-    """A files component as it is now, chosen by the same patterns as when it is protected."""
+    """A files component as it is now, with the patterns that choose its files when it is protected."""
     path = str(component.options["path"])
     patterns = Patterns(component.get("include", ()), component.get("exclude", ()))
     try:
@@ -64,4 +64,4 @@ def live_tree(component: Component) -> Entries:
                 root, patterns=patterns, one_filesystem=component.get("one_filesystem", False)
             ).entries
     except OSError as error:
-        raise file_error(error, f"look at {path}") from error
+        raise file_error(error, f"read {path}") from error

@@ -1,13 +1,15 @@
-"""A passphrase: from the environment, a file or a command, else asked for on a terminal.
+"""A passphrase: from the environment, a file or a command; else a human is asked for it.
 
-It never comes from an argument, where `ps` would show it to everyone.
+It never comes from an argument, because `ps` would show it to everyone. How a human is asked (a terminal, a
+form) is the business of the face, which gives an `Ask`.
 """
 
 from __future__ import annotations
 
+import enum
 import os
 import shlex
-import sys
+from collections.abc import Callable
 
 from ..model.errors import UndividedError, UsageError
 
@@ -15,33 +17,37 @@ HINT = (
     "Set UNDIVIDED_PASSPHRASE_FILE to a file that holds it, UNDIVIDED_PASSPHRASE_COMMAND to a program that "
     "prints it, or UNDIVIDED_PASSPHRASE to the passphrase itself."
 )
-_WORDS = 8
+_GROUPS = 8
 
 
-def passphrase() -> str:
-    """The passphrase of an existing vault. Raises UsageError when nobody can say it."""
-    return given() or _ask("Passphrase of the vault: ")
+class Question(enum.Enum):
+    """The questions to a human."""
+
+    PASSPHRASE = enum.auto()
+    """The passphrase of an existing vault."""
+    NEW_PASSPHRASE = enum.auto()
+    """A new one. The face makes sure that it is what the human meant, and may offer
+    `generated_passphrase`."""
 
 
-def new_passphrase(variable: str = "UNDIVIDED_PASSPHRASE") -> str:
-    """A new passphrase: as the environment says, or asked for twice, or made up when nothing is typed."""
-    found = given(variable)
-    if found:
-        return found
-    first = _ask("New passphrase (nothing: one is made for you): ", empty=True)
-    if not first:
-        made = _made()
-        sys.stderr.write(
-            f"Your passphrase: {made}\nWrite it down now: without it nothing can be recovered.\n"
-        )
-        return made
-    if _ask("The same again: ") != first:
-        raise UsageError("the two passphrases differ", doing="set the passphrase", hint="Run it again.")
-    return first
+Ask = Callable[[Question], str]
+"""How a face asks a human. Raises UsageError when the answer cannot be used."""
 
 
-def given(variable: str = "UNDIVIDED_PASSPHRASE") -> str | None:
-    """What the environment says, or None. Raises UsageError when it points to nothing."""
+def passphrase(ask: Ask | None) -> str:
+    """The passphrase of an existing vault. Raises UsageError when there is no way to get it."""
+    return from_environment() or _answer(ask, Question.PASSPHRASE)
+
+
+def new_passphrase(ask: Ask | None, variable: str = "UNDIVIDED_PASSPHRASE") -> str:
+    """A new passphrase: from the environment, else from a human. Raises UsageError when there is no way to
+    get it."""
+    return from_environment(variable) or _answer(ask, Question.NEW_PASSPHRASE)
+
+
+def from_environment(variable: str = "UNDIVIDED_PASSPHRASE") -> str | None:
+    """The passphrase that the environment gives, or None. Raises UsageError when the file or the program that
+    it names gives none."""
     environment = os.environ
     if environment.get(variable):
         return environment[variable]
@@ -51,12 +57,20 @@ def given(variable: str = "UNDIVIDED_PASSPHRASE") -> str | None:
 
 
 def from_command(variable: str) -> str | None:
-    """What the program prints that the environment variable calls; None when it is not set."""
+    """The output of the program that the environment variable names; None when it is not set."""
     command = os.environ.get(variable)
     try:
         return _from({"command": shlex.split(command)}, variable) if command else None
     except ValueError as error:
-        raise UsageError(f"cannot be read: {error}", doing=variable) from None
+        raise UsageError(f"not a command line: {error}", doing=f"read {variable}", hint=HINT) from None
+
+
+def generated_passphrase() -> str:
+    """About 160 random bits, in groups that can be copied by hand; no letters that look like digits."""
+    import secrets
+
+    letters = "abcdefghjkmnpqrstuvwxyz23456789"
+    return "-".join("".join(secrets.choice(letters) for _ in range(4)) for _ in range(_GROUPS))
 
 
 def _from(spec: dict[str, object], variable: str) -> str | None:
@@ -68,20 +82,10 @@ def _from(spec: dict[str, object], variable: str) -> str | None:
         raise UsageError(error.cause, doing=f"get the passphrase by {variable}", hint=HINT) from None
 
 
-def _ask(prompt: str, empty: bool = False) -> str:
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise UsageError("no passphrase given, and no terminal to ask on", hint=HINT)
-    from getpass import getpass
-
-    answer = getpass(prompt, stream=sys.stderr)
-    if not answer and not empty:
-        raise UsageError("an empty passphrase", hint=HINT)
+def _answer(ask: Ask | None, question: Question) -> str:
+    if ask is None:
+        raise UsageError("no passphrase is given, and there is no terminal to ask on", hint=HINT)
+    answer = ask(question)
+    if not answer:
+        raise UsageError("the passphrase is empty", hint=HINT)
     return answer
-
-
-def _made() -> str:
-    """About 160 random bits, in groups that can be copied by hand; no letters that look like digits."""
-    import secrets
-
-    letters = "abcdefghjkmnpqrstuvwxyz23456789"
-    return "-".join("".join(secrets.choice(letters) for _ in range(4)) for _ in range(_WORDS))

@@ -1,6 +1,6 @@
-"""The recovery kit: one printed page with which a stranger can recover, on a machine that knows nothing.
+"""The recovery kit: one printed page with which a stranger can recover on a machine that has nothing else.
 
-It holds a key made for it alone, so that a lost page can be told from others and taken away, and so that it
+It holds a key of its own. So the key of a lost page can be removed without touching others, and the page
 still opens the vault after the keys were rotated.
 """
 
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
 _PAGE = """\
 UNDIVIDED RECOVERY KIT
 
-Whoever holds this page can read everything in the vault. Keep it where the
-protected machines are not, and where nobody looks.
+This page lets its holder read everything in the vault. Keep it locked away,
+and not where the protected machines are.
 
     vault      {vault}
-    lies in    {url}
-    made       {made}
+    at         {url}
+    created    {made}
     key        {id}  ({label})
 
-To recover on a machine that knows nothing:
+To recover on a machine that has nothing else:
 
  1. Install Undivided, and make the vault reachable: attach its disk or share,
     or give access to its bucket.
  2. Type this page, or only the five lines of the key, into a file kit.txt
-    that nobody else can read. A line with a typing error is named.
+    that only you can read. Undivided names each line with a typing error.
  3. In a shell:
 
     export UNDIVIDED_KEY_FILE="$PWD/kit.txt"
@@ -38,13 +38,12 @@ To recover on a machine that knows nothing:
     undivided points
     undivided recover SERVICE --at latest --to /a/new/directory
 
-    Use the place where the vault lies now, if it was moved. `undivided
-    recover --help` says how to bring a service back to life in its old or
-    in a new place.
+    If the vault was moved, use its new place. `undivided recover --help`
+    explains how to start a service again, in its old place or a new one.
  4. Set a passphrase of your own: undivided vault key add
 
 {key}
-If this page was lost or seen by somebody, on any machine with a passphrase:
+If this page was lost or seen by others, run on a machine with a passphrase:
 
     undivided vault key remove {id}
     undivided vault key rotate
@@ -54,7 +53,7 @@ Then print a new one: undivided vault kit > kit.txt
 
 
 def make_kit(vault: Vault, url: str, label: str) -> tuple[str, str]:
-    """The page, secret, and the id of its key, which opens the vault from now on."""
+    """The page, which is secret, and the id of its key, which opens the vault from now on."""
     from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
     from ..vault.keys import encode_key

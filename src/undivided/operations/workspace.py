@@ -1,23 +1,23 @@
-"""What a command works with: the configuration, the applied services, the vault, the catalog.
+"""The workspace of an operation: the configuration, the applied services, the vault, the catalog.
 
-Opened lazily: a command that only reads a service file never touches the vault. The vault is opened with
-the writer keys kept beside the configuration, so neither protecting nor listing needs the passphrase; only
-reading content back asks for it.
+Everything is opened when it is first needed: an operation that only reads a service file never opens the
+vault. The vault is opened with the writer keys kept next to the configuration, so protecting and listing need
+no passphrase; only reading content does.
 
     DIR/config.yaml            vaults: {near: URL}, and where state is kept when not in the usual place
     DIR/keys/near.key          writer keys of the primary vault, 0600
     DIR/services/NAME.yaml     services as they were applied
     DIR/cache/NAME.json        the files above as parsed, see config/parse_cache.py
-    STATE/catalog.db           the catalog; STATE also holds what capture remembers of the last scan
-    STATE/cache/               copies of what a distant vault is asked for often, see vault/stores/cache.py
+    STATE/catalog.db           the catalog; STATE also holds what capture keeps of the last walk of each tree
+    STATE/cache/               copies of objects of a distant vault that are often read: see
+    vault/stores/cache.py
 """
 
 from __future__ import annotations
 
-import sys
+import logging
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,12 +34,17 @@ if TYPE_CHECKING:
     from ..vault.keys import Secret, WriterKeys
     from ..vault.stores.base import Store
     from ..vault.vault import Head, Vault
+    from .passphrase import Ask
+
+_log = logging.getLogger(__name__)
 
 
 class Workspace:
-    """One configuration directory, as seen by one run. config: what --config said."""
+    """One configuration directory, as seen by one run. config: the directory; None for the usual one. ask:
+    how to ask a human for a passphrase; None where no human can answer."""
 
-    def __init__(self, config: Path | None) -> None:
+    def __init__(self, config: Path | None, ask: Ask | None = None) -> None:
+        self.ask = ask
         where = default_paths(config)
         self.directory = where.config
         self.services_directory = where.config / "services"
@@ -59,7 +64,7 @@ class Workspace:
         except FileNotFoundError:
             raise NoVaultError(
                 f"there is no configuration in {self.directory}",
-                hint="Run `undivided init`, or say where it is with --config DIR or UNDIVIDED_CONFIG.",
+                hint="Run `undivided init`, or name it with --config DIR or UNDIVIDED_CONFIG.",
             ) from None
         except (OSError, UnicodeDecodeError) as error:
             raise file_error(error, f"read {path}") from error
@@ -67,7 +72,7 @@ class Workspace:
         return Config.of(known) if known else read_config(text, str(path))
 
     def keep_config(self) -> None:
-        """Keeps the configuration as parsed, for the runs to come."""
+        """Keeps the parsed configuration for later runs."""
         store_parsed(self.parse_cache_file("config"), self.config_file.read_text(), self.config.as_record())
 
     def parse_cache_file(self, name: str) -> Path:
@@ -86,7 +91,7 @@ class Workspace:
         keys = self._keys
         if self._catalog.vault not in ("", keys.vault):
             raise UsageError(
-                "it follows another vault",
+                "the catalog belongs to another vault",
                 doing=f"use the catalog {self.catalog_file}",
                 hint="Run `undivided catalog rebuild`.",
             )
@@ -97,49 +102,54 @@ class Workspace:
         from ..vault.vault import Head, Vault
 
         store = open_store(self.config.vaults[NEAR], self.state / "cache")
-        return Vault.open(store, keys=self._keys, passphrase=self.ask, head=Head(*head))
+        _log.debug("opening the vault %s", store.url)
+        return Vault.open(store, keys=self._keys, passphrase=self.secret, head=Head(*head))
 
     @cached_property
     def _secret(self) -> Secret:
         from .vault_secret import secret
 
-        return secret()
+        return secret(self.ask)
 
-    def ask(self) -> Secret:
-        """The passphrase, or what stands in for it; asked for at most once."""
+    def secret(self) -> Secret:
+        """The passphrase or key that opens the vault; a human is asked at most once."""
         return self._secret
 
-    def ask_passphrase(self) -> None:
-        """Asks for it now, if somebody is there to ask: later a progress bar would cover the prompt."""
-        if sys.stdin.isatty() and sys.stderr.isatty():
-            _ = self._secret
+    def ask_early(self) -> None:
+        """Asks now for what a human would be asked for later, when a progress bar would cover the
+        question."""
+        if self.ask:
+            _ = self.config, self._secret
 
     def unlock_early(self) -> None:
-        """Begins to unlock the vault, beside what else there is to do before content is read: stretching a
-        passphrase takes a core and nothing else. Not where somebody may have to type it. What goes wrong is
-        told when the keys are needed."""
+        """Begins to unlock the vault in parallel to what comes before content is read: stretching a
+        passphrase takes a core and nothing else. Not where a human may have to type it. A failure is raised
+        when the keys are needed."""
         vault = self.vault
 
         def unlock() -> None:
-            with suppress(UndividedError):
+            try:
                 vault.unlock()
+            except UndividedError as error:
+                _log.debug("the vault was not unlocked early: %s", error.cause)
 
-        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        if not self.ask:
             threading.Thread(target=unlock).start()
 
     def keys_of_vault(self) -> WriterKeys:
-        """The writer keys as the vault holds them, which takes a secret, whatever this machine has."""
+        """The writer keys as the vault holds them, fetched with a secret, whatever keys this machine has."""
         from ..vault.stores.registry import open_store
         from ..vault.vault import Head, Vault
 
         number, digest = self._catalog.head
         head = Head(number, digest) if number else None
-        opened = Vault.open(open_store(self.config.vaults[NEAR]), passphrase=lambda: self._secret, head=head)
+        opened = Vault.open(open_store(self.config.vaults[NEAR]), passphrase=self.secret, head=head)
         if self._catalog.vault not in ("", opened.id):
             raise UsageError(
-                f"another vault is there than before: {opened.id}",
+                f"a different vault is there now: {opened.id}",
                 doing="fetch the keys",
-                hint="Is the right disk mounted? `undivided catalog rebuild` takes it as it is.",
+                hint="Check that the right disk is mounted. If this vault is meant, run `undivided catalog "
+                "rebuild`.",
             )
         return opened.keys
 
@@ -153,13 +163,13 @@ class Workspace:
             _ = self.config
             raise NoVaultError(
                 f"the keys of the primary vault are missing: {self.key_file()}",
-                hint="Run `undivided init`: it finishes what was begun, and asks for the passphrase.",
+                hint="Run `undivided init`: it fetches them from the vault and needs the passphrase.",
             ) from None
         except WrongKeyError as error:
             raise WrongKeyError(
                 error.cause,
                 doing=f"read {self.key_file()}",
-                hint="`undivided vault key renew` gets the keys again by the passphrase.",
+                hint="Run `undivided vault key renew`: it fetches the keys again and needs the passphrase.",
             ) from None
         except OSError as error:
             raise file_error(error, f"read {self.key_file()}") from error
@@ -167,7 +177,8 @@ class Workspace:
     @cached_property
     def catalog(self) -> Catalog:
         """The catalog, level with the vault's log as it was opened."""
-        self._catalog.follow(self.vault, refresh=False)
+        read = self._catalog.follow(self.vault, refresh=False)
+        _log.debug("the catalog read %d new log entries", read)
         return self._catalog
 
     @cached_property
@@ -179,25 +190,25 @@ class Workspace:
         try:
             return Catalog.open(self.catalog_file)
         except DamageError as error:
-            # Nobody shall miss a point for a broken cache.
-            sys.stderr.write(f"undivided: {error.doing}: {error.cause}; it is made anew from the vault\n")
+            # A broken cache must not cost a point.
+            _log.warning("%s: %s; the catalog is rebuilt from the vault", error.doing, error.cause)
             discard(self.catalog_file)
             return Catalog.open(self.catalog_file)
 
     def known_points(self) -> list[str]:
-        """Ids of the points this client has seen, whatever the vault says now."""
+        """Ids of the points that this client has seen, also those that the vault no longer has."""
         return [point.id for point in self._catalog.points()]
 
     def vault_as_it_is(self) -> Vault:
-        """The primary vault as far as it opens, without asking whether its log still holds what this client
-        saw."""
+        """The primary vault as far as it opens, also when its log no longer holds the entries that this
+        client saw."""
         from ..vault.repair import open_damaged
 
-        return open_damaged(self.store, self._keys, self.ask)
+        return open_damaged(self.store, self._keys, self.secret)
 
     @cached_property
     def store(self) -> Store:
-        """Where the primary vault lies, past every cache."""
+        """The store of the primary vault, past every cache."""
         from ..vault.stores.registry import open_store
 
         return open_store(self.config.vaults[NEAR])
@@ -215,7 +226,7 @@ class Workspace:
         return self._keys
 
     def rebuild_catalog(self) -> Catalog:
-        """A new catalog from the vault's whole log. The old one, broken or not, is not asked for anything."""
+        """A new catalog from the vault's whole log. The old one is not read, so it may be damaged."""
         from ..catalog.catalog import rebuild
         from ..host.paths import make_directory
 
@@ -275,5 +286,5 @@ class Workspace:
         elif known:
             hint = f"Applied here: {', '.join(known)}."
         else:
-            hint = "Describe it in a file and run `undivided service apply FILE`."
+            hint = "Describe the service in a file and run `undivided service apply FILE`."
         return UsageError(f"there is no service {name!r}", hint=hint)

@@ -1,19 +1,19 @@
-"""When not to forget: the reasons for which pruning is suspended until somebody has looked.
+"""Anomalies: the reasons to suspend pruning until an operator has checked.
 
-Whoever holds a source's keys can add points and claim any time for them. Rules that count can then be made to
-push good points out; so before anything is expired, the log itself is looked at:
+An intruder with a source's keys can add points and claim any time for them. Keep rules that count can then be
+made to push good points out. So before any point expires, the log itself is checked:
 
-    flood       points came far faster than is usual, and because of them others would be expired
+    flood       points came far faster than usual, and because of them other points would expire
     backwards   times in the log go back
-    future      the newest of them have not come yet
-    leap        time jumped ahead, by far more than it ever did before
+    future      the newest times in the log are later than this machine's clock
+    leap        time jumped ahead by far more than ever before
 
-None of this is an error by itself: somebody may have tested, a clock may have been set right. A person who
-knows names the reason (`--despite flood`) and the pruning goes on; what came before a prune that went through
-is settled, and not asked about again.
+None of these is an error by itself: it may have been a test, or a clock that was set right. An operator who
+knows the cause accepts the anomaly (`--despite flood`) and the pruning continues. Everything before a prune
+that was carried out is settled, and is not reported again.
 
-Nothing here is needed for safety alone: by the rules of keep.py points are pushed out by newer points only,
-and never because a clock says that time has passed.
+Safety does not depend on this alone: by the rules of keep.py only newer points push points out, never the
+time on a clock.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ from ..model.times import iso_utc
 from .keep import SECOND, Points, Rules, keep, readings
 
 TOLERANCE = 5 * 60 * SECOND
-"""So much may the clocks of those who write into one vault differ."""
+"""The clocks of machines that write into one vault may differ by this much."""
 LEAP = 30 * 86400 * SECOND
-"""A gap of less is a holiday."""
+"""A shorter gap is a holiday."""
 LEAP_FACTOR = 2
-"""And one of less than this many times the longest gap before it is how this vault is used."""
+"""A gap that is less than this many times the longest gap before it is normal for this vault."""
 FLOOD_FACTOR = 10
 FLOOD_LEAST = 100
-"""An hour may have so many times what was usual before it, and in any case this many points."""
+"""An hour may have FLOOD_FACTOR times as many points as usual, and FLOOD_LEAST in any case."""
 USUAL_HOURS = 720
-"""What is usual in an hour: the median of the last so many hours that had any points. Hours count: however
-many points somebody adds, they do not get more hours."""
+"""The usual number of points in an hour is the median of this many hours before it that had points. It is a
+number of hours, so that a flood of points does not change it."""
 _HOUR = 3600 * SECOND
 
 REASONS = ("flood", "backwards", "future", "leap")
@@ -48,16 +48,16 @@ REASONS = ("flood", "backwards", "future", "leap")
 
 @dataclass(frozen=True, slots=True)
 class Anomaly:
-    """Why nothing is destroyed for now. reason: one of REASONS. says: what was seen, as a clause."""
+    """A reason to suspend pruning. reason: one of REASONS. text: the observation, as a clause."""
 
     reason: str
-    says: str
+    text: str
     hint: str
 
 
 def of_clock(times_ns: Array, settled: int, now_ns: int) -> list[Anomaly]:
-    """What is wrong with the clock or the times in the log. times_ns: of all entries, in its order; the first
-    `settled` of them end with the last prune."""
+    """Anomalies of the clock and of the times in the log. times_ns: of all entries, in the order of the log;
+    the first `settled` of them end with the last prune."""
     found = [backwards(times_ns, settled), future(times_ns, settled, now_ns), leap(times_ns, settled, now_ns)]
     return [anomaly for anomaly in found if anomaly]
 
@@ -65,11 +65,11 @@ def of_clock(times_ns: Array, settled: int, now_ns: int) -> list[Anomaly]:
 def of_points(
     ever_ns: Array, live: Array, points: Points, settled: int, rules: Rules, mark: float | None, now_ns: int
 ) -> list[Anomaly]:
-    """What is wrong with the points of one service.
+    """Anomalies of the points of one service.
 
     ever_ns: the instants of all points that it ever had, in the order of the log; `points` are those at the
-    rows `live` of them; the first `settled` came before the last prune that forgot any of this service. mark:
-    seconds between points as its service file says.
+    rows `live` of them; the first `settled` came before the last prune that expired any point of this
+    service. mark: seconds between points, from its service file.
     """
     found = [
         flood(ever_ns, live, points, settled, rules, mark, now_ns),
@@ -88,9 +88,9 @@ def backwards(times_ns: Array, settled: int) -> Anomaly | None:
     before, after = int(recent[: at + 1].max()), int(recent[at])
     return Anomaly(
         "backwards",
-        f"after {iso_utc(before)} the log goes on at {iso_utc(after)}",
-        "Some clock was wrong, or somebody claims wrong times. Points whose times contradict each other are "
-        "kept by either reading.",
+        f"the log has an entry of {iso_utc(before)}, and after it one of {iso_utc(after)}",
+        "Check the clocks of the machines that write into this vault; an intruder may also claim wrong "
+        "times. Points whose times contradict each other are kept if either time keeps them.",
     )
 
 
@@ -101,7 +101,7 @@ def future(times_ns: Array, settled: int, now_ns: int) -> Anomaly | None:
     return Anomaly(
         "future",
         f"the log is {format_duration(ahead / SECOND)} ahead of this machine's clock, {iso_utc(now_ns)}",
-        "Is the clock right?",
+        "Check this machine's clock.",
     )
 
 
@@ -118,17 +118,17 @@ def leap(times_ns: Array, settled: int, now_ns: int) -> Anomaly | None:
     at = int(np.argmax(np.where(leaps, gaps, 0)))
     return Anomaly(
         "leap",
-        f"between {iso_utc(int(moments[at]))} and {iso_utc(int(moments[at + 1]))} nothing happened: "
-        f"{format_duration(int(gaps[at]) / SECOND)} at once",
-        "Is the clock right?",
+        f"there are no entries between {iso_utc(int(moments[at]))} and {iso_utc(int(moments[at + 1]))}, "
+        f"which is {format_duration(int(gaps[at]) / SECOND)}",
+        "Check this machine's clock, and whether the vault was really unused so long.",
     )
 
 
 def flood(
     ever_ns: Array, live: Array, points: Points, settled: int, rules: Rules, mark: float | None, now_ns: int
 ) -> Anomaly | None:
-    """The burst is what hours have beyond what they may. It only matters if it does harm: if a point stays
-    without the burst, and does not with it."""
+    """The burst is the points of each hour beyond the number it may have. It only counts when it does harm:
+    when a point would stay without the burst and would expire with it."""
     if not len(live):
         return None
     hours = readings(ever_ns, now_ns)[0] // _HOUR
@@ -151,36 +151,38 @@ def flood(
     when = f"in the hour {began}" if began == ended else f"from the hour {began} to {ended}"
     return Anomaly(
         "flood",
-        f"{len(of_burst)} points more than the {int(most[of_burst[0]])} that an hour may have here came "
-        f"{when} (UTC); because of them {pushed_out} others would be expired",
-        "Who made them? If points are to come this often, say `mark` in the policy of the service file.",
+        f"{len(of_burst)} points more than the {int(most[of_burst[0]])} that an hour may have here were "
+        f"taken {when} (UTC); because of them {pushed_out} others would expire",
+        "Check which machine took them. If points should be taken this often, set policy.mark in the service "
+        "file.",
     )
 
 
 def _most(counts: Array, first: int, mark: float | None) -> Array:
-    """How many points each hour may have, by the hours before it; those before `first` any number."""
-    agreed = 3600 / mark if mark else 0.0
+    """How many points each hour may have, by the hours before it; hours before `first` may have any
+    number."""
+    configured = 3600 / mark if mark else 0.0
     most = np.full(len(counts), np.iinfo(np.int64).max)
     for hour in range(first, len(counts)):
         before = counts[max(0, hour - USUAL_HOURS) : hour]
-        usual = max(float(np.median(before)) if len(before) else 0.0, agreed)
+        usual = max(float(np.median(before)) if len(before) else 0.0, configured)
         most[hour] = max(FLOOD_LEAST, round(FLOOD_FACTOR * usual))
     return most
 
 
 def suspended(anomalies: Iterable[Anomaly], doing: str) -> UndividedError:
-    """The failure that these anomalies are."""
+    """These anomalies as a failure."""
     found = list(anomalies)
     despite = " ".join(f"--despite {reason}" for reason in dict.fromkeys(s.reason for s in found))
     hints = " ".join(dict.fromkeys(anomaly.hint for anomaly in found))
-    cause = "; ".join(f"{anomaly.reason}: {anomaly.says}" for anomaly in found)
+    cause = "; ".join(f"{anomaly.reason}: {anomaly.text}" for anomaly in found)
     return UndividedError(
-        f"nothing is expired for now: {cause}",
+        f"pruning is suspended: {cause}",
         doing=doing,
-        hint=f"{hints} When you have looked: {despite}.",
+        hint=f"{hints} When you know the cause, run it again with {despite}.",
     )
 
 
 def _recent(times_ns: Array, settled: int) -> Array:
-    """From the last settled one on."""
+    """The times from the last settled entry on."""
     return times_ns[max(0, settled - 1) :]

@@ -4,20 +4,20 @@
     hourly … yearly: n       the first point of each of the newest n hours, days, … that have any
     within: 2d               every point of the last two days, counted back from the newest point
 
-Whatever no rule keeps is expired, except what never is: pinned points, the newest one, and the newest one
-that a recovery has proven. Without any rule nothing is expired.
+A point that no rule keeps expires. Three never do: pinned points, the newest point, and the newest point that
+a recovery has proven. Without any rule no point expires.
 
-Points are counted in the order of the log, which nobody can rewrite; a point's time is only what its source
-claimed. So a claim counts no further than its neighbours in the log allow: no point is older than one before
-it, nor newer than one after it, nor newer than now. Where claims contradict each other it is not for us to
-say who lied: both readings are taken, one that believes whoever came first and one that believes whoever came
-last, and what either keeps stays.
+Points are counted in the order of the log, which cannot be rewritten; the time of a point is only a claim of
+its source. So a claim counts no further than its neighbours in the log allow: no point is older than one
+before it, nor newer than one after it, nor newer than now. Where claims contradict each other, the log cannot
+show which one is wrong. So both readings are taken, one that trusts the earlier entries and one that trusts
+the later ones, and a point stays when either reading keeps it.
 
-Of each hour or day the first point stays, not the last: whoever adds points later cannot push it out, and a
-point that is the first of its month was already the first of its day and its hour, so it passes from rule to
-rule without a gap, and pruning often or seldom ends in the same points. Hours and days are those of UTC; a
-week begins on Monday. No rule looks at how much time has passed since: points are only pushed out by newer
-ones, so nothing expires on a service that is no longer protected, nor when a clock jumps.
+Of each hour or day the first point stays, not the last: points added later cannot push it out. And a point
+that is the first of its month was already the first of its day and its hour, so it passes from rule to rule
+without a gap, and pruning often or seldom ends in the same points. Hours and days are those of UTC; a week
+begins on Monday. No rule looks at how much time has passed since: only newer points push older ones out, so
+no point expires on a service that is no longer protected, nor when a clock jumps.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _PERIODS: Mapping[str, Callable[[Array], Array]] = {
     "yearly": lambda time: time.astype("M8[ns]").astype("M8[Y]").astype(np.int64),
 }
 REASONS = ("everything", "pinned", "newest", "proven", "last", "within", *_PERIODS)
-"""Why a point stays, in the order in which it is told. `everything`: there is no rule."""
+"""Why a point stays, in the order in which reasons are listed. `everything`: there is no rule."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class Points:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """The answer: reasons u2[n], one bit for each of REASONS; a point without any is expired."""
+    """Why each point stays. reasons: u2[n], one bit for each of REASONS; a point without any expires."""
 
     reasons: Array
 
@@ -82,11 +82,11 @@ class Kept:
         return np.not_equal(self.reasons, 0)
 
     def kept_but_for(self, reason: str) -> Array:
-        """?[n]: those that would stay without this reason."""
+        """?[n]: the points that would stay without this reason."""
         return np.not_equal(np.bitwise_and(self.reasons, ~_bit(reason)), np.uint16(0))
 
     def why(self, row: int) -> tuple[str, ...]:
-        """Why a point stays; empty for one that is expired."""
+        """Why a point stays; empty for a point that expires."""
         bits = int(self.reasons[row])
         return tuple(reason for place, reason in enumerate(REASONS) if bits >> place & 1)
 
@@ -96,7 +96,7 @@ class Kept:
 
 
 def keep(points: Points, rules: Rules, now_ns: int) -> Kept:
-    """What stays of these points, and why. Raises KeyError for a rule that there is not."""
+    """Which of these points stay, and why. Raises KeyError for an unknown rule."""
     reasons = np.zeros(len(points), np.uint16)
     if not len(points):
         return Kept(reasons)
@@ -113,7 +113,7 @@ def keep(points: Points, rules: Rules, now_ns: int) -> Kept:
 
 def readings(time_ns: Array, now_ns: int) -> list[Array]:
     """The times as the order of the log allows them, ascending: one reading when no claim contradicts
-    another; else the one that believes who came first, and the one that believes who came last."""
+    another; else the one that trusts earlier entries, and the one that trusts later entries."""
     claimed = np.minimum(time_ns, now_ns)
     first = np.maximum.accumulate(claimed)
     if np.array_equal(first, claimed):

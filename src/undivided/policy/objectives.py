@@ -12,18 +12,19 @@ SECOND = 1_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class ObjectiveVerdict:
-    """met: None when nothing was agreed. age: seconds since the newest point, None without one."""
+    """met: None without an objective. age: seconds since the newest point, None without one. rpo: seconds,
+    None without an objective. text: the verdict for people."""
 
     met: bool | None
     age: float | None
     rpo: float | None
-    says: str
+    text: str
 
 
 def verdict(objectives: Objectives, newest_ns: int | None, now_ns: int) -> ObjectiveVerdict:
-    """What would be lost if the service failed now, against what may be lost.
+    """Compares the work that would be lost if the service failed now with the work that may be lost.
 
-    A point from the future (a clock was set back) is no younger than now.
+    A point from the future (a clock was set back) counts as a point of now.
     """
     rpo = objectives.rpo
     if newest_ns is None:

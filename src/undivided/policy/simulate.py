@@ -1,7 +1,8 @@
-"""What keep rules come to after a while: the steady state of a service that is protected at a steady pace.
+"""The steady state of keep rules: which points a service has after a long time of points at a steady
+interval.
 
-Nothing is estimated: the points are laid out in time and the very function that prunes counts them. Since
-pruning often and pruning once end in the same points, once is enough.
+Nothing is estimated: the points are laid out in time, and the function that prunes counts them. Pruning often
+and pruning once end in the same points, so it is called once.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ from ..model.errors import UsageError
 from .keep import REASONS, SECOND, Points, Rules, keep
 
 MOST = 20_000_000
-"""Points of one simulation: as many as one a second in 230 days."""
+"""Points of one simulation: as many as one a second for 230 days."""
 
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What one rule keeps: how many points, how many of them no other rule does, and the age of the oldest in
-    seconds."""
+    """The points that one rule keeps: how many, how many of them no other rule keeps, and the age of the
+    oldest in seconds."""
 
     rule: str
     points: int
@@ -32,7 +33,8 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Steady:
-    """taken: how many points came in all; kept: how many stay. oldest: age of the oldest in seconds."""
+    """taken: how many points were taken; kept: how many stay. oldest: age in seconds of the oldest that
+    stays."""
 
     taken: int
     kept: int
@@ -41,14 +43,15 @@ class Steady:
 
 
 def steady_state(rules: Rules, every: float, over: float, now_ns: int) -> Steady:
-    """After one point `every` so many seconds for `over` seconds, the last one now. Raises UsageError when
-    that is too many to lay out."""
+    """After one point every `every` seconds, for `over` seconds, the last one now. Raises UsageError when
+    that makes more than MOST points."""
     count = int(over / every) + 1
     if count > MOST:
         raise UsageError(
-            f"a point every {format_duration(every)} over {format_duration(over)} makes {count} points",
+            f"a point every {format_duration(every)} for {format_duration(over)} makes {count} points",
             doing="simulate",
-            hint=f"At most {MOST} are counted: simulate a shorter time (--over), or a slower pace (--mark).",
+            hint=f"At most {MOST} can be simulated: choose a shorter time (--over) or a longer interval "
+            "(--mark).",
         )
     step = round(every * SECOND)
     times = now_ns - step * np.arange(count - 1, -1, -1)
@@ -67,7 +70,7 @@ def steady_state(rules: Rules, every: float, over: float, now_ns: int) -> Steady
 
 
 def usual_pace(time_ns: Array) -> float | None:
-    """Seconds between points as they came: the median; None when fewer than two did."""
+    """Seconds between the points so far: the median; None with fewer than two."""
     gaps = np.diff(np.maximum.accumulate(time_ns))
     gaps = gaps[gaps > 0]
     return float(np.median(gaps)) / SECOND if len(gaps) else None

@@ -55,9 +55,10 @@ class Reader:
         return fold([segment for _, segment in self._histories.segments(timeline, at)])
 
     def history(self, timeline: str, until: int | None = None) -> Iterator[tuple[LogEntry, TimelineSegment]]:
-        """Each entry that changed the timeline, with what it added, oldest first."""
+        """Each entry that changed the timeline, with what it added, oldest first; only few are in memory."""
         self._log.refresh()
-        yield from self._histories.segments(timeline, until)
+        for entry, _, segment in self._histories.each(timeline, until):
+            yield entry, segment
 
     def component(self, timeline: str, sequence: int, digest: str) -> Entries:
         """The entries of a component at a point, sorted by path. The point names the timeline, the log entry

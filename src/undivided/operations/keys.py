@@ -1,0 +1,141 @@
+"""vault key list, new, add, remove, rotate, renew, and vault kit: what opens the vault, and the keys
+themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..config.main_file import NEAR
+from ..host.crashpoints import crashpoint
+from ..host.paths import save, save_new
+from ..model.errors import UsageError
+from ..model.times import iso_utc
+from .workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Recipient:
+    """A passphrase, key file or command that opens the vault. Nothing secret."""
+
+    id: str
+    kind: str
+    label: str
+    created_ns: int
+
+    def as_record(self) -> dict[str, Any]:
+        return {"id": self.id, "kind": self.kind, "label": self.label, "created": iso_utc(self.created_ns)}
+
+
+def list_keys(workspace: Workspace) -> list[Recipient]:
+    return [Recipient(**recipient) for recipient in workspace.vault.recipients()]
+
+
+def new_key(file: Path) -> None:
+    """Writes a new key file. Needs no vault. Raises UsageError when the file exists."""
+    from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+    from ..vault.keys import encode_key
+
+    if not save_new(file, encode_key(X25519PrivateKey.generate()).encode()):
+        raise UsageError("a file of that name exists", doing=f"write {file}", hint="Choose another name.")
+
+
+@dataclass(frozen=True)
+class AddedKey:
+    id: str
+    kind: str
+    label: str
+
+    def as_record(self) -> dict[str, Any]:
+        return {"id": self.id, "kind": self.kind, "label": self.label}
+
+
+def add_key(workspace: Workspace, *, key_file: Path | None = None, label: str = "") -> AddedKey:
+    """Adds a key file, the output of a command, or a passphrase. Needs a secret that opens the vault
+    already."""
+    from .vault_secret import new_secret
+
+    vault = workspace.vault
+    secret, kind = new_secret(key_file, workspace.ask)
+    return AddedKey(vault.add_recipient(secret, label, kind), kind, label)
+
+
+def remove_key(workspace: Workspace, id: str) -> str:
+    """id: whole, or its beginning. Returns the whole one. Raises UsageError when no key or several begin so,
+    and for the last key."""
+    vault = workspace.vault
+    known: set[str] = {k["id"] for k in (*vault.recipients(), *vault.holders())}
+    found = [one for one in known if one.startswith(id)]
+    if len(found) != 1:
+        cause = f"several keys begin with {id!r}" if found else f"no key begins with {id!r}"
+        raise UsageError(cause, doing="remove a key", hint="`undivided vault key list` shows them.")
+    vault.remove_recipient(found[0])
+    return found[0]
+
+
+@dataclass(frozen=True)
+class Rotation:
+    """epoch: how often the keys were rotated, this time included. keys: records of what opens the new keys.
+    file: this machine's writer keys."""
+
+    epoch: int
+    keys: Sequence[dict[str, Any]]
+    file: Path
+    done: bool
+
+    def as_record(self) -> dict[str, Any]:
+        return {
+            "epoch": self.epoch,
+            "keys": list(self.keys),
+            "file": str(self.file),
+            "result": "rotated" if self.done else "planned",
+        }
+
+
+def rotate_keys(workspace: Workspace, *, dry_run: bool = False) -> Rotation:
+    """New keys for all data written from now on. dry_run: only find out what would open them."""
+    vault, file = workspace.vault, workspace.key_file()
+    rotation = Rotation(len(vault.keys.epochs), vault.holders(), file, not dry_run)
+    if not dry_run:
+        save(file, vault.rotate().encode())
+        crashpoint("rotate.saved")
+    return rotation
+
+
+@dataclass(frozen=True)
+class RenewedKeys:
+    vault: str
+    epoch: int
+    file: Path
+
+    def as_record(self) -> dict[str, Any]:
+        return {"vault": self.vault, "epoch": self.epoch, "file": str(self.file)}
+
+
+def renew_keys(workspace: Workspace) -> RenewedKeys:
+    """Fetches this machine's writer keys from the vault."""
+    keys = workspace.keys_of_vault()
+    save(workspace.key_file(), keys.encode())
+    return RenewedKeys(keys.vault, len(keys.epochs) - 1, workspace.key_file())
+
+
+@dataclass(frozen=True)
+class RecoveryKit:
+    """id: of the key on the page, which opens the vault from now on. text: the page; it is secret."""
+
+    id: str
+    label: str
+    text: str
+
+    def as_record(self) -> dict[str, Any]:
+        return {"id": self.id, "label": self.label, "text": self.text}
+
+
+def recovery_kit(workspace: Workspace, *, label: str) -> RecoveryKit:
+    from .recovery_kit import make_kit
+
+    text, id = make_kit(workspace.vault, workspace.config.vaults[NEAR], label)
+    return RecoveryKit(id, label, text)
