@@ -39,7 +39,7 @@ demo: .venv/.demo  ## protect a live portal, wreck it, get it back whole
 	@$(PY) -m demo
 
 check: lint  ## while you edit: lint, and the tests that need no server and take no minutes (ARGS goes to pytest)
-	$(PY) -m pytest -n auto --dist worksteal -m 'not real and not slow' $(ARGS)
+	$(PY) -m pytest -n logical --dist worksteal -m 'not real and not slow' $(ARGS)
 
 test: .venv/.dev  ## every test, with coverage; as root it first installs the Debian packages of the servers tested against
 	@.ci/packages
