@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import subprocess
 import sys
 from pathlib import Path
@@ -162,16 +163,26 @@ def test_a_failed_process_costs_time_and_no_entries(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("undivided.tree.walk.PROCESSES", 2)
-    parent, plain = os.getpid(), os.listdir
+    parent, plain, plain_fork = os.getpid(), os.listdir, os.fork
+    dying, died = os.pipe()
+    children: list[int] = []
+
+    def fork() -> int:
+        children.append(plain_fork())
+        return children[-1]
 
     def listdir(path: bytes) -> list[bytes]:
         if os.getpid() != parent:
+            os.write(died, b"x")
             os._exit(9)  # as if it was killed
+        if children:  # this process does not take every directory before a child takes one
+            assert select.select([dying], [], [], 60)[0]
         return plain(path)
 
     with RootedDirectory(wide_tree(tmp_path)) as root:
         alone = walk(root)
         monkeypatch.setattr(os, "listdir", listdir)
+        monkeypatch.setattr(os, "fork", fork)
         shared = walk(root, shared=True)
     assert columns_of(shared) == columns_of(alone)
     assert "walked by one process" in caplog.text
