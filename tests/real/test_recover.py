@@ -46,7 +46,7 @@ def test_another_cluster_at_the_same_address_is_not_recovered_over(shop: Shop) -
     own.rename(other)
     shop.orders.create()
     shop.orders.start()
-    with pytest.raises(UsageError, match="another installation than the one protected"):
+    with pytest.raises(UsageError, match="is not the installation that was protected"):
         shop.recover(point)
     assert shop.orders.sql("SELECT count(*) FROM pg_class WHERE relname = 'orders'") == [(0,)]
 
