@@ -4,8 +4,12 @@ Every repeat begins with empty repositories. In each step all tools take their t
 shuffled order, before the next step; figures are medians over the repeats. Ratios: peer's time divided by
 ours (bigger is better for us), and our time against the limit (1.00 is the hardware).
 
-A restore is done when it is on disk: every tool's command, and `cp`, is followed by `sync -f` within the
-measured time. Ours has flushed by then, the peers have not. The other column says when the command returned.
+A restore has two times. "returned" is when the command ended. "on disk" is when `sync -f`, which follows each
+command, has ended as well: our command has flushed by then, the peers have not.
+
+A restore is measured twice: with what the machine has in memory, and cold. A real restore is cold: the backup
+was made days ago, or on another machine. Only root can drop the page cache; otherwise the cold columns stay
+empty.
 
 Nothing is deleted before the end. An ext4 without a journal gives out no inode that was freed in the last
 minute, and looks through all of them for each file it makes: after a deletion, the next restore would take
@@ -26,13 +30,23 @@ from pathlib import Path
 
 from . import data, limit, tools
 
-STEPS = ("first", "unchanged", "1 % changed", "restore")
-RETURNED = "restore returned"
+BACKUPS = ("first", "unchanged", "1 % changed")
+RESTORES = ("restore", "cold restore")
+COLD = RESTORES[1]
 LEGEND = (
-    "restore: until it is on disk, by `sync -f` after each command; restore returned: until the command had "
-    "ended. undivided writes packs past the page cache and so reads them from the disk, the peers read from "
-    "memory what they have just written."
+    "returned: until the command had ended; on disk: until `sync -f`, run after each command, had ended too. "
+    "cold: the page cache was dropped before. In the other restores the peers read from memory what they "
+    "have just written, while undivided writes packs past the page cache and reads them from the disk. "
+    "memory: the most that any process of any of the commands had."
 )
+
+
+def returned(step: str) -> str:
+    return f"{step}, returned"
+
+
+def on_disk(step: str) -> str:
+    return f"{step}, on disk"
 
 
 def measure(pristine: Path, scratch: Path, repeats: int, change) -> dict[tuple[str, str], list[float]]:  # type: ignore[no-untyped-def]
@@ -48,35 +62,48 @@ def measure(pristine: Path, scratch: Path, repeats: int, change) -> dict[tuple[s
             tool.create()
         found["limit", "first"].append(limit.backup_seconds(subject))
         found["limit", "unchanged"].append(limit.walk_seconds(subject))
-        for step in STEPS:
+        for step in BACKUPS:
             if step == "1 % changed":
                 change(subject)
             order.shuffle(contestants)
             for tool in contestants:
                 os.sync()
-                if step == "restore":
-                    target = home / f"restored-{tool.name}"
-                    cost = tool.restore(subject, target)
-                    found[tool.name, RETURNED].append(cost.seconds)
-                    cost.seconds += tools.flush(target)
-                    data.hollow(target)
-                else:
-                    cost = tool.backup(subject)
+                cost = tool.backup(subject)
                 found[tool.name, step].append(cost.seconds)
+                found[tool.name, "memory"].append(cost.megabytes)
                 if step == "first":
-                    found[tool.name, "memory"].append(cost.megabytes)
                     found[tool.name, "stored"].append(tool.stored() / 2**20)
-        os.sync()
-        copied = limit.copy_seconds(subject, home / "copied")
-        found["limit", RETURNED].append(copied)
-        found["limit", "restore"].append(copied + tools.flush(home / "copied"))
+        for step in RESTORES:
+            if step == COLD and not tools.may_drop_caches():
+                continue
+            order.shuffle(contestants)
+            for tool in contestants:
+                target = home / f"{step}-{tool.name}"
+                prepare(step)
+                cost = tool.restore(subject, target)
+                found[tool.name, returned(step)].append(cost.seconds)
+                found[tool.name, on_disk(step)].append(cost.seconds + tools.flush(target))
+                found[tool.name, "memory"].append(cost.megabytes)
+                data.hollow(target)
+            target = home / f"{step}-copy"
+            prepare(step)
+            copied = limit.copy_seconds(subject, target)
+            found["limit", returned(step)].append(copied)
+            found["limit", on_disk(step)].append(copied + tools.flush(target))
         data.hollow(home)
     return found
 
 
+def prepare(step: str) -> None:
+    os.sync()
+    if step == COLD:
+        tools.drop_caches()
+
+
 def table(title: str, found: dict[tuple[str, str], list[float]], versions: dict[str, str]) -> str:
     middle = {key: statistics.median(values) for key, values in found.items()}
-    columns = [*STEPS, RETURNED, "memory", "stored"]
+    middle |= {key: max(values) for key, values in found.items() if key[1] == "memory"}
+    columns = [*BACKUPS, *(f(step) for step in RESTORES for f in (returned, on_disk)), "memory", "stored"]
     lines = [f"## {title}", "", "| | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
     for name in [*versions, "limit"]:
         cells = []
@@ -93,14 +120,15 @@ def table(title: str, found: dict[tuple[str, str], list[float]], versions: dict[
             continue
         cells = []
         for column in columns:
-            theirs, ours = middle.get((name, column)), middle["undivided", column]
-            cells.append("" if theirs is None else f"{theirs / ours:.2f}×")
+            theirs, ours = middle.get((name, column)), middle.get(("undivided", column))
+            cells.append(f"{theirs / ours:.2f}×" if theirs and ours else "")
         lines.append(f"| {name} ÷ undivided | " + " | ".join(cells) + " |")
-    share = {step: middle["limit", step] / middle["undivided", step] for step in ("first", "restore")}
+    steps = ("first", on_disk("restore"))
+    first, restore = (middle["limit", step] / middle["undivided", step] for step in steps)
     unchanged = middle["undivided", "unchanged"] / middle["limit", "unchanged"]
     lines += [
         "",
-        f"Of the physical limit: first backup {share['first']:.0%}, restore {share['restore']:.0%} of `cp`"
+        f"Of the physical limit: first backup {first:.0%}, restore {restore:.0%} of `cp`"
         f" with its flush; unchanged takes {unchanged:.2f}× a bare parallel walk with stat, a Python program"
         " of its own.",
         "",

@@ -1,7 +1,7 @@
 """The programs that are compared, each driven by its own command line as its manual says, with its defaults.
 
-A tool gives four commands: make a repository, back a path up, restore the last backup, tell its version. Only
-those found on PATH take part.
+A tool gives four commands: make a repository, back a path up, restore the last backup, print its version.
+Every peer on PATH takes part; bench/README.md says how to install them.
 """
 
 from __future__ import annotations
@@ -59,6 +59,19 @@ class Peak(threading.Thread):
             while found := re.search(rb"VmHWM:\s*(\d+)", Path(self._status).read_bytes()):
                 self.kibibytes = int(found[1])
                 time.sleep(0.01)
+
+
+DROP_CACHES = Path("/proc/sys/vm/drop_caches")
+
+
+def may_drop_caches() -> bool:
+    return os.access(DROP_CACHES, os.W_OK)
+
+
+def drop_caches() -> None:
+    """Makes the next command read everything from the disk, its own program included."""
+    os.sync()
+    DROP_CACHES.write_text("3\n")
 
 
 def flush(path: Path) -> float:
