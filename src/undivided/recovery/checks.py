@@ -120,7 +120,7 @@ def _program(check: Check, environment: Mapping[str, str]) -> str:
             try:
                 output, _ = program.communicate(timeout=check.timeout)
             except subprocess.TimeoutExpired:
-                # Its children too: one of them could hold the pipe open for ever.
+                # Its children too: one of them could hold the pipe open forever.
                 os.killpg(program.pid, signal.SIGKILL)
                 return f"still running after {check.timeout:g} s"
     except OSError as error:
