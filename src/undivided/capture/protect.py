@@ -133,7 +133,7 @@ def _take(
                 "point", segments, lambda place: draft.record(place, writer), draft.continues()
             )
         except StoreError as error:
-            raise StoreError(_with_operation(error), doing=doing, hint=error.hint) from error
+            raise StoreError(error.summary, doing=doing, hint=error.hint) from error
         except (FencedError, ConflictError) as error:
             error.doing = doing
             raise
@@ -220,7 +220,7 @@ def _named(name: str, work: Callable[[Part], T], part: Part) -> T:
         return work(part)
     except UndividedError as error:
         if not isinstance(error, (SinkAbandoned, *OF_THE_VAULT)):
-            error.cause = f"component {name}: {_with_operation(error)}"
+            error.cause = f"component {name}: {error.summary}"
             error.doing = ""
         raise
 
@@ -228,13 +228,9 @@ def _named(name: str, work: Callable[[Part], T], part: Part) -> T:
 def _no_point(error: UndividedError, doing: str) -> UndividedError:
     """The failure of a component as a failure of the whole service."""
     if isinstance(error, OF_THE_VAULT):
-        return type(error)(f"no point was made: {_with_operation(error)}", doing=doing, hint=error.hint)
+        return type(error)(f"no point was made: {error.summary}", doing=doing, hint=error.hint)
     kind = type(error) if error.exit_code != 1 else SourceError
     return kind(f"no point was made: {error.cause}", doing=doing, hint=error.hint)
-
-
-def _with_operation(error: UndividedError) -> str:
-    return f"{error.doing}: {error.cause}" if error.doing else error.cause
 
 
 def _promote(parts: Mapping[str, Part], kept: Mapping[str, str], point: RecoveryPoint, doing: str) -> None:
@@ -245,7 +241,7 @@ def _promote(parts: Mapping[str, Part], kept: Mapping[str, str], point: Recovery
                 promote_next(part.directory)
             part.session.committed()
     except (OSError, UndividedError) as error:
-        cause = _with_operation(error) if isinstance(error, UndividedError) else str(error)
+        cause = error.summary if isinstance(error, UndividedError) else str(error)
         raise UndividedError(
             f"point {point.id} was made, but the cache for the next point could not be written: {cause}",
             doing=doing,

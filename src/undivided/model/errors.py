@@ -30,9 +30,13 @@ class UndividedError(Exception):
         self.doing = doing
         self.hint = hint
 
+    @property
+    def summary(self) -> str:
+        """Operation and cause in one line, without the hint."""
+        return f"{self.doing}: {self.cause}" if self.doing else self.cause
+
     def __str__(self) -> str:
-        text = f"{self.doing}: {self.cause}" if self.doing else self.cause
-        return f"{text}\nHINT: {self.hint}" if self.hint else text
+        return f"{self.summary}\nHINT: {self.hint}" if self.hint else self.summary
 
 
 class UsageError(UndividedError):

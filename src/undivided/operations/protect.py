@@ -34,7 +34,7 @@ def protect(workspace: Workspace, name: str, *, progress: Progress | None = None
     try:
         workspace.catalog.follow(workspace.vault)
     except UndividedError as error:
-        cause = f"point {point.id} was taken, but the catalog does not list it: {error.doing}: {error.cause}"
+        cause = f"point {point.id} was taken, but the catalog does not list it: {error.summary}"
         raise UndividedError(cause, doing=f"protect {name}", hint=error.hint) from error
     crashpoint("protect.cataloged")
     return point

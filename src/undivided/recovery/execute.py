@@ -100,7 +100,7 @@ class _Recovery:
             crashpoint("recover.started")
             self.tidy()
         except UndividedError as error:
-            failed = f"{error.doing}: {error.cause}" if error.doing else error.cause
+            failed = error.summary
             self.hint = error.hint
         else:
             verdicts = checks.run(

@@ -87,8 +87,7 @@ class Retrying:
                 return attempt()
             except TransientError as error:
                 wait = longest * (0.5 + self._chance() / 2)
-                reason = f"{error.doing}: {error.cause}"
-                _log.info("%s; attempt %d of %d in %.1f s", reason, number + 1, self._attempts, wait)
+                _log.info("%s; attempt %d of %d in %.1f s", error.summary, number + 1, self._attempts, wait)
                 self._sleep(wait)
                 longest = min(2 * longest, _LONGEST)
         try:
