@@ -105,9 +105,9 @@ def test_selected_files_bring_their_directories_and_links_stay_whole(tmp_path: P
 
 def test_missing_and_surplus_content_is_damage(tmp_path: Path) -> None:
     entries = Entries.of([Entry(b"file", size=4)])
-    with pytest.raises(DamageError, match="content is missing: file"):
+    with pytest.raises(DamageError, match="the content is incomplete: file"):
         write_tree(tmp_path / "a", entries, content=lambda row: [b"ab"])
-    with pytest.raises(DamageError, match="more content than the file has: file"):
+    with pytest.raises(DamageError, match="the content is longer than the file: file"):
         write_tree(tmp_path / "b", entries, content=lambda row: [b"ab", b"cde"])
 
 
@@ -115,7 +115,7 @@ def test_what_is_there_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     with pytest.raises(UndividedError, match="file exists") as caught:
         write_tree(tmp_path, Entries.of([Entry(b"file", size=1)]), content=lambda row: [b"x"])
-    assert "nothing that is there is overwritten" in caught.value.hint
+    assert "Existing files are never overwritten" in caught.value.hint
     assert (tmp_path / "file").read_text() == "mine"
 
 
@@ -139,7 +139,7 @@ def test_what_may_not_be_set_is_told_and_not_fatal(tmp_path: Path) -> None:
             os.setgid(65534)
             os.setuid(65534)
             notes = write_tree(Path(f"/proc/self/fd/{fd}"), entries, content=lambda row: [b"x"])
-            expected = ("owner not set", "device not made", "attribute trusted.x not set")
+            expected = ("owner not set", "device not created", "attribute trusted.x not set")
             code = 0 if all(any(word in note for note in notes) for word in expected) else 2
         finally:
             os._exit(code)

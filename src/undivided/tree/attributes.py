@@ -2,11 +2,12 @@
 
 Order matters: a change of owner clears set-id bits and file capabilities, an ACL rewrites the group bits of
 the mode, and an owner who is not root may not set attributes on a file made read-only. Hence owner,
-attributes, mode, ACLs, times. What a file has from its creation is not set again: most files belong to
-whoever restores them, and have a mode that no umask narrows.
+attributes, mode, ACLs, times. An attribute that a file has from its creation is not set again: most files
+belong to the user who restores them, and have a mode that no umask narrows.
 
-What this process is not permitted to set is counted and told, not fatal: an ordinary user's recovery is still
-their data. A file whose owner could not be set loses its set-id bits, which would act for the wrong person.
+An attribute that this process may not set is counted and reported, and is no failure: the data of an ordinary
+user's recovery is complete. A file whose owner could not be set loses its set-id bits, which would act for
+the wrong user.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ _PRIVATE = 0o600
 
 @dataclass(frozen=True, slots=True)
 class Birth:
-    """What files get when they are created beneath a directory. uid, gid: -1 when that is not known; umask:
-    the bits that they cannot be created with."""
+    """The attributes of a file that is created beneath a directory. uid, gid: -1 when they are not known;
+    umask: the mode bits that a creation cannot set."""
 
     uid: int = -1
     gid: int = -1
@@ -39,8 +40,8 @@ class Birth:
 
     @staticmethod
     def beneath(directory: int) -> Birth:
-        """Of a directory open for reading. An owner and group that are ours are inherited as such whatever
-        the mount options; a default ACL there would make modes come out otherwise."""
+        """directory: open for reading. Files inherit our own owner and group whatever the mount options are.
+        A default ACL of the directory would change their modes."""
         found = os.fstat(directory)
         ours = (found.st_uid, found.st_gid) == (os.geteuid(), os.getegid())
         owner = (found.st_uid, found.st_gid) if ours else (-1, -1)
@@ -48,7 +49,7 @@ class Birth:
 
 
 class Notes:
-    """What could not be set, by reason: how often, and the first path."""
+    """Attributes that could not be set, by reason: their number and the first path."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -82,13 +83,13 @@ class AttributeReader:
         self._xattrs = {int(row): entries.xattrs[int(row)] for row in entries.xattrs.lengths().nonzero()[0]}
 
     def first_mode(self, row: int) -> int:
-        """The mode to create a file with: its own where it can be had at once and lets us go on."""
+        """The mode to create a file with: its own, unless creation cannot set it or it would stop us."""
         mode = self._mode[row]
         return _PRIVATE if mode & (self._birth.umask | _SET_ID) or row in self._xattrs else mode
 
     def set(self, row: int, fd: int, mode_now: int = -1) -> None:
-        """On a file or directory open for more than its path. mode_now: what it was created with, if that
-        came true."""
+        """On a file or directory that is open for reading or writing. mode_now: the mode that its creation
+        set."""
         mode = self._own(row, fd, self._mode[row])
         if row in self._xattrs:
             xattrs = decode_xattrs(self._xattrs[row])
@@ -106,7 +107,7 @@ class AttributeReader:
         try:
             os.chown(place, self._uid[row], self._gid[row])
         except OSError as error:
-            self._drop_resolved(error, _NOT_OURS, "owner not set", row)
+            self._note(error, _NOT_OURS, "owner not set", row)
             mode &= ~_SET_ID
         if not symlink:
             os.chmod(place, mode)
@@ -121,7 +122,7 @@ class AttributeReader:
         try:
             os.fchown(fd, self._uid[row], self._gid[row])
         except OSError as error:
-            self._drop_resolved(error, _NOT_OURS, "owner not set", row)
+            self._note(error, _NOT_OURS, "owner not set", row)
             return mode & ~_SET_ID
         return mode
 
@@ -130,20 +131,21 @@ class AttributeReader:
             try:
                 os.setxattr(file, name, value)
             except OSError as error:
-                self._drop_resolved(error, _NOT_HERE, f"attribute {shown(name)} not set", row)
+                self._note(error, _NOT_HERE, f"attribute {shown(name)} not set", row)
 
-    def _drop_resolved(self, error: OSError, codes: tuple[int, ...], reason: str, row: int) -> None:
+    def _note(self, error: OSError, codes: tuple[int, ...], reason: str, row: int) -> None:
         if error.errno not in codes:
             raise error
         self._notes.add(f"{reason} ({os.strerror(error.errno).lower()})", self._paths[row])
 
 
 def _umask() -> int:
-    """Read, since asking the system for it means to change it for a moment. All bits when it is not told."""
+    """Read from /proc, because the system call would change it for a moment. All bits when it cannot be
+    read."""
     try:
         with open("/proc/self/status", "rb") as status:
-            told = next(line for line in status if line.startswith(b"Umask:"))
-        return int(told.split()[1], 8)
+            line = next(line for line in status if line.startswith(b"Umask:"))
+        return int(line.split()[1], 8)
     except (OSError, StopIteration):
         return 0o7777
 

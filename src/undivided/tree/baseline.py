@@ -1,7 +1,7 @@
-"""A tree as it was captured so far: one walk, and the few paths that were looked at again since.
+"""The captured state of a tree: one walk, and the few paths that were captured again since.
 
-While a tree is followed to its mark only a handful of rows change. They lie over the walk's columns like a
-sheet of tracing paper, and become columns again when everything is done.
+From the first walk to the mark only a few rows change. They are kept in a dictionary over the walk's columns,
+and become columns again at the end.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .walk import Walk
 
 
 class Seen(NamedTuple):
-    """What tells whether a path has changed since."""
+    """The attributes that show whether a path has changed."""
 
     directory: bool
     ino: int
@@ -35,8 +35,7 @@ class Seen(NamedTuple):
 
 
 class Baseline:
-    """base: sorted by path. device: that of the tree's root. count: how many paths there are; size: their
-    bytes."""
+    """base: sorted by path. device: of the tree's root. count: the number of paths; size: their bytes."""
 
     def __init__(self, base: Walk, device: int) -> None:
         self.count = len(base)
@@ -63,14 +62,14 @@ class Baseline:
         )
 
     def see(self, path: bytes, found: os.stat_result) -> None:
-        """The path is there, and captured just so."""
+        """The path was captured in this state."""
         before = self.find(path)
         self.count += before is None
         self.size += Seen.of(found).size - (before.size if before else 0)
         self._over[path] = found
 
     def drop(self, path: bytes) -> list[bytes]:
-        """The path is gone, and all beneath it. Returns those that were known."""
+        """The path is gone, with all paths beneath it. Returns those that were known."""
         first, last = self._row(path + b"/"), self._row(path + b"0")  # '0' follows '/'
         candidates = {path, *(self._paths[row] for row in range(first, last))}
         candidates |= {p for p in self._over if p.startswith(path + b"/")}
@@ -83,7 +82,7 @@ class Baseline:
         return sorted(gone)
 
     def linked(self) -> list[bytes]:
-        """Paths of files that have further names, through which they can change unseen."""
+        """Paths of files that have further names, through which they can change without an event."""
         rows = np.flatnonzero(self.base.entries.link).tolist()
         paths = [path for row in rows if (path := self._paths[row]) not in self._over]
         return paths + [p for p, found in self._over.items() if found and _has_names(found)]

@@ -1,9 +1,8 @@
-"""A tree followed from a first walk to a mark: what is not as it was captured, asked again and again.
+"""The changes of a tree from its first walk to the mark.
 
-The watch tells which names were touched; each of them is looked at and compared with what is known. Names
-that are found different stay suspect until their owner says that they were captured as they are now, or that
-they are gone. When the watch has lost events the whole tree is walked again, which asks the same question of
-every name.
+The watch reports which names were touched. Each of them is compared with its captured state. A name that
+differs stays suspect until the owner of the tracker reports that it was captured in its present state, or
+that it is gone. When the watch has lost events, the whole tree is walked again, and every name is compared.
 """
 
 from __future__ import annotations
@@ -30,8 +29,8 @@ _TRUNCATION_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """device: of the tree's root. found: path → how it is now, of what is new or different. vanished: known
-    paths that are gone; what was beneath them is, too. unreadable: as in Walk."""
+    """device: of the tree's root. found: path → its present state, for new and changed paths. vanished: known
+    paths that are gone, with everything beneath them. unreadable: as in Walk."""
 
     device: int
     found: dict[bytes, os.stat_result]
@@ -51,8 +50,8 @@ class Changes:
 
 
 class ChangeTracker:
-    """Usable once `start` has walked the tree. `known` is what was captured; its owner tells us by
-    `captured`."""
+    """Usable once `start` has walked the tree. `known` is the captured state; the owner reports to it by
+    `captured` and `gone`."""
 
     def __init__(
         self, root: RootedDirectory, patterns: Patterns, *, one_filesystem: bool, began_ns: int
@@ -68,7 +67,7 @@ class ChangeTracker:
 
     @property
     def lost(self) -> bool:
-        """Whether the next question costs a walk."""
+        """Whether the next call of `changes` costs a walk."""
         return self._watch.lost
 
     def start(self) -> Walk:
@@ -78,7 +77,7 @@ class ChangeTracker:
         return first
 
     def suspect(self, paths: Iterable[bytes]) -> None:
-        """These were not captured as they are, whatever their times say."""
+        """These paths were not captured in their present state, whatever their times are."""
         self._suspect.update(paths)
 
     def captured(self, path: bytes, found: os.stat_result) -> None:
@@ -91,7 +90,7 @@ class ChangeTracker:
         return self.known.drop(path)
 
     def changes(self, also: Iterable[bytes] = ()) -> Changes:
-        """What is not as it is known. also: paths to look at though nobody saw them touched."""
+        """The paths that differ from their captured state. also: paths to compare without an event."""
         now_ns = coarse_clock_ns()
         if self._watch.lost:
             self._watch.recovered()
@@ -112,10 +111,10 @@ class ChangeTracker:
         return result
 
     def missed(self, before_ns: int) -> list[bytes]:
-        """What the watch did not see: paths that last changed before that moment and are not as they are
-        known.
+        """Changes that the watch did not report: paths that last changed before that moment and differ from
+        their captured state.
 
-        Only change times moved by a name of the file that came and went elsewhere do not count.
+        A change time alone does not count: a name of the file that came and went elsewhere moves it.
         """
         now = walk(self.root, patterns=self._patterns, one_filesystem=self._one_filesystem, shared=True)
         unlike = difference(self.known.merged(), _ALL_TIME_NS, now).changed & (now.ctime_ns < before_ns)
@@ -124,14 +123,14 @@ class ChangeTracker:
         return [path for path in paths if self._is_missed(path, before_ns, deadline)]
 
     def end(self) -> None:
-        """No changes will be asked for any more."""
+        """No further call of `changes` will come."""
         self._watch.end()
 
     def close(self) -> None:
         self._watch.close()
 
     def _is_missed(self, path: bytes, before_ns: int, deadline: float) -> bool:
-        """Looks again and again: a file that is being truncated shows its new size before its new times."""
+        """Compares repeatedly: a file that is being truncated shows its new size before its new times."""
         while True:
             found, seen = self._stat(path), self.known.find(path)
             if found is None or found.st_ctime_ns >= before_ns:
@@ -162,11 +161,11 @@ class ChangeTracker:
             self._take(path, found, result)
 
     def _racy(self, now: Seen) -> bool:
-        """A second write within one tick leaves no trace in the times; but the touch was seen."""
+        """A second write within one tick of the clock leaves no trace in the times. The event reports it."""
         return not now.directory and now.ctime_ns >= self._looked_ns - TICK_NS
 
     def _enter(self, path: bytes, result: Changes) -> None:
-        """A directory that is new here: all of it, watched from now on."""
+        """Takes a new directory with everything in it, and watches it from now on."""
         try:
             inside = self._walk(path)
         except OSError:
@@ -178,7 +177,7 @@ class ChangeTracker:
                 self._take(each, found, result)
 
     def _take(self, path: bytes, found: os.stat_result, result: Changes) -> None:
-        """A row, with the directories that lead to it and were not worth a row until now."""
+        """Takes a path, and the directories above it that have no row yet."""
         result.found[path] = found
         for above in ancestors_of(path):
             if above not in result.found and self.known.find(above) is None:
@@ -199,7 +198,8 @@ class ChangeTracker:
         return result
 
     def _walk(self, start: bytes, *, shared: bool = False) -> Walk:
-        """shared: by several processes. Only the first walk is: a later one meets watches that exist already."""
+        """shared: by several processes. Only the first walk is: a later one meets watches that exist
+        already."""
         return walk(
             self.root,
             start,

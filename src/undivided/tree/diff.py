@@ -1,10 +1,10 @@
-"""What changed between two walks of one tree.
+"""The difference between two walks of one tree.
 
 The inode, change time, size and attributes of an unchanged file are unchanged. The reverse holds because the
-kernel moves a file's change time with every write and every change of attributes, and nobody can set it back;
-with one exception: a file written twice within one tick of the clock has one change time for both. So a file
-whose change time is not safely older than the moment the last walk began counts as changed ("racily clean",
-as git calls it).
+kernel moves a file's change time with every write and every change of attributes, and no process can set it
+back. There is one exception: a file written twice within one tick of the clock has one change time for both.
+So a file counts as changed unless its change time is safely older than the start of the last walk (git calls
+such a file "racily clean").
 """
 
 from __future__ import annotations

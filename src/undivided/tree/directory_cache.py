@@ -1,8 +1,8 @@
 """Directories kept open while their files are made.
 
-What lies side by side in a tree lies side by side in the vault, mostly. So whoever writes a tree makes one
-file after another in the same directory, and resolving its path from the root for each of them would be most
-of the work. Every thread keeps the few directories that it used last.
+Neighbours in a tree are mostly neighbours in the vault. So a restore creates one file after another in the
+same directory, and most of its work would be resolving the directory's path from the root. Every thread keeps
+the few directories that it used last.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import threading
 from ..host.rooted import HERE, RootedDirectory
 
 _MOST = 64
-"""Per thread: the directories above the one that is filled, and a few neighbours."""
+"""Per thread: the directories above the current one, and a few neighbours."""
 
 
 class DirectoryCache:
@@ -41,7 +41,7 @@ class DirectoryCache:
         return fd
 
     def close(self) -> None:
-        """When no thread uses any of them."""
+        """No thread may use a descriptor from here on."""
         with self._lock:
             for open_ in self._kept:
                 while open_:

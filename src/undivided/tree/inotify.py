@@ -39,7 +39,8 @@ class InotifyWatch:
 
     def __init__(self) -> None:
         self.lost = False
-        """Whether events were missed, or a directory could not be watched: only a walk finds all changes now."""
+        """Whether events were missed, or a directory could not be watched: only a walk finds all changes
+        now."""
         self._lock = threading.Lock()
         self._paths: dict[int, bytes] = {}
         self._touched: set[bytes] = set()
@@ -67,8 +68,8 @@ class InotifyWatch:
             self._paths[number] = path
 
     def expect(self) -> None:
-        """Other processes are about to place watches on this queue (`place`): events that name an unknown watch
-        are kept until `adopt` explains them."""
+        """Other processes are about to place watches on this queue (`place`): events that name an unknown
+        watch are kept until `adopt` explains them."""
         with self._lock:
             self._early = []
 
@@ -103,8 +104,8 @@ class InotifyWatch:
             self.lost = False
 
     def end(self) -> None:
-        """No further calls will come. The kernel takes 15 ms to remove ten thousand watches: the thread waits for
-        it, not the caller. Idempotent."""
+        """No further calls will come. The kernel takes 15 ms to remove ten thousand watches: the thread waits
+        for it, not the caller. Idempotent."""
         if self._wake >= 0:
             os.eventfd_write(self._wake, 1)
 

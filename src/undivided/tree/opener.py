@@ -1,6 +1,6 @@
 """Opening many files of one tree for reading, at the least cost to the tree and to us.
 
-Access times are left as they are where that is permitted. A directory is opened once for all the names that
+Access times stay unchanged where that is permitted. A directory is opened once for all the names that
 are read in it: a name in an open directory takes the kernel less than a path from the root.
 """
 
@@ -17,7 +17,7 @@ from ..host.rooted import RootedDirectory
 from ..model.errors import SourceError
 
 GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO)
-"""What opening a path says when it is not there any more, or something else is."""
+"""Error numbers of opening a path that is gone, or has become another kind of file."""
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
@@ -48,7 +48,7 @@ class FileOpener:
 
 
 class Neighbours:
-    """Keeps the directory of the last path open: in sorted tables the next one mostly lies beside it."""
+    """Keeps the directory of the last path open: in sorted tables the next path is mostly its neighbour."""
 
     def __init__(self, root: RootedDirectory) -> None:
         self._root = root
@@ -81,5 +81,5 @@ def unreadable(path: bytes, error: OSError) -> SourceError:
     return SourceError(
         f"{shown(path)}: {cause}",
         doing="read the tree",
-        hint="Make it readable for us, or exclude it in the service file.",
+        hint="Give this user permission to read it, or exclude it in the service file.",
     )

@@ -5,8 +5,8 @@
     cache/**    everything in it, not itself        a/**/b      any directories between
     [ab]?*      sets, one character, any number     \\*          the character itself
 
-What is excluded is never entered. With include patterns only what they match is taken, with what lies beneath
-it and the directories that lead to it; exclude wins over include. There is no negation: include is for that.
+An excluded directory is never entered. Include patterns select what they match, everything beneath it, and
+the directories above it; exclude wins over include. There is no negation: use include instead.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ _NOTHING: _Match = re.compile(rb"(?!)").fullmatch
 
 
 class Patterns:
-    """Compiled once: each question is a match of one regular expression on the path, and of one on its name,
-    which most patterns are about and where most paths fail at the first character. Paths as in entries."""
+    """Compiled once: each call matches one regular expression on the path, and one on its name. Most patterns
+    are about names, and most names fail at the first character. Paths as in entries."""
 
     def __init__(self, include: Sequence[str] = (), exclude: Sequence[str] = ()) -> None:
         """Raises UsageError for a pattern that cannot be one."""
@@ -37,7 +37,7 @@ class Patterns:
         self._included = _matcher(include, inside=True)
 
     def excludes(self, path: bytes, *, directory: bool) -> bool:
-        """Whether the path is left out. Of a path beneath an excluded directory nobody asks."""
+        """Whether the path is left out. Not for paths beneath an excluded directory: see `takes`."""
         path = path + b"/" if directory else path
         name = path[path.rfind(b"/", 0, -1) + 1 :]
         return self._excluded_name(name) is not None or self._excluded_path(path) is not None
@@ -51,7 +51,7 @@ class Patterns:
         return not self.selective or self._included(path + b"/" if directory else path) is not None
 
     def takes(self, path: bytes, *, directory: bool) -> bool:
-        """The whole question for one path, the directories above it considered."""
+        """Whether one path is protected, with the directories above it considered."""
         parts = path.split(b"/")
         above = [b"/".join(parts[:n]) for n in range(1, len(parts))]
         if any(self.excludes(d, directory=True) or self.excludes_content(d) for d in above):
@@ -80,7 +80,7 @@ def _matcher(patterns: Sequence[str], *, inside: bool, anchored: bool = False) -
 
 def _translate(pattern: bytes, *, inside: bool, anchored: bool) -> bytes:
     if not pattern.strip(b"/"):
-        raise UsageError("an empty pattern", doing="read patterns", hint="Leave it out to match everything.")
+        raise UsageError("a pattern is empty", doing="read patterns", hint="Remove it to match everything.")
     if pattern.startswith(b"!"):
         raise UsageError(
             f"a pattern cannot be negated: {pattern.decode(errors='replace')}",

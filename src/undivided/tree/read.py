@@ -1,12 +1,12 @@
-"""Reading files so that what was read is what was there.
+"""Reading files so that the bytes read existed together.
 
-A file that changes while it is read gives bytes that never existed together. So after the last byte it is
-looked at again: inode, size, times must be what the walk saw, or the row is told to be unsettled and read
-again later. One look is enough, since the walk's was the one before.
+A file that changes while it is read gives bytes that never existed together. So its inode, size and times are
+compared with the walk's after the last byte. When they differ, the row is reported as unsettled and is read
+again later.
 
-`Reading` is for many rows, in the form that `Sink.put_many` takes: small files as batches, which are read by
-several threads at once. `opened` is for one file at a time, where milliseconds count or a row has to be read
-whatever happens to it.
+`Reading` is for many rows, in the form that `Sink.put_many` takes: small files come as batches, which several
+threads read in parallel. `opened` is for one file at a time, where milliseconds count or the row must be read
+in any case.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ class Reading:
             raise unreadable(path, error) from error
 
     def _described(self) -> Entries:
-        """The walk's rows with what a stat does not tell."""
+        """The walk's rows with the attributes that a stat does not return."""
         entries = self._walk.entries
         n = len(entries)
         targets, xattrs, extents = [b""] * n, [b""] * n, [b""] * n
@@ -214,8 +214,8 @@ def opened(root: RootedDirectory, path: bytes) -> Iterator[OpenedFile | None]:
 
 
 def content(fd: int, entry: Entry) -> Callable[[memoryview], int]:
-    """Reads the bytes of an open file, of a sparse one only its extents, as a Stream does: each call the next
-    ones. Less when it has shrunk."""
+    """Reads an open file as a Stream does: each call reads the next bytes. Of a sparse file only its extents;
+    fewer bytes when the file has shrunk."""
     extents = iter(entry.extents or ((0, entry.size),))
     place = end = 0
 
@@ -257,7 +257,7 @@ def data_extents(fd: int, size: int) -> list[tuple[int, int]]:
 
 
 def _naming(path: bytes, read: Callable[[memoryview], int]) -> Callable[[memoryview], int]:
-    """`read` with errors that say which file it was."""
+    """`read` with errors that name the file."""
 
     def named_read(view: memoryview) -> int:
         try:

@@ -1,8 +1,7 @@
-"""What a table of entries makes of a directory, checked before anything is made.
+"""The outline of a tree that a restore would create, checked before anything is created.
 
-An image may come from a host that was broken into. So nothing in it is believed: a path that is absolute, has
-an empty component, '.' or '..', occurs twice, or lies beneath something that is no directory is refused by
-name while the target is still untouched.
+An image may come from a compromised host. So nothing in it is trusted: a path that is absolute, has an empty
+component, '.' or '..', occurs twice, or lies beneath a file is refused by name while the target is untouched.
 """
 
 from __future__ import annotations
@@ -18,14 +17,14 @@ from ..model.entries import Entries, Kind
 from ..model.errors import DamageError
 
 _KINDS = frozenset(int(k) for k in Kind)
-_HINT = "The image is not one that a capture makes; recover an earlier point, or another copy."
+_HINT = "No capture makes such an image. Recover an earlier point, or from another copy of the vault."
 
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """names: row → its path beneath the target, for the rows to be made. directories: paths in an order in
-    which each follows its parent, ROOT among them when it has a row. by_directory: path → row of those that
-    have one. follows: row → the row whose hard link it is."""
+    """names: row → path beneath the target, for the rows to create. directories: paths, each after its
+    parent, ROOT among them when it has a row. by_directory: path → row of those that have one. follows: row →
+    the row whose hard link it is."""
 
     names: dict[int, bytes]
     directories: list[bytes] = field(default_factory=list)
@@ -81,7 +80,7 @@ def extents_of(entries: Entries, row: int) -> list[tuple[int, int]]:
 def _check(paths: list[bytes]) -> None:
     for path in paths:
         if path != ROOT and not is_proper(path):
-            raise DamageError(f"a path that leads elsewhere: {shown(path)!r}", hint=_HINT)
+            raise DamageError(f"a path that leads out of the target: {shown(path)!r}", hint=_HINT)
     if len(set(paths)) != len(paths):
         seen: set[bytes] = set()
         twice = next(p for p in paths if p in seen or seen.add(p))  # type: ignore[func-returns-value]
@@ -89,7 +88,7 @@ def _check(paths: list[bytes]) -> None:
 
 
 def _chosen(paths: list[bytes], prefix: bytes, select: Callable[[bytes], bool] | None) -> dict[int, bytes]:
-    """Row → name. What is selected by itself, and the rows of the directories above it."""
+    """Row → name: the selected rows, and the directories above them."""
     rows = range(len(paths))
     if select is not None:
         wanted = {p for p in paths if select(p)}
@@ -108,13 +107,14 @@ def _find_room(name: bytes, made: set[bytes], taken: set[bytes]) -> None:
     above = name.rpartition(b"/")[0]
     while above and above not in made:
         if above in taken:
-            raise DamageError(f"a path beneath what is no directory: {shown(name)}", hint=_HINT)
+            raise DamageError(f"a path beneath a file: {shown(name)}", hint=_HINT)
         made.add(above)
         above = above.rpartition(b"/")[0]
 
 
 def _group(plan: Outline, entries: Entries, kinds: list[int]) -> None:
-    """Files, specials and hard links. The first row of a link group is made, the others are linked to it."""
+    """Files, specials and hard links. The first row of a link group is created, the others are linked to
+    it."""
     leaders: dict[int, int] = {}
     links = entries.link.tolist()
     for row, name in plan.names.items():

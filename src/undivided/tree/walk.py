@@ -1,11 +1,11 @@
-"""A tree of files read into columns: what there is, and when it last changed.
+"""A tree of files as columns: its entries, and when they last changed.
 
-A walk costs what the kernel takes for one listing a directory and one stat an entry; everything after that
-happens on whole columns. What a stat does not tell (a link's target, extended attributes, holes) is read
-later, only of what is new or changed (tree/read.py).
+A walk costs one listing per directory and one stat per entry; everything else happens on whole columns. What
+a stat does not return (the target of a link, extended attributes, holes) is read later, and only for new and
+changed rows (tree/read.py).
 
-Besides the entries a walk has columns that mean something on this host only: inode and change time. With them
-two walks tell what changed between them (tree/diff.py).
+A walk also has two columns that mean something on this host only: inode and change time. They show what
+changed between two walks (tree/diff.py).
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _ODD, _MASK = 0x9E3779B97F4A7C15, (1 << 64) - 1
 class Walk:
     """entries: sorted by path, without targets, attributes, extents and content. ino u8[n], ctime_ns i8[n],
     holes u1[n]: whether fewer blocks are allocated than the size needs. unreadable: (path, cause) of
-    directories that could not be listed: nothing may be concluded about what they hold."""
+    directories that could not be listed: nothing is known about their content."""
 
     entries: Entries
     ino: Array
@@ -102,10 +102,10 @@ def walk(
     watch: InotifyWatch | None = None,
     shared: bool = False,
 ) -> Walk:
-    """Everything beneath `start` and itself. Files that vanish meanwhile are left out.
+    """`start` and everything beneath it. Files that vanish meanwhile are left out.
 
     watch: gets every directory before it is listed. shared: by several processes, when the tree is large.
-    one_filesystem: mount points are taken, what they hold is not. Raises OSError when `start` cannot be
+    one_filesystem: mount points are taken, their content is not. Raises OSError when `start` cannot be
     opened.
     """
     walker = _Walker(root, patterns, watch, one_filesystem)
@@ -198,7 +198,7 @@ class _Walker:
         self.unreadable += unreadable
 
     def _visit(self, path: bytes, found: os.stat_result) -> list[_Directory]:
-        """Takes a directory and what it holds. Returns the directories in it."""
+        """Takes a directory and its files. Returns the directories in it."""
         inside = stat.S_ISDIR(found.st_mode) and (not self.one_filesystem or found.st_dev == self.device)
         if len(self.found) > _BATCH:
             self._compact()
@@ -225,7 +225,7 @@ class _Walker:
         self.found.append(found)
 
     def _enter(self, path: bytes, found: os.stat_result) -> list[tuple[bytes, os.stat_result]]:
-        """Takes a directory and what it holds. Returns the directories in it."""
+        """Takes a directory and its files. Returns the directories in it."""
         try:
             fd = self.root.open(path, _LIST)
         except OSError as error:
@@ -239,7 +239,7 @@ class _Walker:
                     self.watch.entering(fd, path)
                 else:
                     self.placed.append((*self.watch.place(fd), path))
-                # What changed it between the stat that led here and the watch was seen by neither.
+                # A change between the stat that led here and the watch would be in neither.
                 found = os.fstat(fd)
             self._take(path, found)
             return self._list(fd, path)
@@ -255,7 +255,7 @@ class _Walker:
         of_files, of_directories = self.patterns.excludes_files, self.patterns.any
         take, keep, look = self.paths.append, self.found.append, os.stat
         below = []
-        # By a path of bytes, because by a descriptor names come as text and would all be encoded again.
+        # A path of bytes gives names as bytes; a descriptor would give text, to be encoded again.
         for name in os.listdir(b"/proc/self/fd/%d" % fd):
             try:
                 found = look(name, dir_fd=fd, follow_symlinks=False)
@@ -273,7 +273,7 @@ class _Walker:
 
 
 def _wanted(paths: Ragged, is_directory: Array, patterns: Patterns) -> Array:
-    """The rows of what is included, and of the directories that lead there."""
+    """The included rows, and the directories above them."""
     folders = is_directory.tolist()
     chosen = {p for p, folder in zip(paths, folders, strict=True) if patterns.includes(p, directory=folder)}
     above = {a for p in chosen for a in ancestors_of(p)}
@@ -314,7 +314,7 @@ def _columns_of(found: Sequence[os.stat_result]) -> dict[str, Array]:
     columns = _tuples(found)
     for name in ("mtime_ns", "ctime_ns", "blocks"):
         columns[name] = np.fromiter(map(attrgetter("st_" + name), found), np.int64, len(found))
-    # Only of devices is it asked, and they are few.
+    # Only devices have it, and they are few.
     columns["rdev"] = np.zeros(len(found), np.uint64)
     format_ = columns["mode"] & 0o170000
     for row in np.flatnonzero((format_ == stat.S_IFCHR) | (format_ == stat.S_IFBLK)).tolist():
@@ -337,8 +337,8 @@ def _tuples(found: Sequence[os.stat_result]) -> dict[str, Array]:
 
 
 def link_number(inode: int, device: int, root_device: int) -> int:
-    """What names the file that several paths share: its inode, on other filesystems of the tree mixed with
-    the device."""
+    """The number that the paths of one file share: its inode, mixed with the device on the other filesystems
+    of a tree."""
     return inode if device == root_device else (inode ^ (device * _ODD)) & _MASK
 
 

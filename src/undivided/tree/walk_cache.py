@@ -1,8 +1,8 @@
-"""The columns of the last walk, kept on the host that walked, so that the next one is a comparison.
+"""The columns of the last walk, kept on the host, so that the next walk is a comparison.
 
-Inodes and change times mean nothing elsewhere, so they are not in the vault but in a private file beside the
-other local state. It is a cache: it carries the token of the point it belongs to, and when that is not the
-last point's it is as good as none, and everything is read again.
+Inodes and change times mean nothing on another host, so they are not in the vault but in a private file next
+to the other local state. The file is a cache. It carries the token of its point; when that is not the token
+of the last point, the file is ignored and every file of the tree is read again.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _KEPT = ("path", "kind", "mode", "uid", "gid", "mtime_ns", "size", "rdev", "link
 
 
 def recall_walk(directory: Path, token: object) -> tuple[Walk, int] | None:
-    """The walk that was remembered under `token`, and the clock when it began."""
+    """The walk stored under `token`, and the clock when it began; None when there is no such walk."""
     try:
         columns, header = decode((directory / FILE).read_bytes())
         if not token or header["token"] != token:
@@ -37,10 +37,10 @@ def recall_walk(directory: Path, token: object) -> tuple[Walk, int] | None:
 
 
 def remember_walk(directory: Path, token: str, walk: Walk, began_ns: int) -> None:
-    """Old or new after a crash, never half."""
+    """Stores the walk. After a crash the file is the old or the new one, never a part."""
     columns: dict[str, Column] = {name: getattr(walk.entries, name) for name in _KEPT}
     columns |= {"ino": walk.ino, "ctime_ns": walk.ctime_ns, "holes": walk.holes}
     scratch = directory / f"{FILE}.{os.getpid()}"
-    # Synced, because rows that were never written would be believed after a power loss.
+    # Synced, because after a power loss a file with the right name could have the wrong rows.
     write_synced(scratch, encode(columns, {"token": token, "began_ns": began_ns}, level=None), 0o666)
     os.replace(scratch, directory / FILE)

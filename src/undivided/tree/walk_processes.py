@@ -1,9 +1,10 @@
 """A walk shared by several processes.
 
-A walk is two or three short system calls an entry. Threads cannot share it: they would hand the interpreter to
-each other at every call, which costs more than the call. So a process forks once it has found some hundred
-directories that are still to be listed. The processes take jobs from one pipe, which was filled before the fork,
-and each job is a few of these directories with all that they contain. At the end each child sends its columns.
+A walk is two or three short system calls an entry. Threads cannot share it: they would hand the interpreter
+to each other at every call, which costs more than the call. So a process forks once it has found some hundred
+directories that are still to be listed. The processes take jobs from one pipe, which was filled before the
+fork, and each job is a few of these directories with all that they contain. At the end each child sends its
+columns.
 
 A child runs nothing but the walk and ends without returning, so locks, connections and buffers of other
 threads are not touched. A child that fails costs time, not correctness: the caller then walks alone.
@@ -67,8 +68,8 @@ def share(
 
 
 def _next(take: int) -> bytes:
-    """A job, nothing when all are taken. The end of the pipe would not say that: another thread may have forked
-    while we had its other end open."""
+    """A job, nothing when all are taken. The end of the pipe would not say that: another thread may have
+    forked while we had its other end open."""
     try:
         return os.read(take, _JOB.size)
     except BlockingIOError:

@@ -1,10 +1,12 @@
-"""Trees written back beneath a root, never outside it.
+"""Trees written beneath a root, never outside it.
 
-Every path is opened beneath the root without following links (host/rooted.py), files are created where
-nothing was, and the whole outline is checked before the first of them (tree/validation.py). A file that arrives
-in one piece costs four calls: open, write, times, close; owner and mode only where creating it did not set
-them. Directories get their mode and times last, deepest first, since filling a directory changes its time and
-its mode may forbid filling it. Nothing counts as written until the filesystem has flushed it.
+Every path is opened beneath the root without following links (host/rooted.py), no existing file is
+overwritten, and the whole outline is checked before the first file is created (tree/validation.py). A file
+that arrives in one piece costs four calls: open, write, times, close. Owner and mode are set only where the
+creation did not set them. Directories get their mode and times last, deepest first: filling a directory
+changes its time, and its mode may forbid it. Large files are written past the page cache (tree/direct.py),
+and the disk works on small ones meanwhile (tree/background_flush.py). A tree counts as written once the
+filesystem has flushed it.
 """
 
 from __future__ import annotations
@@ -50,10 +52,11 @@ def write_tree(
     select: Callable[[bytes], bool] | None = None,
     content: Callable[[int], Iterable[Buffer]],
 ) -> list[str]:
-    """Writes the entries under `prefix` beneath `into`, the prefix stripped; returns what could not be set.
+    """Writes the entries under `prefix` beneath `into`, the prefix stripped. Returns the attributes that
+    could not be set, as sentences.
 
-    select filters by full path; the directories above what it takes come along. content: the bytes of a row
-    of `entries`, in pieces. Raises as TreeWriter does.
+    select: filters by full path; the directories above a selected path are written as well. content: the
+    bytes of a row of `entries`, in pieces. Raises as TreeWriter does.
     """
     with TreeWriter(into, entries, prefix=prefix, select=select) as writer:
         writer.begin()
@@ -69,9 +72,9 @@ def write_tree(
 class TreeWriter:
     """A tree being written: `begin`, then `write` from any number of threads, then `end`. A context manager.
 
-    content_rows: i8[], the rows of `entries` whose content has to be given; rows that are hard links of these
-    need none. Raises DamageError for an image that no capture makes, before anything is written;
-    UndividedError when the target refuses: something in the way, no space, no permission.
+    content_rows: i8[], the rows of `entries` that need content; their hard links need none. Raises
+    DamageError for an image that no capture makes, before anything is written; UndividedError when the target
+    refuses: a file in the way, no space, no permission.
     """
 
     def __init__(
@@ -101,32 +104,32 @@ class TreeWriter:
         with error_context(self._doing(ROOT), _HINTS):
             into.mkdir(parents=True, exist_ok=True)
             self._root = RootedDirectory(into)
-            # Opened before anything is written: it is told of whatever fails from here on.
+            # Opened before anything is written: its syncfs reports every failure from here on.
             self._flushed = self._root.open(ROOT, os.O_RDONLY | os.O_DIRECTORY)
         self._notes = Notes()
         self._attributes = AttributeReader(entries, self._notes, Birth.beneath(self._flushed))
         self._open = HandleCache(self._root)
-        self._folders = DirectoryCache(self._root)
+        self._directories = DirectoryCache(self._root)
         self._flush = BackgroundFlush(self._flushed)
 
     @property
     def notes(self) -> list[str]:
-        """Sentences on what this process was not permitted to set."""
+        """Sentences on the attributes that this process was not permitted to set."""
         return self._notes.sentences()
 
     def begin(self) -> None:
-        """Makes the directories, for us alone until the end."""
+        """Creates the directories, accessible only to us until the end."""
         for path in self._plan.directories:
             if path == ROOT:
                 continue
             with error_context(self._doing(path), _HINTS):
                 try:
-                    os.mkdir(path.rpartition(b"/")[2], 0o700, dir_fd=self._folders.fd(parent_of(path)))
+                    os.mkdir(path.rpartition(b"/")[2], 0o700, dir_fd=self._directories.fd(parent_of(path)))
                 except FileExistsError:
                     os.close(self._root.open(path, os.O_RDONLY | os.O_DIRECTORY))
 
     def write(self, row: int, offset: int, data: Buffer) -> None:
-        """Bytes of a row's content from `offset`: each byte once, in any order, from any thread."""
+        """Writes bytes of a row's content from `offset`: each byte once, in any order, from any thread."""
         try:
             self._write(row, offset, data)
         except OSError as error:
@@ -138,7 +141,7 @@ class TreeWriter:
             self._write_whole(row, data)
             return
         if offset < 0 or offset + len(data) > whole:
-            raise DamageError(f"more content than the file has: {shown(self._names[row])}")
+            raise DamageError(f"the content is longer than the file: {shown(self._names[row])}")
         with self._open.use(row, self._names[row], self._size[row]) as file:
             self._write_at(row, file, offset, data)
             given = self._open.add(row, len(data))
@@ -150,13 +153,13 @@ class TreeWriter:
             self._done[row] = True
 
     def end(self) -> None:
-        """Makes what has no content, links, and settles directories. Raises DamageError for a file that was
-        not given all of its content."""
+        """Creates empty and special files and links, sets the attributes of directories, and flushes. Raises
+        DamageError for a file without all of its content."""
         for row in self._plan.files:
             if self._done[row]:
                 continue
             if self._length[row]:
-                raise DamageError(f"content is missing: {shown(self._names[row])}")
+                raise DamageError(f"the content is incomplete: {shown(self._names[row])}")
             with error_context(self._doing(self._names[row]), _HINTS):
                 self._write_whole(row, b"")
         for row in self._plan.specials:
@@ -176,7 +179,7 @@ class TreeWriter:
     def close(self) -> None:
         self._flush.close()
         self._open.close()
-        self._folders.close()
+        self._directories.close()
         os.close(self._flushed)
         self._root.close()
 
@@ -189,7 +192,7 @@ class TreeWriter:
     def _write_whole(self, row: int, data: Buffer) -> None:
         path, mode = self._names[row], self._attributes.first_mode(row)
         folder, _, name = path.rpartition(b"/")
-        fd = os.open(name, _CREATE, mode, dir_fd=self._folders.fd(folder or ROOT))
+        fd = os.open(name, _CREATE, mode, dir_fd=self._directories.fd(folder or ROOT))
         try:
             if len(data) >= WORTH:
                 _write_large(fd, data)
@@ -219,21 +222,21 @@ class TreeWriter:
         path = self._names[row]
         name = path.rpartition(b"/")[2]
         kind = Kind(int(self._entries.kind[row]))
-        parent = self._folders.fd(parent_of(path))
+        parent = self._directories.fd(parent_of(path))
         if kind == Kind.SYMLINK:
             os.symlink(self._entries.target[row], name, dir_fd=parent)
         else:
             try:
                 os.mknod(name, _FORMAT[kind] | 0o600, int(self._entries.rdev[row]), dir_fd=parent)
             except PermissionError:
-                self._notes.add("device not made (operation not permitted)", path)
+                self._notes.add("device not created (operation not permitted)", path)
                 return
         fd = os.open(name, os.O_PATH | os.O_NOFOLLOW, dir_fd=parent)
         try:
-            # Someone may have put another file in its place; we would give that one away.
+            # Another user may have put a file in its place, and would be given its owner and mode.
             found = os.fstat(fd)
             if stat.S_IFMT(found.st_mode) != _FORMAT.get(kind, stat.S_IFLNK) or found.st_nlink != 1:
-                raise OSError(errno.EEXIST, "changed while it was made", path)
+                raise OSError(errno.EEXIST, "changed while it was created", path)
             self._attributes.set_special(row, fd, symlink=kind == Kind.SYMLINK)
         finally:
             os.close(fd)
@@ -252,7 +255,7 @@ class TreeWriter:
             except FileNotFoundError:
                 if int(self._entries.kind[leader]) not in (Kind.CHARACTER, Kind.BLOCK):
                     raise
-                self._notes.add("device not made (operation not permitted)", new)
+                self._notes.add("device not created (operation not permitted)", new)
 
     @contextmanager
     def _directory(self, path: bytes) -> Iterator[int]:
@@ -274,7 +277,7 @@ _HINTS = {
     errno.ELOOP: _SYMLINK,
     errno.EXDEV: _SYMLINK,
     errno.ENOTDIR: _SYMLINK,
-    errno.EEXIST: "Recover into an empty directory; nothing that is there is overwritten.",
+    errno.EEXIST: "Recover into an empty directory. Existing files are never overwritten.",
     errno.ENOSPC: "Free some space there, or recover to another filesystem.",
     errno.EDQUOT: "Raise the quota, or recover to another filesystem.",
     errno.EACCES: "Recover as a user who may write there.",

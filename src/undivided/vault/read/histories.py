@@ -1,7 +1,7 @@
-"""Opening what is sealed to the vault's public key: session content keys, timelines, frames.
+"""Opening objects that are sealed to the vault's public key: session content keys, timelines, frames.
 
-The private key is asked for when the first content is opened, not before: listing points and writing new ones
-must work where no passphrase is.
+The private key is requested when the first content is opened, not earlier: listing points and writing new
+ones must work without a passphrase.
 """
 
 from __future__ import annotations
@@ -33,37 +33,38 @@ class ContentKeys:
         self._opened: dict[tuple[bytes, bytes], bytes] = {}
         self._frames: dict[tuple[bytes, bytes], Opener] = {}
 
-    def key(self, session: bytes, sealed: bytes, what: str) -> bytes:
-        """Raises DamageError naming `what`; WrongKeyError or UsageError when the vault cannot be unlocked."""
+    def key(self, session: bytes, sealed: bytes, name: str) -> bytes:
+        """Raises DamageError naming the object `name`; WrongKeyError or UsageError when the vault cannot be
+        unlocked."""
         with self._lock:
             known = self._opened.get((session, sealed))
             if known is None:
                 context = self._keys.vault_bytes + session
-                self._keys.epoch_of(session, what)
+                self._keys.epoch_of(session, name)
                 private = self._unlock()[number_of(session)]
-                known = unseal(private, sealed, CONTENT_KEY, context, what)
+                known = unseal(private, sealed, CONTENT_KEY, context, name)
                 self._opened[session, sealed] = known
             return known
 
-    def frames(self, session: bytes, sealed: bytes, what: str) -> Opener:
+    def frames(self, session: bytes, sealed: bytes, name: str) -> Opener:
         opener = self._frames.get((session, sealed))
         if opener is None:
-            key = self.key(session, sealed, what)
+            key = self.key(session, sealed, name)
             opener = Opener(key, self._keys.vault_bytes, session, FRAME)
             self._frames[session, sealed] = opener
         return opener
 
-    def timeline(self, data: bytes, timeline: str, what: str) -> tuple[TimelineSegment, memoryview]:
+    def timeline(self, data: bytes, timeline: str, name: str) -> tuple[TimelineSegment, memoryview]:
         """A timeline segment and its column block."""
-        sealed = Envelope(timelines.MAGIC, data, what)
-        key = self.key(sealed.session, sealed.sealed_key, what)
+        sealed = Envelope(timelines.MAGIC, data, name)
+        key = self.key(sealed.session, sealed.sealed_key, name)
         block = sealed.open(key, self._keys.vault_bytes, timelines.PURPOSE)
-        return TimelineSegment.decode(block, timeline, what), block
+        return TimelineSegment.decode(block, timeline, name), block
 
 
 class Histories:
-    """Timelines read back, each segment checked against the log: by the digest that is chained over it, or,
-    where a prune compacted it, by the name that the prune's entry vouches for."""
+    """Reads timelines. Each segment is checked against the log: by its chained digest, or, after a
+    compaction, by the name in the entry of the prune."""
 
     def __init__(self, store: Store, log: Log, contents: ContentKeys) -> None:
         self._store, self._log, self._contents = store, log, contents
@@ -76,36 +77,36 @@ class Histories:
     def each(
         self, timeline: str, until: int | None = None
     ) -> Iterator[tuple[LogEntry, TimelineHead, TimelineSegment]]:
-        """The same one by one, so that only few are in memory."""
+        """The same one by one, so that few are in memory."""
         history = history_of(self._log, timeline, until)
-        befores = ["", *(chain.digest for _, chain in history)]
-        pairs = [(chain, before) for (_, chain), before in zip(history, befores, strict=False)]
-        for (entry, chain), segment in zip(history, self.some(timeline, pairs), strict=True):
-            yield entry, chain, segment
+        befores = ["", *(head.digest for _, head in history)]
+        pairs = [(head, before) for (_, head), before in zip(history, befores, strict=False)]
+        for (entry, head), segment in zip(history, self.some(timeline, pairs), strict=True):
+            yield entry, head, segment
 
     def some(self, timeline: str, pairs: Sequence[tuple[TimelineHead, str]]) -> Iterator[TimelineSegment]:
-        """Those of them that these pairs name, one by one: (chain, the timeline's digest before it)."""
-        stored = in_order(self._stored, (chain for chain, _ in pairs), threads=requests(self._store))
-        for (chain, before), data in zip(pairs, stored, strict=True):
-            yield self.opened(timeline, chain, before, data)
+        """The segments of some heads, one by one. pairs: (head, the timeline's digest before it)."""
+        stored = in_order(self._stored, (head for head, _ in pairs), threads=requests(self._store))
+        for (head, before), data in zip(pairs, stored, strict=True):
+            yield self.opened(timeline, head, before, data)
 
-    def segment(self, timeline: str, chain: TimelineHead, previous: str) -> TimelineSegment:
-        """One of them. previous: the timeline's digest before it."""
-        return self.opened(timeline, chain, previous, self._stored(chain))
+    def segment(self, timeline: str, head: TimelineHead, previous: str) -> TimelineSegment:
+        """The segment of one head. previous: the timeline's digest before it."""
+        return self.opened(timeline, head, previous, self._stored(head))
 
-    def _stored(self, chain: TimelineHead) -> bytes:
-        what = timelines.name_of(chain.segment)
+    def _stored(self, head: TimelineHead) -> bytes:
+        name = timelines.name_of(head.segment)
         try:
-            return self._store.read(what)
+            return self._store.read(name)
         except MissingError as error:
-            raise damaged(what, "it is missing") from error
+            raise damaged(name, "it is missing") from error
 
-    def opened(self, timeline: str, chain: TimelineHead, previous: str, data: bytes) -> TimelineSegment:
-        """The segment in `data`, which must continue the timeline as the log says."""
-        what = timelines.name_of(chain.segment)
-        if chain.compacted and digest_of(data) != chain.segment:
-            raise damaged(what, "its SHA-256 is not its name")
-        segment, block = self._contents.timeline(data, timeline, what)
-        if not chain.compacted and chained_digest(timeline, previous, block) != chain.digest:
-            raise damaged(what, "it does not continue its timeline")
+    def opened(self, timeline: str, head: TimelineHead, previous: str, data: bytes) -> TimelineSegment:
+        """The segment in `data`. Raises DamageError unless it continues the timeline as the log says."""
+        name = timelines.name_of(head.segment)
+        if head.compacted and digest_of(data) != head.segment:
+            raise damaged(name, "its SHA-256 is not its name")
+        segment, block = self._contents.timeline(data, timeline, name)
+        if not head.compacted and chained_digest(timeline, previous, block) != head.digest:
+            raise damaged(name, "it does not continue its timeline")
         return segment

@@ -1,10 +1,11 @@
-"""A reader: states of timelines, and the bytes of chunks, every one of them authenticated.
+"""The reader: states of timelines, and the bytes of chunks. All of them are authenticated.
 
-A frame opens only under its session's key and its own nonce; then each chunk's id is computed again from its
-bytes. So what a reader returns is what was stored, or it raises DamageError with the name of the object.
+A frame opens only with the key of its session and its own nonce. Then the id of each chunk is computed again
+from its bytes. So a reader returns the stored bytes, or raises DamageError with the name of the object.
 
-A reader may live for days, as a mount does, and packs go when a prune has copied what lives in them. So a
-pack that is gone sends it back to the log once, for a newer index; it is damage only if there is none.
+A mount keeps a reader for days, and a prune deletes packs after it has copied their live frames. So when a
+pack is missing, the reader looks for a newer index in the log. The pack is damage only when no newer index
+exists.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ _AT_ONCE = 1024
 
 
 class Reader:
-    """Thread-safe. The passphrase is asked for when the first content is opened."""
+    """Thread-safe. The passphrase is requested when the first content is opened."""
 
     def __init__(self, store: Store, keys: WriterKeys, log: Log, unlock: Unlock) -> None:
         self._store, self._keys, self._log = store, keys, log
@@ -50,7 +51,8 @@ class Reader:
         self._decoder = FrameDecoder()
 
     def state(self, timeline: str, at: int) -> Entries:
-        """The timeline as of log entry `at`, sorted by path; empty when it had nothing yet."""
+        """The state of the timeline at log entry `at`, sorted by path; empty when the timeline began
+        later."""
         self._log.refresh()
         return fold([segment for _, segment in self._histories.segments(timeline, at)])
 
@@ -83,7 +85,7 @@ class Reader:
         return index.length[self._rows(index, content.blob[: content.offsets[-1]])].astype(np.int64)
 
     def read(self, chunk_ids: Sequence[bytes]) -> Iterator[bytes]:
-        """The chunks, in order. Frames lately used are kept, so neighbours cost one frame."""
+        """The chunks, in order. Recently used frames are cached, so neighbours cost one frame."""
         for start in range(0, len(chunk_ids), _AT_ONCE):
             wanted = chunk_ids[start : start + _AT_ONCE]
             while wanted:
@@ -109,17 +111,17 @@ class Reader:
     ) -> None:
         """Gives every row in `rows` its content: write(row, offset within the row's content, data).
 
-        Every needed frame is read and opened once, in the order in which they lie in the packs, by one thread
-        per core, in bounded memory; a chunk of many rows is given to each. `write` is called from these
-        threads, and `done` after each frame with the bytes written since. Raises the first error of any of
-        them, DamageError among them.
+        Every needed frame is read and opened once, in the order of the packs, by a few threads, in bounded
+        memory. A chunk of several rows goes to each of them. `write` is called from these threads, with data
+        that is valid during the call; `done` is called with the number of bytes written since its last call.
+        Raises the first error of any thread, DamageError among them.
         """
         index = self._index()
         bulk_restore = BulkRestore(self._store, self._keys.id, self._contents, index, self._rows, self._newer)
         bulk_restore.run(content, rows, write, done)
 
     def open_index(self) -> None:
-        """Reads the index now, not when the first chunk is looked up; for that no passphrase is needed."""
+        """Reads the index now instead of at the first lookup. This needs no passphrase."""
         self._index()
 
     def _index(self) -> ChunkIndex:
@@ -132,20 +134,20 @@ class Reader:
             return self._known
 
     def _newer(self, index: ChunkIndex) -> ChunkIndex | None:
-        """What the log knows now, if that is newer than `index`."""
+        """The index of the newest log entry; None when `index` is the newest."""
         self._log.refresh()
         newest = self._index()
         return None if newest is index else newest
 
     def _rows(self, index: ChunkIndex, ids: Array) -> Array:
-        """Rows of the index for flat ids. Raises DamageError when one is unknown."""
+        """The rows of flat ids in the index. Raises DamageError when one is unknown."""
         rows = index.find(ids)
         lost = np.flatnonzero(rows < 0)
         if len(lost):
             first = ids.reshape(-1, 32)[lost[0]].tobytes().hex()
             raise DamageError(
-                f"{len(lost)} chunks are in no usable pack of the vault, the first is {first}",
-                hint="Run `undivided verify` to learn what is missing.",
+                f"{len(lost)} chunks are in no usable pack of the vault, for example {first}",
+                hint="Run `undivided verify` to see which points and files are affected.",
             )
         return rows
 
@@ -163,11 +165,11 @@ class Reader:
                 self._frames.move_to_end((place.pack, place.offset))
                 return known
             sealed = packs.read_part(self._store, place.pack, place.offset, place.stored)
-            what = packs.name_of(place.pack)
-            opener = self._contents.frames(place.session, place.sealed_key, what)
+            name = packs.name_of(place.pack)
+            opener = self._contents.frames(place.session, place.sealed_key, name)
             plain = bytes(
                 self._decoder.decode(
-                    opener, place.session, place.counter, place.codec, memoryview(sealed), place.plain, what
+                    opener, place.session, place.counter, place.codec, memoryview(sealed), place.plain, name
                 )
             )
             self._frames[place.pack, place.offset] = plain
