@@ -23,7 +23,7 @@ from .. import __version__
 from ..host.paths import make_directory, save
 from ..model.service import Check, Component, CopyRule, Objectives, Policy, Service
 
-logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 def store_parsed(path: Path, text: str, value: Mapping[str, Any]) -> None:
@@ -39,10 +39,10 @@ def load_parsed(path: Path, text: str) -> dict[str, Any] | None:
         if record["program"] == __version__ and record["text"] == text:
             value: dict[str, Any] = record["value"]
             return value
-        logger.debug("%s is out of date: its file is parsed again", path)
+        _log.debug("%s is out of date: its file is parsed again", path)
     except (OSError, ValueError, KeyError, TypeError) as error:
         # A lost or damaged file is no loss: the text has the same content.
-        logger.debug("%s cannot be used, its file is parsed again: %s", path, error)
+        _log.debug("%s cannot be used, its file is parsed again: %s", path, error)
     return None
 
 

@@ -19,7 +19,7 @@ from types import TracebackType
 
 from .names import ROOT, parent_of
 
-logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 _SYS_OPENAT2 = 437
 _NO_MAGICLINKS, _NO_SYMLINKS, _BENEATH = 0x02, 0x04, 0x08
@@ -76,7 +76,7 @@ class RootedDirectory:
             self.has_openat2 = code == errno.EPERM and self._works()
             if self.has_openat2:
                 raise OSError(code, os.strerror(code), path)
-            logger.debug("openat2 is not available (%s): paths are opened step by step", os.strerror(code))
+            _log.debug("openat2 is not available (%s): paths are opened step by step", os.strerror(code))
         return self._step_by_step(path, flags, mode)
 
     @contextmanager

@@ -12,7 +12,7 @@ from .btrfs import BtrfsSnapshotter
 from .plain import PlainSnapshotter
 from .reflink import ReflinkSnapshotter, can_reflink
 
-logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 def snapshotter_for(path: Path) -> Snapshotter:
@@ -20,11 +20,11 @@ def snapshotter_for(path: Path) -> Snapshotter:
     try:
         filesystem = mount_of(path).fstype
     except OSError as error:
-        logger.info("%s: large files are copied into memory: its filesystem is unknown: %s", path, error)
+        _log.info("%s: large files are copied into memory: its filesystem is unknown: %s", path, error)
         return PlainSnapshotter()
     if filesystem == "btrfs" and os.geteuid() == 0:
         return BtrfsSnapshotter()
     if can_reflink(path):
         return ReflinkSnapshotter()
-    logger.info("%s: large files are copied into memory: %s has no reflinks here", path, filesystem)
+    _log.info("%s: large files are copied into memory: %s has no reflinks here", path, filesystem)
     return PlainSnapshotter()

@@ -32,7 +32,7 @@ from .held import HeldSession
 from .snapshot import SnapshotSession
 from .tree import DOING, PATH_HINT, Tree
 
-logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 OURS = (".undivided-snapshot-*/", "/.undivided-*/")
 """Names that Undivided itself may leave in a tree: never part of it."""
@@ -84,7 +84,7 @@ class FilesDriver:
         if self.snapshotter and self.snapshotter.whole:
             if self._is_one_volume():
                 return SnapshotSession(tree, self.snapshotter, writers)
-            logger.info("%s: no snapshot, because other filesystems are mounted inside the tree", self._path)
+            _log.info("%s: no snapshot, because other filesystems are mounted inside the tree", self._path)
         return HeldSession(tree, self.snapshotter, writers)
 
     def directory(self) -> Path:

@@ -26,7 +26,7 @@ from ...model.errors import SourceError, error_context
 from ..base import Sink
 from .client import MariaDBConnection
 
-logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 PREFIX = b"log"
 _MAGIC = b"\xfebin"
@@ -115,7 +115,7 @@ class BinaryLog:
         try:
             return self.tail(chain.file, chain.offset) == chain.tail
         except SourceError as error:
-            logger.info("the binary log cannot be continued: %s", error.cause)
+            _log.info("the binary log cannot be continued: %s", error.cause)
             return False
 
     def tail(self, file: str, offset: int) -> str:

@@ -24,7 +24,7 @@ from .restore import restore
 from .server_facts import read_facts
 from .session import MariaDBSession
 
-logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 _START = 300.0
 _GONE = 2.0
@@ -99,7 +99,7 @@ class MariaDBDriver:
             return
         directory = self.directory()
         if not start_by_options(self.component) and not serving(directory):
-            logger.info("%s: starting a server on %s", doing, directory)
+            _log.info("%s: starting a server on %s", doing, directory)
             launch(server_command(self.component, directory), directory, doing)
         begun = seen = time.monotonic()
         while not self._answers():

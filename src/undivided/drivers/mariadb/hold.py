@@ -26,7 +26,7 @@ import time
 from ...model.errors import SourceError
 from .client import Login, MariaDBConnection, ServerError
 
-logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 _BLOCKED_BY = {
     "START": "LOCK TABLES … WRITE, ALTER, CREATE or DROP blocks it: protect again when it has ended.",
@@ -116,7 +116,7 @@ class CommitBlock:
         try:
             self._session.run("BACKUP STAGE END")
         except SourceError as error:
-            logger.warning(
+            _log.warning(
                 "%s: the server let commits continue before the pause was over: %s", self._doing, error.cause
             )
             self.lost = True
@@ -133,7 +133,7 @@ class CommitBlock:
             if error.code not in _WAITED:
                 raise
             blocker = self._blocker()
-            logger.warning("%s: gave up waiting for BACKUP STAGE %s%s", self._doing, stage, blocker)
+            _log.warning("%s: gave up waiting for BACKUP STAGE %s%s", self._doing, stage, blocker)
             raise SourceError(
                 f"another session is blocking BACKUP STAGE {stage}{blocker}",
                 doing=self._doing,

@@ -16,7 +16,7 @@ from types import TracebackType
 from ...model.errors import SourceError
 from .client import Login, MariaDBConnection
 
-logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 LIMIT = 5.0
 """Seconds that a stage may wait."""
@@ -56,7 +56,7 @@ class LockWait:
             while not self._over.wait(_EVERY):
                 for (number,) in self._connection.rows(_WAITING.format(self._connection.id, LIMIT * 1000)):
                     self.ended = True
-                    logger.warning(
+                    _log.warning(
                         "%s: session %s waited for more than %g s: ended", self._doing, number, LIMIT
                     )
                     self._connection.run(f"KILL {number}")

@@ -20,7 +20,7 @@ from .client import Login, MariaDBConnection
 from .image import PREFIX, take_image
 from .server_facts import MariaDBFacts, require_readable
 
-logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 METHOD = "log"
 LONG_CHAIN = 1 << 30
@@ -51,7 +51,7 @@ class Physical:
         else:
             if self._state:
                 sink.note(f"a new image was taken: {reason}")
-                logger.info("%s: a new image is taken: %s", self._component.name, reason)
+                _log.info("%s: a new image is taken: %s", self._component.name, reason)
             image = take_image(sink, self._component, self._login, self._facts)
             sink.drop([_DUMP])
             self._image = image.size

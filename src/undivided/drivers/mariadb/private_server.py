@@ -27,7 +27,7 @@ from ...model.errors import UndividedError
 from ...model.service import Component
 from .programs import Child, MariaDBOwner, program
 
-logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 _START = 300.0
 """Seconds until it answers: crash recovery of a large redo log takes long."""
@@ -76,7 +76,7 @@ class PrivateServer:
                 os.chown(self._scratch, self._owner.uid, self._owner.gid)
             self._child = Child(self._argv(), doing=self._doing, owner=self._owner, with_us=True)
             self._wait()
-            logger.info("private server started on %s, pid %d", self._directory, self._child.pid)
+            _log.info("private server started on %s, pid %d", self._directory, self._child.pid)
         except BaseException:
             self._end()
             raise
@@ -90,7 +90,7 @@ class PrivateServer:
         try:
             self._child.terminate()
             self._child.done(_STOP)
-            logger.info("private server on %s stopped", self._directory)
+            _log.info("private server on %s stopped", self._directory)
         finally:
             self._end()
 

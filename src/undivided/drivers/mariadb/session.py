@@ -22,7 +22,7 @@ from .physical import METHOD as PHYSICAL
 from .physical import Physical
 from .server_facts import read_facts
 
-logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 class Method(Protocol):
@@ -65,7 +65,7 @@ class MariaDBSession:
             self._method = Physical(self._component, login, facts, state)
         else:
             sink.note(f"captured by a dump: {facts.without_log}")
-            logger.info("%s: falling back to a dump: %s", self._name, facts.without_log)
+            _log.info("%s: falling back to a dump: %s", self._name, facts.without_log)
             self._method = Logical(self._component, login, facts)
         self._state = {
             "method": PHYSICAL if facts.without_log is None else LOGICAL,

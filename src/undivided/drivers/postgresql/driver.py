@@ -18,7 +18,7 @@ from .restore import link_tablespaces, restore_cluster
 from .server import PostgreSQLServer, line, psycopg2, read_facts, size, system_identifier
 from .session import PostgreSQLSession
 
-logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 TIMEOUT = 120.0
 """Seconds that a start or a stop may take."""
@@ -127,7 +127,7 @@ class PostgreSQLDriver:
         if socket := self.component.get("socket"):
             settings.append(("unix_socket_directories", str(socket)))
         log = directory / "startup.log"
-        logger.info("%s: starting a server on %s", doing, directory)
+        _log.info("%s: starting a server on %s", doing, directory)
         process = programs.launch(programs.programs(self.component, major), directory, settings, owner, log)
         if not programs.wait_ready(process, directory, TIMEOUT):
             raise UndividedError(f"the server ended: {programs.last_error(log)}", doing=doing)

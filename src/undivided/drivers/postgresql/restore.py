@@ -31,7 +31,7 @@ from .configuration import place_configuration
 from .programs import PostgreSQLOwner, last_error, launch, owner_for, programs, require_entry, wait_ready
 from .wal import WalArchive, segment_name
 
-logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 TABLESPACES = "tablespaces"
 REQUIRED = (b"data/backup_label", b"data/global/pg_control", b"data/PG_VERSION")
@@ -144,7 +144,7 @@ def _replay(binaries: Path, into: Path, restore_point: str, owner: PostgreSQLOwn
         settings = [*_PRIVATE, ("unix_socket_directories", str(private)), ("hba_file", str(rules))]
         settings += [("recovery_target_name", restore_point)]
         process = launch(binaries, into, settings, owner, log)
-        logger.info("private server for the replay started on %s, pid %d", into, process.pid)
+        _log.info("private server for the replay started on %s, pid %d", into, process.pid)
         try:
             if not wait_ready(process, into, None):
                 raise _failed(last_error(log), restore_point, into, doing)
@@ -153,7 +153,7 @@ def _replay(binaries: Path, into: Path, restore_point: str, owner: PostgreSQLOwn
                 raise UndividedError(f"the private server did not stop: {last_error(log)}", doing=doing)
         finally:
             _end(process)
-        logger.info("private server on %s stopped", into)
+        _log.info("private server on %s stopped", into)
         output = log.read_text(errors="replace")
         if f'recovery stopping at restore point "{restore_point}"' not in output:
             raise DamageError(f"recovery did not stop at {restore_point}: {last_error(log)}", doing=doing)

@@ -45,7 +45,7 @@ from .wal import WalArchive, WalRemovedError
 if TYPE_CHECKING:
     from psycopg2.extensions import connection
 
-logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 FORMAT = 1
 LONGEST_LOG = 1 << 30
@@ -104,7 +104,7 @@ class PostgreSQLSession:
         except WalRemovedError as removed:
             if self._previous:
                 sink.note(f"a new image was taken: {removed.cause}")
-                logger.info("%s: a new image is taken: %s", self._server.component.name, removed.cause)
+                _log.info("%s: a new image is taken: %s", self._server.component.name, removed.cause)
             image = take_image(self._server, sink, size(self._control, self._doing))
             sink.drop([path for path in sink.entries.path.tolist() if path.startswith(b"log/")])
             log = WalArchive.at(image.start, image.timeline, found.segment_size)

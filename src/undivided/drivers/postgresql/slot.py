@@ -19,7 +19,7 @@ from .server import server_errors
 if TYPE_CHECKING:
     from psycopg2.extensions import connection
 
-logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 _HINT = "Raise max_replication_slots, or drop unused slots (see pg_replication_slots)."
 
@@ -43,7 +43,7 @@ def ensure(control: connection, name: str, doing: str) -> None:
     """Makes sure that the component's own slot exists and is not lost."""
     with server_errors(doing, _HINT), control.cursor() as cursor:
         if _status(control, name, doing) == "lost":
-            logger.info("%s: slot %s exceeded max_slot_wal_keep_size: created again", doing, name)
+            _log.info("%s: slot %s exceeded max_slot_wal_keep_size: created again", doing, name)
             cursor.execute("SELECT pg_drop_replication_slot(%s)", (name,))
         if _status(control, name, doing) is None:
             cursor.execute("SELECT pg_create_physical_replication_slot(%s, true)", (name,))

@@ -37,7 +37,7 @@ from .standby import Standby
 if TYPE_CHECKING:
     from psycopg2.extensions import connection
 
-logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 POLL = 0.001
 QUIET = 0.01
@@ -236,7 +236,7 @@ class Withholding:
             assert self._admin is not None
             self._run_undo(self._admin)
         except psycopg2().Error as error:
-            logger.warning(
+            _log.warning(
                 "%s: the connection is lost, undoing the hold on another: %s", self._doing, line(error)
             )
             self._undo_reconnected()

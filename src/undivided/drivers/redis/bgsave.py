@@ -17,7 +17,7 @@ from pathlib import Path
 from ...model.errors import SourceError, error_context
 from .resp import RedisConnection, RefusedError, info
 
-logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 _PIECE = 1 << 20
 _READ_HINT = "Permit psync and replconf to the backup's user, or run Undivided on the server's host."
@@ -38,7 +38,7 @@ class BgsaveImage:
         SourceError."""
         until = time.monotonic() + _SAVE_TIMEOUT
         if self._busy():
-            logger.info("waiting for the server's running save or rewrite, at most %g s", _SAVE_TIMEOUT)
+            _log.info("waiting for the server's running save or rewrite, at most %g s", _SAVE_TIMEOUT)
         while self._busy():
             if time.monotonic() > until:
                 raise SourceError(

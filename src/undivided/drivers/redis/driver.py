@@ -30,7 +30,7 @@ from .resp import AbsentError, RedisAddress, RedisConnection, RefusedError, info
 from .restore import DEFAULT_PORT, configuration, quoted, restore_directory
 from .session import RedisSession
 
-logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 _PROGRAMS = ("redis-server", "valkey-server")
 _START_STOP_TIMEOUT = 120.0
@@ -119,7 +119,7 @@ class RedisDriver:
         config = Path(self.component.get("config") or directory / "redis.conf")
         owner = os.stat(directory)
         root = os.geteuid() == 0
-        logger.info("starting Redis at %s on %s", self.server, directory)
+        _log.info("starting Redis at %s on %s", self.server, directory)
         with open(directory / "redis.log", "wb") as log:
             process = subprocess.Popen(
                 [self._program(), *([str(config)] if config.exists() else []), "-"],

@@ -29,7 +29,7 @@ from ..base import Source
 from .resp import RedisAddress, RedisConnection, RefusedError
 from .session import IMAGE, STREAM
 
-logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 _POLL = 0.02
 _KEPT = (
@@ -124,7 +124,7 @@ def _load_and_save(program: str, work: Path, server: RedisAddress, settings: Map
         process = subprocess.Popen(
             argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, umask=0o077
         )
-    logger.info("private server for the recovery started in %s, pid %d", work, process.pid)
+    _log.info("private server for the recovery started in %s, pid %d", work, process.pid)
     try:
         connection = _loaded(process, server)
         try:
@@ -144,7 +144,7 @@ def _load_and_save(program: str, work: Path, server: RedisAddress, settings: Map
         if process.poll() is None:
             process.send_signal(signal.SIGKILL)
             process.wait()
-        logger.info("private server for the recovery stopped, pid %d", process.pid)
+        _log.info("private server for the recovery stopped, pid %d", process.pid)
 
 
 def _loaded(process: subprocess.Popen[bytes], server: RedisAddress) -> RedisConnection:

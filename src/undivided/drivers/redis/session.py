@@ -29,7 +29,7 @@ from .bgsave import BgsaveImage
 from .replication import Replica
 from .resp import RedisAddress, RedisConnection, RefusedError, info
 
-logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 IMAGE = b"data/dump.rdb"
 STREAM = b"log/stream"
@@ -87,7 +87,7 @@ class RedisSession:
             self._drop_replica()
             reason = f"the server does not permit replication ({error.cause})"
             sink.note(f"a new image was taken by BGSAVE inside the pause: {reason}")
-            logger.info("%s: falling back to BGSAVE: %s", self._server, reason)
+            _log.info("%s: falling back to BGSAVE: %s", self._server, reason)
             self._bgsave = BgsaveImage(self._control)
             self._bgsave.settle()
 
@@ -132,7 +132,7 @@ class RedisSession:
             self._generation += 1
             self._image_offset = self._replica.offset
             sink.note(f"a new image was taken: {reason}")
-            logger.info("%s: a new image is taken: %s", self._server, reason)
+            _log.info("%s: a new image is taken: %s", self._server, reason)
             self._image_bytes = self._put_image(sink, self._replica.image())
         self._replica.follow()
 

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from ...model.errors import SourceError
 
-logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 # In the database file.
 PENDING = (0x40000000, 1)
@@ -84,7 +84,7 @@ class Locks:
         try:
             _ask(self.fd, fcntl.F_OFD_SETLK, kind, place)
         except (BlockingIOError, PermissionError):
-            logger.debug("%s: bytes %d-%d are locked, waiting", self.path, place[0], sum(place) - 1)
+            _log.debug("%s: bytes %d-%d are locked, waiting", self.path, place[0], sum(place) - 1)
             _Waiter(self.fd, kind, place).wait(until, self.path)
 
 

@@ -40,7 +40,7 @@ from .image import (
 )
 from .locks import Locks
 
-logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 _FICLONE = 0x40049409
 _STRIDE = 8 << 20
@@ -78,7 +78,7 @@ class JournalCapture:
             put_image(sink, self._path, self._database.fd, self._database.fd)
             self._copied = version
         else:
-            logger.info("%s is being written all the time: it is copied in the pause", self._path)
+            _log.info("%s is being written all the time: it is copied in the pause", self._path)
 
     def _version_now(self) -> tuple[Version, bool]:
         """The version under the lock, and whether any later write would have other times."""

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from ...model.errors import UndividedError, translated
 from ...model.service import Component
 
-logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 TIMEOUT = 120.0
 """Seconds a start or stop command may take."""
@@ -66,7 +66,7 @@ def _by_options(component: Component, verb: str, timeout: float) -> bool:
         return False
     doing = f"{verb} {component.name}"
     # The program alone: the arguments of a command may hold a password.
-    logger.info("%s: %s", doing, f"systemctl {verb} {unit}" if unit is not None else command[0])
+    _log.info("%s: %s", doing, f"systemctl {verb} {unit}" if unit is not None else command[0])
     run_command(command, doing=doing, timeout=timeout)
     return True
 
