@@ -156,5 +156,5 @@ def test_another_vault_in_its_place_is_refused(own: Kiosk) -> None:
         other("init")
     shutil.copytree(other.vault, own.vault)
     said = own.fails("protect", own.service, code=12)
-    assert "another vault" in said
+    assert "do not belong to the vault" in said
     assert "HINT: " in said

@@ -65,9 +65,9 @@ def test_a_wrong_passphrase_is_told(words: list[str], kiosk: Kiosk) -> None:
     assert "the passphrase or key does not open this vault" in said
 
 
-def test_no_passphrase_and_nobody_to_ask_is_told(kiosk: Kiosk) -> None:
+def test_a_missing_passphrase_without_a_terminal_is_reported(kiosk: Kiosk) -> None:
     said = told(kiosk, "find", "*", code=2, UNDIVIDED_PASSPHRASE="")
-    assert "no passphrase given" in said
+    assert "no passphrase is given" in said
 
 
 def test_keys_that_are_lost_or_broken_are_named(kiosk: Kiosk) -> None:
@@ -89,7 +89,7 @@ def test_a_service_file_that_cannot_be_read_is_named(kiosk: Kiosk) -> None:
     assert "no such file or directory" in told(kiosk, "service", "apply", "nowhere.yaml", code=2)
     assert "is a directory" in told(kiosk, "service", "apply", kiosk.home, code=2)
     with changed(kiosk.file, b"\xff\xfe\x00"):
-        assert "it is not text" in told(kiosk, "service", "apply", kiosk.file, code=2)
+        assert "the file is not text" in told(kiosk, "service", "apply", kiosk.file, code=2)
 
 
 def test_a_vault_where_a_file_is_in_the_way_is_told(kiosk: Kiosk, tmp_path: Path) -> None:
