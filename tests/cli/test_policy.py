@@ -45,8 +45,8 @@ def test_other_rules_and_another_interval_are_tried_without_touching_the_service
 
 def test_the_same_is_shown_as_text(scene):
     said = scene.run("policy", "simulate", "shop", "--keep", "last=1").stdout
-    assert "1 point of 4 stay, 3 expire" in said
-    assert "(3 points expire)" in said
+    assert "1 of 4 points kept, 3 to expire" in said
+    assert "(3 points to expire)" in said
     assert "newest, last" in said
     assert "a point every 1m for 57w1d" in said
 

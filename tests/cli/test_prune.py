@@ -66,7 +66,7 @@ def test_a_dry_run_shows_the_points_that_would_expire_and_why_the_others_stay_an
     assert reasons[before[0]] == ["yearly"]
     assert reasons[before[4]] == ["newest", "last"]
     said = shop.run("prune", "shop", "--dry-run").stdout
-    assert "3 points of 5 stay, 2 expire" in said
+    assert "3 of 5 points kept, 2 to expire" in said
     assert "2 points would expire" in said
     assert ids(shop) == before
     assert sorted((shop.config / "vault").rglob("*")) == entries

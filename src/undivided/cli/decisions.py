@@ -21,8 +21,8 @@ def lines_of(decision: Decision) -> Iterator[str]:
     if not expired:
         yield f"  all {plural(count, 'point')} stay"
         return
-    yield f"  {plural(count - expired, 'point')} of {count} stay, {expired} expire"
-    yield from (f"    {line}" for line in table(["TIME", "POINT", "STAYS AS"], list(_rows(decision, stays))))
+    yield f"  {count - expired} of {plural(count, 'point')} kept, {expired} to expire"
+    yield from (f"    {line}" for line in table(["TIME", "POINT", "KEPT BY"], list(_rows(decision, stays))))
     if decision.requested:
         named = (id for id in decision.history.ids if id in decision.requested)
         yield f"  {REQUESTED}: {', '.join(named)}"
@@ -48,5 +48,5 @@ def _rows(decision: Decision, stays: Array) -> Iterator[list[str]]:
             for row in range(begin, end):
                 yield [local(int(times[row])), ids[row], ", ".join(decision.kept.why(row))]
         else:
-            last = f" … {ids[end - 1]}" if end - begin > 1 else ""
-            yield [local(int(times[begin])), ids[begin] + last, f"({plural(end - begin, 'point')} expire)"]
+            last, many = (f" … {ids[end - 1]}", f"{end - begin} points ") if end - begin > 1 else ("", "")
+            yield [local(int(times[begin])), ids[begin] + last, f"({many}to expire)"]

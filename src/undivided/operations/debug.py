@@ -1,7 +1,7 @@
 """debug entry, pack, timeline: a look inside the vault for a person who repairs it.
 
-The vault is opened as far as it opens, also when other commands refuse it. Needs no passphrase; names and
-content stay sealed.
+The vault is opened as far as it opens, also when other commands refuse it. Needs no passphrase: the
+names and contents of protected files stay sealed.
 """
 
 from __future__ import annotations
