@@ -55,6 +55,7 @@ lint: .venv/.dev  ## style, strict types, the layers of the architecture, spelli
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 	.venv/bin/codespell
+	$(PY) tools/check_words.py
 
 format: .venv/.dev  ## let ruff lay the code out
 	.venv/bin/ruff check --fix .

@@ -1,4 +1,4 @@
-"""Tests use the vault by its doors, as the product does (pyproject.toml, import-linter), where a door will do."""
+"""Tests use the vault by its doors where a door will do, as the product does (pyproject.toml)."""
 
 from __future__ import annotations
 

@@ -320,7 +320,7 @@ class Vault:
         return data
 
     def _open_index(self) -> None:
-        """Segments, newest first. A damaged pack is the last choice; a pack pending deletion is never used."""
+        """Segments, newest first. A damaged pack is the last choice, one pending deletion is none."""
         self._segments: list[tuple[dict[str, Any], dict[str, Any]]] = []
         self._damaged: set[str] = set()
         self._pending_deletion: set[str] = set()

@@ -1,5 +1,5 @@
-"""Fault: the recovering process is killed while a database's private server replays its log into the build. The
-server that stays behind must not block the next run."""
+"""Fault: the recovering process is killed while a database's private server replays its log into the build.
+The server that stays behind must not block the next run."""
 
 from __future__ import annotations
 

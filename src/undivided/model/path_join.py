@@ -1,8 +1,8 @@
 """Joins and sorts of path columns, without a Python object per path when they are long.
 
-A dictionary of 10⁷ paths takes more than three gigabytes. Above `MANY` rows pyarrow does the work on the columns
-themselves; it is imported only then, because its import takes longer than joining fewer rows. Two sorted columns
-are joined in blocks, so that the hash table of the join is never larger than one block
+A dictionary of 10⁷ paths takes more than three gigabytes. Above `MANY` rows pyarrow does the work on the
+columns themselves; it is imported only then, because its import takes longer than joining fewer rows. Two
+sorted columns are joined in blocks, so that the hash table of the join is never larger than one block
 (docs/decisions/path-joins.md).
 """
 
@@ -22,7 +22,7 @@ _BLOCK = 1 << 15
 
 
 def locate(where: Ragged, paths: Ragged) -> Array:
-    """The row of each path in `where`, i8[n], -1 for a path that is not there. Paths in `where` are unique."""
+    """The row of each path in `where`, i8[n], -1 for a missing path. Paths in `where` are unique."""
     if where.same(paths):
         return np.arange(len(paths))
     if max(len(where), len(paths)) >= MANY:

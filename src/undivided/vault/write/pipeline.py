@@ -238,7 +238,7 @@ class Pipeline:
         self.wait(lambda: not self._uploading)
 
     def _free_buffers(self) -> None:
-        """Under the lock: returns the memory that nobody uses."""
+        """Under the lock: returns the unused memory."""
         self._regions -= len(self._free_regions)
         self._buffers -= len(self._free_packs)
         self._free_regions.clear()
