@@ -145,7 +145,7 @@ class TreeWriter:
         with self._open.use(row, self._names[row], self._size[row]) as file:
             self._write_at(row, file, offset, data)
             given = self._open.add(row, len(data))
-            if given // _FLUSH_EVERY > (given - len(data)) // _FLUSH_EVERY:
+            if file.direct < 0 and given // _FLUSH_EVERY > (given - len(data)) // _FLUSH_EVERY:
                 begin_flushing(file.fd, 0, 0)
         if given == whole:
             with self._open.last(row) as fd:
