@@ -11,6 +11,8 @@ import pytest
 
 from undivided.testing.program import PASSPHRASE, Program, describe, open_shop
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def shop(program: Program) -> Program:

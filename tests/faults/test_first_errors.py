@@ -15,6 +15,8 @@ import pytest
 from undivided.testing.kiosk import Kiosk
 from undivided.testing.program import PASSPHRASE, Program
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def kiosk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kiosk]:

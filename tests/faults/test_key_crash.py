@@ -10,6 +10,8 @@ import pytest
 from undivided.host.crashpoints import KEYS, SAVE
 from undivided.testing.program import Program, describe, open_shop
 
+pytestmark = pytest.mark.slow
+
 SIGKILLED = -9
 ADD, REMOVE, ROTATE = KEYS[:3], KEYS[3:6], KEYS[6:]
 

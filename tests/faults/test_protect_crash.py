@@ -10,6 +10,8 @@ import pytest
 from undivided.host.crashpoints import PROTECT
 from undivided.testing.kiosk import Kiosk
 
+pytestmark = pytest.mark.slow
+
 SIGKILLED = -9
 COMMITTED = PROTECT[PROTECT.index("vault.committed") :]
 

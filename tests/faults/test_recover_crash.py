@@ -21,6 +21,8 @@ from undivided.recovery.plan import make_plan
 from undivided.recovery.result import RecoveryResult
 from undivided.testing.portal import Portal
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def portal(tmp_path: Path) -> Iterator[Portal]:

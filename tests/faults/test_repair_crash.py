@@ -12,6 +12,8 @@ import pytest
 from undivided.host.crashpoints import REPAIR
 from undivided.testing.kiosk import Kiosk
 
+pytestmark = pytest.mark.slow
+
 SIGKILLED = -9
 DAMAGED = 5
 

@@ -12,7 +12,11 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from undivided.testing.kiosk import Kiosk
+
+pytestmark = pytest.mark.slow
 
 
 def begun(kiosk: Kiosk) -> subprocess.Popen[str]:
