@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import subprocess
@@ -185,4 +186,26 @@ def test_a_failed_process_costs_time_and_no_entries(
         monkeypatch.setattr(os, "fork", fork)
         shared = walk(root, shared=True)
     assert columns_of(shared) == columns_of(alone)
-    assert "walked by one process" in caplog.text
+    assert "it was killed; the tree is walked by one process" in caplog.text
+
+
+def test_the_error_of_a_failed_process_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    def fail() -> None:
+        raise MemoryError("no room")
+
+    assert walk_processes.share([1, 2], lambda _: None, lambda _: None, fail, 2) is None
+    assert "failed: MemoryError('no room'); the tree is walked by one process" in caplog.text
+
+
+def test_a_walk_works_where_no_process_can_be_forked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> int:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr("undivided.tree.walk.PROCESSES", 3)
+    with RootedDirectory(wide_tree(tmp_path)) as root:
+        alone = walk(root)
+        monkeypatch.setattr(os, "fork", refuse)
+        open_before = os.listdir("/proc/self/fd")
+        shared = walk(root, shared=True)
+    assert columns_of(shared) == columns_of(alone)
+    assert len(os.listdir("/proc/self/fd")) <= len(open_before)

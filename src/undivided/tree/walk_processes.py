@@ -7,7 +7,8 @@ fork, and each job is a few of these directories with all that they contain. At 
 columns.
 
 A child runs nothing but the walk and ends without returning, so locks, connections and buffers of other
-threads are not touched. A child that fails costs time, not correctness: the caller then walks alone.
+threads are not touched. A child that fails costs time, not correctness: the caller then walks alone. Where
+the system permits no more processes, fewer share the walk.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ import signal
 import struct
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, cast
+
+from ..model.errors import reason
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -56,7 +59,11 @@ def share(
     children: list[tuple[int, int]] = []
     try:
         for _ in range(processes - 1):
-            children.append(_forked(lambda: run(child_work), child_result))
+            try:
+                children.append(_forked(lambda: run(child_work), child_result))
+            except OSError as error:
+                _log.info("the walk is shared by %d processes: %s", 1 + len(children), reason(error))
+                break
         run(work)
         return cast(list[R] | None, _results(children))
     finally:
@@ -79,7 +86,12 @@ def _next(take: int) -> bytes:
 def _forked(work: Callable[[], None], result: Callable[[], R]) -> tuple[int, int]:
     """A child at work: its process id, and the end of a pipe to read its result from."""
     read, write = os.pipe()
-    pid = os.fork()
+    try:
+        pid = os.fork()
+    except OSError:
+        os.close(read)
+        os.close(write)
+        raise
     if pid:
         os.close(write)
         return pid, read
@@ -91,6 +103,8 @@ def _forked(work: Callable[[], None], result: Callable[[], R]) -> tuple[int, int
         payload = memoryview(struct.pack("<Q", len(payload)) + payload)
         while payload:
             payload = payload[os.write(write, payload) :]
+    except Exception as error:  # noqa: BLE001  sent to the parent, which logs it
+        os.write(write, struct.pack("<Q", 0) + repr(error).encode()[:1000])
     finally:
         os._exit(0)
 
@@ -101,10 +115,11 @@ def _results(children: Sequence[tuple[int, int]]) -> list[object] | None:
         with open(pipe, "rb", closefd=False) as file:
             head = file.read(8)
             size = struct.unpack("<Q", head)[0] if len(head) == 8 else 0
-            payload = file.read(size)
+            payload = file.read(size) if size else file.read()
         if not size or len(payload) < size:
+            cause = payload.decode() if payload and not size else "it was killed"
             _log.warning(
-                "a process that shared a walk failed (pid %d): the tree is walked by one process", pid
+                "process %d, which shared a walk, failed: %s; the tree is walked by one process", pid, cause
             )
             return None
         found.append(marshal.loads(payload))  # noqa: S302  our own child made it
