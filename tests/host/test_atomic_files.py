@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 import stat
@@ -54,6 +55,18 @@ def test_a_crash_before_the_rename_leaves_the_old_file(
             patched.setattr(atomic_files, step, crash)
             replace_file(path, b"new")
         assert path.read_bytes() == left
+
+
+def test_a_file_that_could_not_be_written_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        replace_file(tmp_path / "file", b"bytes")
+    assert os.listdir(tmp_path) == []
 
 
 def test_creating_a_file_never_overwrites_one(tmp_path: Path) -> None:

@@ -84,4 +84,6 @@ def _written_aside(path: str | os.PathLike[str], data: bytes, mode: int) -> Iter
         crashpoint("save.written")
         yield aside
     except OSError as error:
+        with suppress(OSError):  # half a file would take room on a full disk
+            os.unlink(aside)
         raise OSError(error.errno, error.strerror, os.fspath(path)) from error
