@@ -48,7 +48,7 @@ class UnreadableService:
     error: UndividedError
 
     def as_record(self) -> dict[str, Any]:
-        return {"service": self.service, "error": str(self.error).partition("\nHINT: ")[0]}
+        return {"service": self.service, "error": self.error.summary}
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,7 @@ class Notes:
         ]
 
 
-class AttributeReader:
+class AttributeWriter:
     """Sets the attributes of rows of one table on open descriptors. Thread-safe."""
 
     def __init__(self, entries: Entries, notes: Notes, birth: Birth) -> None:

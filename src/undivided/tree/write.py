@@ -26,7 +26,7 @@ from ..host.rooted import RootedDirectory, begin_flushing, syncfs
 from ..model.columns import Array
 from ..model.entries import Entries, Kind
 from ..model.errors import DamageError, error_context, translated
-from .attributes import AttributeReader, Birth, Notes
+from .attributes import AttributeWriter, Birth, Notes
 from .background_flush import BackgroundFlush
 from .direct import WORTH, Buffer, open_direct, write_at
 from .directory_cache import DirectoryCache
@@ -107,7 +107,7 @@ class TreeWriter:
             # Opened before anything is written: its syncfs reports every failure from here on.
             self._flushed = self._root.open(ROOT, os.O_RDONLY | os.O_DIRECTORY)
         self._notes = Notes()
-        self._attributes = AttributeReader(entries, self._notes, Birth.beneath(self._flushed))
+        self._attributes = AttributeWriter(entries, self._notes, Birth.beneath(self._flushed))
         self._open = HandleCache(self._root)
         self._directories = DirectoryCache(self._root)
         self._flush = BackgroundFlush(self._flushed)

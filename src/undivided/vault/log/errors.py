@@ -15,10 +15,10 @@ class FencedError(UndividedError):
 
     def __init__(
         self,
-        cause: str = "a prune took this session for dead: it had been silent for longer than the session age",
+        cause: str = "a prune took this session for dead: it had been silent for too long",
         *,
         doing: str = "",
-        hint: str = "Nothing was committed. Run it again. If it takes long, prune with a higher session age.",
+        hint: str = "Nothing was committed. Run it again.",
     ) -> None:
         super().__init__(cause, doing=doing, hint=hint)
 

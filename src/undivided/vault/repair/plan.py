@@ -19,7 +19,6 @@ from dataclasses import dataclass, field, replace
 
 from ...model.errors import DamageError, NoVaultError, UsageError
 from ..crypto.keys import WriterKeys
-from ..format import pack as packs
 from ..format.log_entry import Head, name_of
 from ..format.vault_json import CONFIG, VaultConfig, read_config
 from ..stores.base import MissingError, Store, StoreError, uncached
@@ -186,10 +185,3 @@ def _order(remedy: Remedy) -> tuple[int, str]:
     kinds = (CONFIG, "keys/", "epochs/", "log/", "index/", "packs/", "timeline/")
     place = next((i for i, kind in enumerate(kinds) if remedy.object.startswith(kind)), len(kinds))
     return place, remedy.object
-
-
-def digest_in(name: str) -> str:
-    """The hex digest of a pack by its object's name."""
-    digest = name.rpartition("/")[2]
-    assert packs.name_of(digest) == name
-    return digest

@@ -20,6 +20,7 @@ from ..crypto.keys import WriterKeys
 from ..format import index_segment as indexes
 from ..format import pack as packs
 from ..format.log_entry import Head, LogEntry, decode_entry, name_of
+from ..log.slot import PRUNE
 from ..stores.base import Store, StoreError, requests
 
 _FOLDER = "log/"
@@ -130,7 +131,7 @@ def _read_all(store: Store, keys: WriterKeys, found: LogScan) -> None:
 def _take(found: LogScan, entry: LogEntry) -> None:
     if entry.links.get("index"):
         found.indexed[entry.number] = list(entry.links["index"])
-    if entry.kind == "prune":
+    if entry.kind == PRUNE:
         _forget(found, entry)
         return
     for timeline, head in entry.links.get("heads", {}).items():
