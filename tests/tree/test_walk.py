@@ -100,7 +100,7 @@ def test_other_filesystems_are_left_out_when_asked(tmp_path: Path) -> None:
         subprocess.run(["umount", str(point)], check=True)
 
 
-def test_an_unreadable_directory_is_told_not_taken_for_empty(tmp_path: Path) -> None:
+def test_an_unreadable_directory_is_reported_and_logged_not_taken_for_empty(tmp_path: Path) -> None:
     tree = tmp_path / "tree"
     (tree / "closed").mkdir(parents=True)
     (tree / "closed" / "file").touch()
@@ -117,6 +117,7 @@ def test_an_unreadable_directory_is_told_not_taken_for_empty(tmp_path: Path) -> 
         [sys.executable, "-c", program, str(tree)], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[(b'closed', 'permission denied')]"
+    assert done.stderr.strip() == "not listed: closed: permission denied"
 
 
 def test_large_trees_are_walked_in_batches_and_come_out_as_one(

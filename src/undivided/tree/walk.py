@@ -11,6 +11,7 @@ changed between two walks (tree/diff.py).
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import stat
 from collections import deque
@@ -21,7 +22,7 @@ from operator import attrgetter
 
 import numpy as np
 
-from ..host.names import ROOT, ancestors_of
+from ..host.names import ROOT, ancestors_of, first_few
 from ..host.rooted import RootedDirectory
 from ..model.columns import Array, Ragged
 from ..model.entries import Entries, Kind, kind_of
@@ -42,6 +43,7 @@ for _format in (
 ):
     _KINDS[_format >> 12] = kind_of(_format)
 
+_log = logging.getLogger(__name__)
 _LIST = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 _EVERYTHING = Patterns()
@@ -112,6 +114,9 @@ def walk(
     if not walker.run(start, PROCESSES if shared else 1):
         walker = _Walker(root, patterns, watch, one_filesystem)
         walker.run(start, 1)
+    if walker.unreadable:
+        causes = ", ".join(sorted({cause for _, cause in walker.unreadable}))
+        _log.warning("not listed: %s: %s", first_few([path for path, _ in walker.unreadable]), causes)
     paths, columns = walker.result()
     if patterns.selective:
         keep = _wanted(paths, columns["mode"] >> 12 == stat.S_IFDIR >> 12, patterns)
