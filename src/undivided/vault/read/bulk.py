@@ -47,8 +47,7 @@ _MANY = 8
 """Chunks that make a frame one of small files. Writing these is many short system calls, and threads that
 take turns at the interpreter for each call spend more on the turns than on the calls. So one thread writes
 at a time, while the others read and open the next frames."""
-_THREADS = max(2, min(8, (os.cpu_count() or 2) + 1))
-"""One more than cores: a thread that waits for the disk leaves its core to another."""
+_THREADS = max(2, min(8, os.cpu_count() or 2))
 
 
 @dataclass(frozen=True)
