@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -75,10 +76,15 @@ class Program:
         return answer
 
     def fails(self, *words: object, code: int, **environment: str) -> str:
-        """Its message on standard error."""
-        done = self.run(*words, code=code, **environment)
-        assert done.stderr.startswith("undivided: ")
-        return done.stderr
+        """Its message on standard error, behind what was logged there."""
+        return message(self.run(*words, code=code, **environment).stderr)
+
+
+def message(stderr: str) -> str:
+    """The message of a command that failed: it is the last that the command prints, after the lines of the log."""
+    found = re.search(r"^undivided: .*", stderr, re.MULTILINE | re.DOTALL)
+    assert found, stderr
+    return found[0]
 
 
 def describe(home: Path) -> Path:
