@@ -81,7 +81,7 @@ class Program:
 
 
 def message(stderr: str) -> str:
-    """The message of a command that failed: it is the last that the command prints, after the lines of the log."""
+    """The message of a command that failed: the last that it prints, after the lines of the log."""
     found = re.search(r"^undivided: .*", stderr, re.MULTILINE | re.DOTALL)
     assert found, stderr
     return found[0]
