@@ -15,12 +15,13 @@ from undivided.operations.debug import debug_entry
 from undivided.operations.diff import diff
 from undivided.operations.find import find
 from undivided.operations.init import init
-from undivided.operations.keys import add_key, list_keys, recovery_kit, remove_key, rotate_keys
+from undivided.operations.keys import add_key, list_keys, remove_key, rotate_keys
 from undivided.operations.passphrase import Question
 from undivided.operations.points import list_points, set_pins
 from undivided.operations.protect import protect
 from undivided.operations.prune import decide_prune, execute_prune, plan_prune, prune_record
 from undivided.operations.recover import execute_recovery, plan_recovery, recovery_record
+from undivided.operations.recovery_kit import recovery_kit
 from undivided.operations.repair import execute_repair, plan_repair
 from undivided.operations.services import apply_services, list_services, remove_service, show_service
 from undivided.operations.simulate import simulate
@@ -83,6 +84,7 @@ def test_the_life_of_a_service_is_values_and_nothing_is_printed(tmp_path, asked,
     pinned = set_pins(workspace, "shop", [first.id], pinned=True)
     decision = decide_prune(workspace, ["shop"])
     pruned = plan_prune(workspace, decision, grace=0.0, budget=1 << 30)
+    assert pruned
     execute_prune(workspace, pruned)
     repaired = execute_repair(plan_repair(workspace))
     added = add_key(workspace, label="another")

@@ -12,6 +12,7 @@ from itertools import islice
 from typing import Any
 
 VERSION = 1
+NO_SERVICE = "No service is applied here. `undivided service apply FILE` applies one."
 _ROWS = 500
 """So many rows of a long table are aligned together."""
 

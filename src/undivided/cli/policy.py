@@ -10,7 +10,7 @@ from ..operations.simulate import Simulation
 from ..operations.simulate import simulate as simulated
 from .decisions import lines_of
 from .options import COMMON, Common
-from .output import emit, table
+from .output import NO_SERVICE, emit, table
 
 
 def simulate(
@@ -50,8 +50,7 @@ def simulate(
     lines: list[str] = []
     for one in found:
         lines += [*lines_of(one.decision), *_outlook(one), ""]
-    nothing = ["No service is applied here. `undivided service apply FILE` applies one."]
-    emit(common.json, {"services": [one.as_record() for one in found]}, lines[:-1] or nothing)
+    emit(common.json, {"services": [one.as_record() for one in found]}, lines[:-1] or [NO_SERVICE])
     return 0
 
 

@@ -53,16 +53,14 @@ def prune(
     budget:
         Packs that are mostly unused are rewritten, so many bytes at most.
     despite:
-        Go on although there is this anomaly; you have checked it.
+        Prune in spite of this anomaly, once you know its cause.
     """
     wait, room = parse_seconds("--grace", grace, zero=True), parse_size("--budget", budget)
     workspace = common.open()
     decision = decide_prune(workspace, services, forget=forget or (), despite=despite or ())
-    plan = None
-    if not decision.anomalies:
-        plan = plan_prune(workspace, decision, grace=wait, budget=room)
-        if not dry_run:
-            execute_prune(workspace, plan)
+    plan = plan_prune(workspace, decision, grace=wait, budget=room)
+    if plan and not dry_run:
+        execute_prune(workspace, plan)
     lines = [line for one in decision.services for line in lines_of(one)]
     lines += _outcome(plan, dry_run) if plan else ()
     emit(common.json, prune_record(decision, plan, dry_run=dry_run), lines)

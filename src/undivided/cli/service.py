@@ -18,7 +18,7 @@ from ..operations.services import (
 )
 from ..operations.services import list_services as listed
 from .options import COMMON, Common
-from .output import emit, plural, table
+from .output import NO_SERVICE, emit, plural, table
 
 
 def apply(*files: Path, common: Common = COMMON) -> int:
@@ -50,8 +50,7 @@ def list_services(*, common: Common = COMMON) -> int:
     """
     found = listed(common.open())
     rows = [[s.name, ", ".join(f"{c.name} ({c.kind})" for c in s.components.values())] for s in found]
-    nothing = ["No service is applied here. `undivided service apply FILE` applies one."]
-    lines = table(["SERVICE", "COMPONENTS"], rows) if rows else nothing
+    lines = table(["SERVICE", "COMPONENTS"], rows) if rows else [NO_SERVICE]
     emit(common.json, {"services": [listed_record(service) for service in found]}, lines)
     return 0
 

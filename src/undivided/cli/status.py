@@ -7,7 +7,7 @@ from ..model.times import local
 from ..operations.status import ServiceStatus, UnreadableService
 from ..operations.status import status as find_status
 from .options import COMMON, Common
-from .output import emit, table
+from .output import NO_SERVICE, emit, table
 from .run import show_error
 from .verification import age_line
 
@@ -30,9 +30,8 @@ def status(service: str | None = None, /, *, common: Common = COMMON) -> int:
     """
     found = find_status(common.open(), service)
     rows = [_row(one) for one in found.services]
-    nothing = ["No service is applied here. `undivided service apply FILE` applies one."]
     age = found.verification.age if found.verification else None
-    lines = [*table(_HEAD, rows), age_line(age)] if rows else nothing
+    lines = [*table(_HEAD, rows), age_line(age)] if rows else [NO_SERVICE]
     emit(common.json, found.as_record(), lines)
     for error in found.errors:
         show_error(error)

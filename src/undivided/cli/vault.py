@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..model.times import local
-from ..operations.keys import recovery_kit
+from ..operations.recovery_kit import recovery_kit
 from ..operations.vault_info import VaultInfo, vault_info
 from .options import COMMON, Common
 from .output import emit, plural, size

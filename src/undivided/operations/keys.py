@@ -1,5 +1,4 @@
-"""vault key list, new, add, remove, rotate, renew, and vault kit: what opens the vault, and the keys
-themselves."""
+"""vault key list, new, add, remove, rotate, renew: what opens the vault, and the keys themselves."""
 
 from __future__ import annotations
 
@@ -8,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..config.main_file import NEAR
 from ..host.crashpoints import crashpoint
 from ..host.paths import save, save_new
 from ..model.errors import UsageError
@@ -120,22 +118,3 @@ def renew_keys(workspace: Workspace) -> RenewedKeys:
     keys = workspace.keys_of_vault()
     save(workspace.key_file(), keys.encode())
     return RenewedKeys(keys.vault, len(keys.epochs) - 1, workspace.key_file())
-
-
-@dataclass(frozen=True)
-class RecoveryKit:
-    """id: of the key on the page, which opens the vault from now on. text: the page; it is secret."""
-
-    id: str
-    label: str
-    text: str
-
-    def as_record(self) -> dict[str, Any]:
-        return {"id": self.id, "label": self.label, "text": self.text}
-
-
-def recovery_kit(workspace: Workspace, *, label: str) -> RecoveryKit:
-    from .recovery_kit import make_kit
-
-    text, id = make_kit(workspace.vault, workspace.config.vaults[NEAR], label)
-    return RecoveryKit(id, label, text)

@@ -80,9 +80,14 @@ def decide_prune(
     return PruneDecision(decisions, tuple(anomalies), frozenset(despite))
 
 
-def plan_prune(workspace: Workspace, decision: PruneDecision, *, grace: float, budget: int) -> PrunePlan:
-    """Changes nothing. grace: seconds until objects that are not needed any more are deleted. budget: how
-    many bytes of packs are rewritten at most. Needs the passphrase."""
+def plan_prune(
+    workspace: Workspace, decision: PruneDecision, *, grace: float, budget: int
+) -> PrunePlan | None:
+    """Changes nothing. None while an anomaly of the log or the clock suspends pruning: then nothing expires,
+    and nothing is deleted either. grace: seconds until objects that are not needed any more are deleted.
+    budget: how many bytes of packs are rewritten at most. Needs the passphrase."""
+    if decision.anomalies:
+        return None
     from ..vault.prune import plan_prune as plan
 
     return plan(workspace.vault, decision.expired, grace=grace, budget=budget)
@@ -96,7 +101,7 @@ def execute_prune(workspace: Workspace, plan: PrunePlan) -> None:
 
 
 def prune_record(decision: PruneDecision, plan: PrunePlan | None, *, dry_run: bool) -> dict[str, Any]:
-    """plan: None when nothing may expire."""
+    """plan: None while pruning is suspended."""
     record: dict[str, Any] = {
         "dry_run": dry_run,
         "services": [d.as_record() for d in decision.services],

@@ -1,4 +1,4 @@
-"""The recovery kit: one printed page with which a stranger can recover on a machine that has nothing else.
+"""vault kit: one printed page with which a stranger can recover on a machine that has nothing else.
 
 It holds a key of its own. So the key of a lost page can be removed without touching others, and the page
 still opens the vault after the keys were rotated.
@@ -7,12 +7,12 @@ still opens the vault after the keys were rotated.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import Any
 
+from ..config.main_file import NEAR
 from ..model.times import iso_utc
-
-if TYPE_CHECKING:
-    from ..vault.vault import Vault
+from .workspace import Workspace
 
 _PAGE = """\
 UNDIVIDED RECOVERY KIT
@@ -52,13 +52,32 @@ Then print a new one: undivided vault kit > kit.txt
 """
 
 
-def make_kit(vault: Vault, url: str, label: str) -> tuple[str, str]:
-    """The page, which is secret, and the id of its key, which opens the vault from now on."""
+@dataclass(frozen=True)
+class RecoveryKit:
+    """id: of the key on the page, which opens the vault from now on. text: the page; it is secret."""
+
+    id: str
+    label: str
+    text: str
+
+    def as_record(self) -> dict[str, Any]:
+        return {"id": self.id, "label": self.label, "text": self.text}
+
+
+def recovery_kit(workspace: Workspace, *, label: str) -> RecoveryKit:
+    """A new page, with a new key. Needs a secret that opens the vault already."""
     from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
     from ..vault.keys import encode_key
 
-    private = X25519PrivateKey.generate()
+    vault, private = workspace.vault, X25519PrivateKey.generate()
     id = vault.add_recipient(private, label)
-    made, key = iso_utc(time.time_ns()), encode_key(private)
-    return _PAGE.format(vault=vault.id, url=url, made=made, id=id, label=label, key=key), id
+    text = _PAGE.format(
+        vault=vault.id,
+        url=workspace.config.vaults[NEAR],
+        made=iso_utc(time.time_ns()),
+        id=id,
+        label=label,
+        key=encode_key(private),
+    )
+    return RecoveryKit(id, label, text)

@@ -4,7 +4,7 @@
     points           a         b         c        b and c are lost; a is whole
 
 A prune must read what it keeps, so it refuses as long as b and c are points: an operator has to restore the
-segment from a copy, or to give these points up by name. Then nothing needs the states behind a. In any other
+segment from a copy, or to expire these points by name. Then nothing needs the states behind a. In any other
 timeline the newest state is kept even without a point, because its source continues it. No source continues a
 timeline that the log marks as broken (vault/index/damage_marks.py), so it is cut behind its last state that
 has a point.
@@ -41,7 +41,7 @@ def refuse_broken(
 ) -> DamageError:
     """The error to raise instead of `error`, with which a step could not be read: it names the lost points
     and the ways out. points: all points, also those that this prune was to expire, because the keep rules may
-    want them again once the others are given up."""
+    want them again once the others have expired."""
     lost = {
         timeline: number for timeline, own in steps.items() if (number := _lost(histories, timeline, own))
     }
@@ -52,7 +52,7 @@ def refuse_broken(
         f"{error.cause}; without it these points are lost: {', '.join(names)}",
         doing="prune",
         hint="Nothing was expired. If a copy of the vault has it, run `undivided repair --from COPY`. "
-        "Otherwise give these points up: run `undivided verify`, which marks the timeline as broken, then "
+        "Otherwise expire these points: run `undivided verify`, which marks the timeline as broken, then "
         "`undivided protect` for a newer point, then `undivided prune "
         f"{' '.join(f'--forget {name}' for name in names)}`.",
     )

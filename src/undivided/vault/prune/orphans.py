@@ -1,7 +1,7 @@
 """Orphans: objects in the store that the vault does not need, and when they may be deleted.
 
     listed − live = pending deletions      deleted once the grace period for readers has passed
-                  + given up               named by the log, and no longer needed: marked for deletion now
+                  + unneeded               named by the log, and no longer needed: marked for deletion now
                   + orphans                named by no entry. Their own bytes name their session:
                         one that is done or fenced                     marked for deletion now
                         one at work, but silent for too long           fenced, and marked for deletion
@@ -61,13 +61,13 @@ def sort_out(
     sessions: SessionRegistry,
     objects: Objects,
     live: Mapping[str, Iterable[str]],
-    given_up: Mapping[str, Iterable[str]],
+    named: Mapping[str, Iterable[str]],
     *,
     now_ns: int,
     grace_ns: int,
     session_age_ns: int,
 ) -> Orphans:
-    """objects: as listed. live: the needed ones; given_up: those that entries of the log named, needed or
+    """objects: as listed. live: the needed ones; named: those that entries of the log named, needed or
     not."""
     found = Orphans()
     rest = {kind: dict(objects[kind]) for kind in NAMES}
@@ -82,7 +82,7 @@ def sort_out(
             for digest in digests:
                 if digest in rest[kind]:
                     into[kind][digest] = rest[kind].pop(digest)
-    for kind, digests in given_up.items():
+    for kind, digests in named.items():
         for digest in digests:
             if digest in rest[kind]:
                 found.pending_deletion[kind][digest] = rest[kind].pop(digest)
