@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib import import_module
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, Parameter
 
 from .. import __version__
 from ..model.errors import UsageError
 
-HELP = "Protect, copy and recover a service as one thing, at one instant."
+HELP = "Protect and recover a service as one thing, at one instant."
 EPILOGUE = (
     "First time? `undivided init`, then `undivided service apply FILE`, then `undivided protect SERVICE`."
 )
@@ -77,6 +77,7 @@ def application(*, whole: bool = True) -> App:
         help_epilogue=EPILOGUE,
         help_format="plaintext",
         suppress_keyboard_interrupt=False,
+        default_parameter=Parameter(negative=()),  # no --no-x and no --empty-x: leaving x out does the same
     )
     nouns = {"": app}
     order = list(COMMANDS)

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
-
-from cyclopts import Parameter
 
 from ..operations.mount import Mounted
 from ..operations.mount import mount as show
@@ -21,7 +18,7 @@ def mount(
     /,
     *,
     at: str = "latest",
-    foreground: Annotated[bool, Parameter(negative=())] = False,
+    foreground: bool = False,
     common: Common = COMMON,
 ) -> int:
     """Show a point as a read-only directory.

@@ -17,7 +17,7 @@ from .ask import human
 class Common:
     config: Annotated[Path | None, Parameter(env_var=())] = None
     """Configuration directory; UNDIVIDED_CONFIG does the same."""
-    json: Annotated[bool, Parameter(negative=())] = False
+    json: bool = False
     """Answer in JSON, for programs."""
     log_level: Annotated[str | None, Parameter(env_var=())] = None
     """Show log records from this level on: debug, info, warning, error. UNDIVIDED_LOG does the same."""

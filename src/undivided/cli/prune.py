@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Literal
-
-from cyclopts import Parameter
+from typing import TYPE_CHECKING, Literal
 
 from ..config.option_values import parse_seconds, parse_size
 from ..model.durations import format_duration
@@ -26,7 +24,7 @@ Despite = Literal["flood", "backwards", "future", "leap"]
 def prune(
     *services: str,
     forget: list[str] | None = None,
-    dry_run: Annotated[bool, Parameter(negative=())] = False,
+    dry_run: bool = False,
     grace: str = "1d",
     budget: str = "4G",
     despite: list[Despite] | None = None,

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-from cyclopts import Parameter
+from typing import TYPE_CHECKING
 
 from ..model.durations import format_duration
 from ..model.times import local
@@ -18,8 +16,6 @@ from .run import show_error
 if TYPE_CHECKING:
     from ..recovery.result import RecoveryResult
 
-_FLAG = Parameter(negative=())
-
 
 def recover(
     service: str,
@@ -28,10 +24,10 @@ def recover(
     at: str = "latest",
     to: Path | None = None,
     target: Path | None = None,
-    in_place: Annotated[bool, _FLAG] = False,
-    start: Annotated[bool, _FLAG] = False,
-    no_point_first: Annotated[bool, _FLAG] = False,
-    dry_run: Annotated[bool, _FLAG] = False,
+    in_place: bool = False,
+    start: bool = False,
+    no_point_first: bool = False,
+    dry_run: bool = False,
     common: Common = COMMON,
 ) -> int:
     """Bring a service back as it was at a point.

@@ -14,7 +14,6 @@ from .options import COMMON, Common
 from .output import emit, plural
 from .progress import progress
 
-_FLAG = Parameter(negative=())
 _ACTIONS = {
     "copy": "copy it from the other vault",
     "rebuild": "rebuild it from the packs",
@@ -26,8 +25,8 @@ _ACTIONS = {
 def repair(
     *,
     from_: Annotated[str, Parameter(name="--from")] = "",
-    read_data: Annotated[bool, _FLAG] = False,
-    dry_run: Annotated[bool, _FLAG] = False,
+    read_data: bool = False,
+    dry_run: bool = False,
     common: Common = COMMON,
 ) -> int:
     """Repair damage in the vault.

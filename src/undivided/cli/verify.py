@@ -18,7 +18,7 @@ from .verification import age_line
 
 def verify(
     *,
-    read_data: Annotated[bool, Parameter(negative=())] = False,
+    read_data: bool = False,
     points: tuple[str, ...] = (),
     for_: Annotated[str | None, Parameter(name="--for")] = None,
     within: str | None = None,
