@@ -2,7 +2,7 @@
 
 The table lists the words that this project once had of its own, each with the standard one, and the habits
 of English that make a sentence hard to read at 3 a.m. They are searched in everything that an operator or a
-maintainer reads: the source with its names, docstrings and messages, the documents, the tools. The
+maintainer reads: the source with its names, docstrings and messages, the tests, the documents, the tools. The
 changelog is history and is left out. A line that really means the other thing (a page torn in two) ends in
 a comment `words: ok`.
 """
@@ -54,7 +54,7 @@ WORDS = {
     r"whoever|(some|no|any|every)body|he|him|his": "name who",
 }
 _ROOT = Path(__file__).parent.parent
-_PLACES = ("src", "docs", "bench", "demo", "tools", "README.md", "CONTRIBUTING.md", "SECURITY.md")
+_PLACES = ("src", "tests", "docs", "bench", "demo", "tools", "README.md", "CONTRIBUTING.md", "SECURITY.md")
 _PATTERNS = [
     (re.compile(rf"(?<![a-zA-Z])({old})(?![a-zA-Z])", re.IGNORECASE), new) for old, new in WORDS.items()
 ]

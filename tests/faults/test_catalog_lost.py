@@ -59,14 +59,14 @@ def remove(kiosk: Kiosk) -> None:
 
 
 def answers(kiosk: Kiosk) -> list[object]:
-    """What is told from the catalog, without what only tells how old things are."""
+    """The answers from the catalog, without the fields that are only ages."""
     status = kiosk("status")["services"]
     for service in status:
         del service["age_seconds"]
     return [kiosk("points"), status, kiosk("find", "1.txt")["versions"]]
 
 
-def test_a_deleted_catalog_is_made_again_by_whoever_asks_first_and_is_the_same(kiosk: Kiosk) -> None:
+def test_a_deleted_catalog_is_rebuilt_by_the_next_command_and_is_the_same(kiosk: Kiosk) -> None:
     kiosk("points")
     told, before = answers(kiosk), dump(kiosk)
     remove(kiosk)

@@ -1,4 +1,4 @@
-"""Fault: a clock jumps by years. Nothing expires, and destruction is suspended until somebody has looked."""
+"""Fault: a clock jumps by years. Nothing expires, and pruning is suspended until an operator has checked."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def ids(shop: Program) -> list[str]:
 
 
 def entry_by_a_clock_that_is(shop: Program, wrong_by: int) -> None:
-    """Any entry of the log, by somebody whose clock is wrong."""
+    """Any entry of the log, by a client whose clock is wrong."""
     keys = WriterKeys.decode((shop.config / "keys" / "near.key").read_bytes())
     store = DirectoryStore(shop.config / "vault")
     vault = Vault.open(store, keys=keys, now=lambda: time.time_ns() + wrong_by)
@@ -60,7 +60,7 @@ def test_a_clock_jumped_ahead_by_years_and_was_set_right_nothing_is_destroyed(sh
 
 
 def test_years_passed_at_once_nothing_is_destroyed(tmp_path):
-    """The log was written years ago, by this clock: either it jumped, or nobody came for years."""
+    """The log was written years ago, by this clock: either it jumped, or the vault was unused for years."""
     made = Program(tmp_path)
     open_shop(made, policy="{keep: {within: 1d}}")
     entry_by_a_clock_that_is(made, -5 * YEAR)

@@ -1,4 +1,4 @@
-"""The mistakes that everybody makes first. Each is one line that says what is wrong, one that says what to
+"""The mistakes that newcomers make first. Each is one line that says what is wrong, one that says what to
 do, and an exit code that scripts can rely on."""
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def test_a_vault_where_a_file_is_in_the_way_is_told(kiosk: Kiosk, tmp_path: Path
     assert "not a directory" in said
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody with fewer rights")
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become a user with fewer rights")
 def test_who_may_not_read_the_configuration_is_told_so(kiosk: Kiosk) -> None:
     command = [sys.executable, "-m", "undivided", "points"]
     unprivileged = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search", *command]

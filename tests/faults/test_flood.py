@@ -1,4 +1,4 @@
-"""Fault: a thief with a source's keys adds points by the thousand, of any time he likes, to push good ones
+"""Fault: a thief with a source's keys adds points by the thousand, of any time, to push good ones
 out."""
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ def always(fault: Fault, method: str, part: str) -> Choice:
 
 
 def bare(url: str) -> Store:
-    """Without patience."""
+    """Without waiting between attempts."""
     store = open_store(url)
     inner = getattr(store, "_beneath", store)
     assert isinstance(inner, S3Store)
@@ -117,7 +117,7 @@ def test_no_point_is_acknowledged_whose_pack_was_cut_short_and_the_next_one_is_w
     assert contents(vault, vault.head.number) == {b"a": LARGE}
 
 
-def test_a_small_pack_cut_short_is_found_by_verify_and_stored_anew_by_the_next_point(between: Stand) -> None:
+def test_a_small_pack_cut_short_is_found_by_verify_and_stored_again_by_the_next_point(between: Stand) -> None:
     proxy, prefix = between(once(Fault.KEPT_HALF, "PUT", "packs/"))
     vault = Vault.create(open_store(proxy.url(prefix)), PASSPHRASE)
     protect(vault, "p1", {b"a": b"small" * 1000})

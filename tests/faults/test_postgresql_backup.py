@@ -1,4 +1,4 @@
-"""Backups that are not whole are no points, and are refused when somebody made one of them all the same."""
+"""Backups that are not whole are no points, and are refused when one was made of them all the same."""
 
 from __future__ import annotations
 

@@ -29,14 +29,14 @@ TORN = 4
 """At every so many of the visited flushes the disk is torn as well."""
 
 
-def losses(disk: LoggedDisk, after: int, beside: Path, every: int = 1) -> Iterator[tuple[int, Path]]:
+def losses(disk: LoggedDisk, after: int, images: Path, every: int = 1) -> Iterator[tuple[int, Path]]:
     """(position, image) of power losses: at every so many of the flushes after `after`."""
     moments = [at for at in disk.flushes() if at >= after][::every]
     assert len(moments) >= 10, "the test needs more moments"
     for number, at in enumerate(moments):
         for torn in (None, random.Random(number)) if number % TORN == 0 else (None,):
-            disk.image(beside / "image", at, torn)
-            yield at, beside / "image"
+            disk.image(images / "image", at, torn)
+            yield at, images / "image"
 
 
 @pytest.mark.parametrize("filesystem", ["ext4", "xfs"])

@@ -84,7 +84,7 @@ def test_a_process_that_was_stopped_and_fenced_is_refused_when_it_goes_on(
     assert [e.kind for e in opened(vault).log()] == ["session", "prune"]
 
 
-def test_a_point_that_was_overtaken_is_taken_again_at_once(vault: Vault, tmp_path: Path) -> None:
+def test_a_point_with_a_conflict_is_taken_again_at_once(vault: Vault, tmp_path: Path) -> None:
     data = os.urandom(200_000)
     point(vault, "p1", {b"a": data})
     point(vault, "p2", {b"a": b"2"})
@@ -93,12 +93,12 @@ def test_a_point_that_was_overtaken_is_taken_again_at_once(vault: Vault, tmp_pat
     (site / "copy").write_bytes(data)
     service = parse_service(f"service: web\ncomponents:\n  site: {{kind: files, path: {site}}}\n", "web.yaml")
     other = opened(vault)
-    overtaken = Vault.open(
+    conflicting = Vault.open(
         Rival(vault.store, "timeline/", lambda: execute(other, plan_prune(other, ["p1"], grace=0))),
         keys=vault.keys,
         passphrase=lambda: "correct horse",
     )
-    made = protect(service, overtaken, tmp_path / "state", last=None)
+    made = protect(service, conflicting, tmp_path / "state", last=None)
     part = made.components["site"]
     reader = opened(vault).reader()
     state = reader.state(part.timeline, part.sequence)
@@ -108,7 +108,7 @@ def test_a_point_that_was_overtaken_is_taken_again_at_once(vault: Vault, tmp_pat
     assert kinds.count("prune") == 1 and kinds[-1] == "point"
 
 
-def test_a_history_that_somebody_else_went_on_with_is_begun_anew(vault: Vault, tmp_path: Path) -> None:
+def test_a_history_that_another_writer_continued_is_begun_again(vault: Vault, tmp_path: Path) -> None:
     site = tmp_path / "site"
     site.mkdir()
     (site / "a").write_bytes(b"a" * 1000)

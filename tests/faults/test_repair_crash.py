@@ -59,7 +59,7 @@ def test_a_dry_run_names_everything_and_changes_nothing(kiosk: Kiosk) -> None:
     wrecked = wreck(kiosk)
     before = objects(kiosk.vault)
     plan = kiosk("repair", "--read-data", "--dry-run", "--from", copy)
-    # What is in packs that only the damaged index names is seen when that is mended.
+    # Damage in packs that only the damaged index names is found once the index is repaired.
     visible = {name for name in wrecked if not name.startswith("packs/")}
     assert {remedy["object"] for remedy in plan["remedies"]} >= visible
     assert plan["repaired"] == plan["quarantined"] == []
@@ -84,7 +84,7 @@ def test_killed_at_any_step_a_repair_from_a_copy_ends_in_the_vault_as_it_was(kio
 
 
 @pytest.mark.parametrize("step", [s for s in REPAIR if s != "repair.replaced"])
-def test_killed_at_any_step_a_repair_without_a_copy_keeps_what_was_there_and_the_source_heals_the_rest(
+def test_killed_at_any_step_a_repair_without_a_copy_keeps_what_was_there_and_the_source_stores_the_rest_again(
     kiosk: Kiosk, step: str
 ) -> None:
     wrecked = wreck(kiosk)
@@ -92,8 +92,8 @@ def test_killed_at_any_step_a_repair_without_a_copy_keeps_what_was_there_and_the
     kiosk.run("repair", "--read-data", code=DAMAGED)
     assert in_quarantine(objects(kiosk.vault)) >= set(wrecked.values())
     kiosk.rest()
-    healing = kiosk.protect()
-    assert kiosk.recovered(healing) == kiosk.orders() == {1}
+    after = kiosk.protect()
+    assert kiosk.recovered(after) == kiosk.orders() == {1}
     left = kiosk("verify", "--read-data", code=DAMAGED)
     assert {damage["object"].partition("/")[0] for damage in left["damaged"]} == {"timeline"}
-    assert healing not in left["points_affected"]
+    assert after not in left["points_affected"]

@@ -73,7 +73,7 @@ def test_a_symlink_that_waits_in_the_target_is_not_followed(tmp_path: Path) -> N
 
 @contextlib.contextmanager
 def renaming(into: Path, outside: Path, names: list[str]) -> Iterator[list[int]]:
-    """Somebody who keeps swapping directories of the target for links that lead outside, and back."""
+    """An attacker that keeps swapping directories of the target for links that lead outside, and back."""
     stop = threading.Event()
     swaps = [0]
 

@@ -119,7 +119,7 @@ def test_an_upload_cut_short_is_detected(store: MemoryStore, vault: Vault, prefi
             assert any(name in str(error) for name in short)
 
 
-def test_a_pack_cut_short_heals_with_the_next_protection(store: MemoryStore, vault: Vault) -> None:
+def test_a_pack_cut_short_is_stored_again_by_the_next_protection(store: MemoryStore, vault: Vault) -> None:
     files = {b"a": os.urandom(2000)}
     lying = Vault.open(Truncating(store, "packs/", 0.5), keys=vault.keys)
     first = protect(lying, "p1", files)

@@ -1,4 +1,4 @@
-"""Real databases recovered as one service: where they live, and on other ports beside their originals."""
+"""Real databases recovered as one service: where they live, and on other ports next to their originals."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_another_cluster_at_the_same_address_is_not_recovered_over(shop: Shop) -
     assert shop.orders.sql("SELECT count(*) FROM pg_class WHERE relname = 'orders'") == [(0,)]
 
 
-def test_three_databases_start_elsewhere_beside_their_originals(shop: Shop) -> None:
+def test_three_databases_start_elsewhere_next_to_their_originals(shop: Shop) -> None:
     shop.order(1)
     point = shop.protect()
     shop.order(2)

@@ -1,4 +1,4 @@
-"""A vault in a bucket, by the command line alone: made, filled, verified, recovered from, joined anew."""
+"""A vault in a bucket, by the command line alone: made, filled, verified, recovered from, joined again."""
 
 from __future__ import annotations
 

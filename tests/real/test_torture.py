@@ -56,7 +56,7 @@ def writers_at_work(ground: Ground) -> Iterator[None]:
     here = Path(__file__).parent
     scribe: list[str | Path] = [ground.tree, ground.scribe_socket, ground.scribe_pid]
     crew: list[str | Path] = [ground.home, *map(str, ground.ports), str(THREADS)]
-    # The family ends whoever is left, so a failure inside must not wait for them.
+    # The family ends the processes that are left, so a failure inside must not wait for them.
     with servers.family():
         subprocess.Popen([sys.executable, "-m", "rigs.torture.scribe", *scribe], cwd=here)
         servers.until(ground.scribe_socket.exists, "the scribe")

@@ -64,7 +64,7 @@ def await_posts(journal: Path, count: int) -> None:
     def published() -> bool:
         return journal.exists() and len(reader.promises(journal)) >= count
 
-    servers.until(published, f"{count} acknowledged posts", patience=120)
+    servers.until(published, f"{count} acknowledged posts", seconds=120)
 
 
 def where(site: WordPress) -> dict[str, dict[str, Any]]:

@@ -118,7 +118,7 @@ def test_two_writes_within_one_tick_are_two_changes(tree: Path, follow: ChangeTr
 
 
 def test_an_overflowing_queue_costs_a_walk_and_loses_nothing(tree: Path, follow: ChangeTracker) -> None:
-    follow._watch._lock.acquire()  # nobody empties the queue now
+    follow._watch._lock.acquire()  # the queue is not emptied now
     try:
         for n in range(9000):
             (tree / f"n{n % 7}").touch()

@@ -1,4 +1,4 @@
-"""What was read is what was there; what was not stable is told."""
+"""A read gives the bytes that were there, and reports the files that were not stable."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 def test_files_of_others_are_read_where_access_times_may_not_be_spared(tmp_path: Path) -> None:
     if os.geteuid() != 0:
-        pytest.skip("needs root to become somebody who is not")
+        pytest.skip("needs root to become another user")
     for name in "ab":
         (tmp_path / name).write_text(name)
         (tmp_path / name).chmod(0o644)

@@ -1,4 +1,4 @@
-"""`undivided repair`: damage is repaired from a copy or set aside. Never without showing the plan first."""
+"""`undivided repair`: damage is repaired from a copy, from the packs, or set aside."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def needs(*programs: str, root: bool = True) -> None:
 @contextlib.contextmanager
 def scratch() -> Iterator[Path]:
     """A directory that the servers' accounts can reach, and an end to all that ran in it. pytest's own is not
-    one: each session that starts closes it to everybody but its user."""
+    one: each session that starts closes it to all others but its user."""
     with tempfile.TemporaryDirectory(prefix="undivided-test-", ignore_cleanup_errors=True) as name:
         place = Path(name)
         place.chmod(0o711)
@@ -60,13 +60,13 @@ def family() -> Iterator[None]:
     try:
         yield
     finally:
-        for patience, number in ((10.0, signal.SIGTERM), (5.0, signal.SIGKILL)):
+        for seconds, number in ((10.0, signal.SIGTERM), (5.0, signal.SIGKILL)):
             left = [p for p in us.children(recursive=True) if p not in before]
-            _end(left, number, patience)
+            _end(left, number, seconds)
 
 
 def end_below(directory: Path) -> None:
-    """Ends, without ceremony, those of our descendants that work in a directory or were told of it."""
+    """Ends, without ceremony, those of our descendants that work in a directory or have it as an argument."""
     below = []
     for process in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -77,17 +77,17 @@ def end_below(directory: Path) -> None:
     _end(below, signal.SIGKILL, 10)
 
 
-def _end(processes: Sequence[psutil.Process], number: signal.Signals, patience: float) -> None:
-    """Sends each a signal, wakes it to hear it, and waits until they are gone, or `patience` is."""
+def _end(processes: Sequence[psutil.Process], number: signal.Signals, seconds: float) -> None:
+    """Sends each a signal, wakes it to hear it, and waits until they are gone or `seconds` have passed."""
     for process in processes:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.send_signal(number)
             process.resume()
-    psutil.wait_procs(processes, timeout=patience)
+    psutil.wait_procs(processes, timeout=seconds)
 
 
 def _keeps_memory(process: psutil.Process) -> bool:
-    """Whether it is a postmaster: killed, it would leave its segments in /dev/shm for ever. SIGQUIT ends it
+    """Whether it is a postmaster: killed, it would leave its segments in /dev/shm forever. SIGQUIT ends it
     at once as well, and those it started."""
     with contextlib.suppress(psutil.NoSuchProcess):
         above = process.parent()
@@ -106,9 +106,9 @@ NOT_YET = (OSError, pymysql.MySQLError, psycopg2.Error, valkey.ValkeyError)
 """What a server that is still starting answers with."""
 
 
-def until(ready: Callable[[], bool], what: str, patience: float = 30.0) -> None:
+def until(ready: Callable[[], bool], what: str, seconds: float = 30.0) -> None:
     """Polls until `ready` is true and does not raise."""
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + seconds
     while True:
         error: Exception | None = None
         try:
@@ -117,7 +117,7 @@ def until(ready: Callable[[], bool], what: str, patience: float = 30.0) -> None:
         except NOT_YET as problem:
             error = problem
         if time.monotonic() > deadline:
-            raise TimeoutError(f"waited {patience:g} s for {what}") from error
+            raise TimeoutError(f"waited {seconds:g} s for {what}") from error
         time.sleep(0.02)
 
 

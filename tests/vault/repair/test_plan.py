@@ -78,7 +78,7 @@ def _junk(store: MemoryStore, name: str) -> None:
 
 @pytest.mark.parametrize("wreck", [_flip, _lose, _junk])
 @pytest.mark.parametrize("kind", ["packs/", "index/", "timeline/", "log/"])
-def test_a_copy_heals_every_kind_of_object_byte_for_byte(
+def test_a_copy_repairs_every_kind_of_object_byte_for_byte(
     store: MemoryStore,
     vault: Vault,
     points: list[int],
@@ -92,10 +92,10 @@ def test_a_copy_heals_every_kind_of_object_byte_for_byte(
     assert [(r.object, r.action) for r in plan.remedies if r.object == name] == [(name, RepairAction.COPY)]
     assert name in done.repaired
     assert store.objects[name] == copy.objects[name]
-    healed = _reopened(store, vault)
-    assert verify(healed, Scope(read_data=True)).damaged == []
-    assert contents(healed, points[0]) == FIRST
-    assert contents(healed, points[1]) == {**FIRST, **SECOND}
+    repaired = _reopened(store, vault)
+    assert verify(repaired, Scope(read_data=True)).damaged == []
+    assert contents(repaired, points[0]) == FIRST
+    assert contents(repaired, points[1]) == {**FIRST, **SECOND}
 
 
 def test_a_plan_changes_nothing(
@@ -135,17 +135,17 @@ def test_what_can_be_read_of_a_damaged_pack_is_kept_and_the_rest_is_named(
     assert len(report.damaged[0].files) == 1
 
 
-def test_after_a_repair_the_next_protection_heals_what_the_source_still_has(
+def test_after_a_repair_the_next_protection_stores_again_what_the_source_still_has(
     store: MemoryStore, vault: Vault, points: list[int]
 ) -> None:
     for name in _names(store, "packs/"):
         _flip(store, name, 100)
     _repair(store, vault)
-    healing = _reopened(store, vault)
-    assert damaged_since(healing, since=points[1])
-    protect(healing, "p3", {**FIRST, **SECOND})
-    assert verify(healing, Scope(read_data=True)).damaged == []
-    assert contents(healing, points[0]) == FIRST
+    repaired = _reopened(store, vault)
+    assert damaged_since(repaired, since=points[1])
+    protect(repaired, "p3", {**FIRST, **SECOND})
+    assert verify(repaired, Scope(read_data=True)).damaged == []
+    assert contents(repaired, points[0]) == FIRST
 
 
 def test_lost_index_segments_are_rebuilt_from_the_packs(
@@ -154,11 +154,11 @@ def test_lost_index_segments_are_rebuilt_from_the_packs(
     for name in _names(store, "index/"):
         _lose(store, name)
     _repair(store, vault)
-    healed = _reopened(store, vault)
-    assert verify(healed, Scope(read_data=True)).damaged == []
-    assert contents(healed, points[1]) == {**FIRST, **SECOND}
+    repaired = _reopened(store, vault)
+    assert verify(repaired, Scope(read_data=True)).damaged == []
+    assert contents(repaired, points[1]) == {**FIRST, **SECOND}
     stored = len(_names(store, "packs/"))
-    protect(healed, "p3", {**FIRST, **SECOND})
+    protect(repaired, "p3", {**FIRST, **SECOND})
     assert len(_names(store, "packs/")) == stored
 
 
@@ -170,8 +170,8 @@ def test_junk_at_the_end_of_the_log_goes_and_the_vault_is_usable_again(
     plan, done = _repair(store, vault)
     assert [(r.object, r.action) for r in plan.remedies] == [(name, RepairAction.SET_ASIDE)]
     assert name in done.quarantined
-    healed = _reopened(store, vault)
-    assert contents(healed, protect(healed, "p3", {b"d": b"4"}).number)[b"d"] == b"4"
+    repaired = _reopened(store, vault)
+    assert contents(repaired, protect(repaired, "p3", {b"d": b"4"}).number)[b"d"] == b"4"
 
 
 def test_an_acknowledged_entry_at_the_end_comes_back_from_the_copy(
@@ -222,7 +222,7 @@ def test_a_lost_vault_json_and_a_damaged_key_come_back_from_the_copy(
     assert contents(Vault.open(store, passphrase=lambda: PASSPHRASE), points[0]) == FIRST
 
 
-def test_a_copy_that_is_damaged_itself_heals_nothing(
+def test_a_copy_that_is_damaged_itself_repairs_nothing(
     store: MemoryStore, vault: Vault, points: list[int], copy: MemoryStore
 ) -> None:
     name = _names(store, "packs/")[0]

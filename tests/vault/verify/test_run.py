@@ -119,9 +119,9 @@ def test_the_next_protection_uploads_damaged_packs_again(store: MemoryStore, vau
     assert damaged_since(vault)
     assert not damaged_since(vault, since=vault.head.number)
     protect(vault, "p2", files)
-    healed = verify(vault, Scope(read_data=True))
-    assert healed.damaged == []
-    assert any(pack in note for note in healed.notes)
+    repaired = verify(vault, Scope(read_data=True))
+    assert repaired.damaged == []
+    assert any(pack in note for note in repaired.notes)
     assert contents(vault, first.number) == files
 
 

@@ -81,7 +81,7 @@ class Writers:
 
 
 def fall(trouble: threading.ExceptHookArgs) -> None:
-    """One writer's failure is everyone's: no test shall run with less than it thinks."""
+    """One writer's failure is everyone's: no test runs with fewer writers than it believes."""
     traceback.print_exception(trouble.exc_type, trouble.exc_value, trouble.exc_traceback)
     sys.stderr.flush()
     os._exit(1)
