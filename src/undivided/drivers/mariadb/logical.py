@@ -106,7 +106,7 @@ class Logical:
         try:
             return proxy.arrived(0.05)
         except SourceError:
-            # The dump's own error tells why it disconnected.
+            # The dump's own error names the reason.
             assert self._child is not None
             self._child.done(_SNAPSHOT_TIMEOUT)
             raise

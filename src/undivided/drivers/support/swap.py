@@ -5,7 +5,7 @@ the next call sees which of the two have happened and does the rest. Nothing is 
 under a name that ends in `aside`.
 
 A mount point cannot be renamed. There the children are exchanged instead, and the name of the directory with
-the new children tells how far the exchange has come:
+the new children shows how far the exchange has come:
 
     .undivided-new<aside>      the old children are still moving out, into .undivided-old<aside>
     .undivided-moving<aside>   all old children are out; the new ones are moving in
@@ -92,7 +92,7 @@ def _exchange_children(built: Path, place: Path, aside: str) -> Path | None:
 
 
 def _staging(built: Path, place: Path) -> str:
-    """The child of the place that holds the build, if one does: its record tells how far a recovery came."""
+    """The child of the place that holds the build, if one does: its record shows how far a recovery came."""
     return built.relative_to(place).parts[0] if built.is_relative_to(place) else ""
 
 

@@ -6,7 +6,7 @@ return at the same moment.
 
 A `create` whose answer was lost may have taken effect. So before it is repeated, and when the repetition
 finds the name taken, the object is read back: equal bytes are ours. (Another client may have created the same
-bytes at the same time. The commit log has to tell the difference, so it never creates bytes that another
+bytes at the same time. The commit log has to know the difference, so it never creates bytes that another
 client could make.)
 """
 

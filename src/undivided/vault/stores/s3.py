@@ -64,7 +64,7 @@ class S3Store:
             self._api.put(client, name, body or b"", mode="create", use_multipart=False)
         if size > _LARGE and (kept := self.size(name)) != size:
             raise StoreError(
-                f"the server says that it is stored, and kept {kept} of {size} bytes",
+                f"the server reported success, but kept only {kept} of {size} bytes",
                 doing=doing,
                 hint="The server, or a proxy in front of it, truncates uploads. Do not use it for a vault.",
             )
