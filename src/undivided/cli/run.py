@@ -15,7 +15,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from ..model.errors import UndividedError
+from ..model.errors import UndividedError, reason
 
 INTERRUPTED = 130
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -94,7 +94,7 @@ def _failed(error: UndividedError, json: bool) -> int:
 def _no_room(error: OSError) -> int:
     """A full disk under our own files is reported by the code that writes them. So this one is under our
     output, where JSON could not be written either."""
-    sys.stderr.write(f"undivided: write the output: {(error.strerror or str(error)).lower()}\n")
+    sys.stderr.write(f"undivided: write the output: {reason(error)}\n")
     sys.stderr.write("HINT: Free some space there, or send the output elsewhere.\n")
     return 1
 

@@ -14,7 +14,7 @@ from types import TracebackType
 
 from ..host.names import ROOT, shown
 from ..host.rooted import RootedDirectory
-from ..model.errors import SourceError
+from ..model.errors import SourceError, reason
 
 GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO)
 """Error numbers of opening a path that is gone, or has become another kind of file."""
@@ -77,7 +77,7 @@ class Neighbours:
 
 
 def unreadable(path: bytes, error: OSError) -> SourceError:
-    cause = (error.strerror or str(error)).lower()
+    cause = reason(error)
     return SourceError(
         f"{shown(path)}: {cause}",
         doing="read the tree",

@@ -26,6 +26,7 @@ from ..host.names import ROOT, ancestors_of, first_few
 from ..host.rooted import RootedDirectory
 from ..model.columns import Array, Ragged
 from ..model.entries import Entries, Kind, kind_of
+from ..model.errors import reason
 from ..model.path_join import sort_order
 from .inotify import InotifyWatch
 from .patterns import Patterns
@@ -236,7 +237,7 @@ class _Walker:
         except OSError as error:
             if error.errno not in _GONE:
                 self._take(path, found)
-                self.unreadable.append((path, (error.strerror or str(error)).lower()))
+                self.unreadable.append((path, reason(error)))
             return []
         try:
             if self.watch:
@@ -249,7 +250,7 @@ class _Walker:
             self._take(path, found)
             return self._list(fd, path)
         except OSError as error:
-            self.unreadable.append((path, (error.strerror or str(error)).lower()))
+            self.unreadable.append((path, reason(error)))
             return []
         finally:
             os.close(fd)

@@ -21,7 +21,7 @@ from ...model.errors import DamageError, NoVaultError, UsageError
 from ..crypto.keys import WriterKeys
 from ..format.log_entry import Head, name_of
 from ..format.vault_json import CONFIG, VaultConfig, read_config
-from ..stores.base import MissingError, Store, StoreError, uncached
+from ..stores.base import Store, StoreError, uncached
 from ..vault import Vault
 from ..verify import Damage, Progress, Report, Scope, plan_verify
 from ..verify import execute as verified
@@ -175,7 +175,7 @@ def _remedy(store: Store, scan: LogScan, damage: Damage, copy: ProvenCopy) -> Re
 def _exists(store: Store, name: str) -> bool:
     try:
         store.size(name)
-    except (MissingError, StoreError):
+    except StoreError:
         return False
     return True
 

@@ -25,6 +25,7 @@ import threading
 from collections.abc import Iterator, Sequence
 
 from ...host.atomic_files import make_directories, sync_directory
+from ...model.errors import reason
 from .base import Buffer, ExistsError, FullError, MissingError, StoreError
 from .names import checked, checked_prefix
 
@@ -266,6 +267,6 @@ _HINTS = {
 def _store_error(error: OSError, doing: str) -> StoreError:
     if isinstance(error, FileNotFoundError):
         return MissingError("the object does not exist", doing=doing)
-    cause = (error.strerror or str(error)).lower()
+    cause = reason(error)
     kind = FullError if error.errno in (errno.ENOSPC, errno.EDQUOT) else StoreError
     return kind(cause, doing=doing, hint=_HINTS.get(error.errno or 0, ""))
