@@ -71,8 +71,8 @@ import numpy as np, sys
 import pyarrow.compute
 from undivided.model.columns import Ragged
 from undivided.model.entries import Entries, Kind
-from undivided.operations.compare import compare
-from undivided.tree.diff import difference
+from undivided.tree.compare import compare
+from undivided.tree.walk_difference import difference
 from undivided.tree.walk import Walk
 
 def peak():

@@ -17,9 +17,9 @@ from undivided.host.rooted import RootedDirectory
 from undivided.tree import inotify as watch
 from undivided.tree import walk_processes
 from undivided.tree.change_tracker import Changes, ChangeTracker
-from undivided.tree.diff import coarse_clock_ns
 from undivided.tree.patterns import Patterns
 from undivided.tree.walk import Walk, walk
+from undivided.tree.walk_difference import coarse_clock_ns
 
 
 @pytest.fixture

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..host.names import shown
+from ..host.paths import file_error
+from ..host.rooted import RootedDirectory
 from ..model.times import iso_utc
-from .compare import PathChange, compare, live_tree
+from ..tree.compare import PathChange, compare
+from ..tree.patterns import Patterns
+from ..tree.walk import walk
 from .workspace import Workspace
 
 if TYPE_CHECKING:
@@ -99,6 +104,19 @@ def _with_now(
     if component is None or component.kind != "files":
         return None
     return compare(_entries(reader, before), live_tree(component), live=True)
+
+
+def live_tree(component: Component) -> Entries:
+    """A files component as it is now, with the patterns that choose its files when it is protected."""
+    path = str(component.options["path"])
+    patterns = Patterns(component.get("include", ()), component.get("exclude", ()))
+    try:
+        with RootedDirectory(os.fsencode(path)) as root:
+            return walk(
+                root, patterns=patterns, one_filesystem=component.get("one_filesystem", False)
+            ).entries
+    except OSError as error:
+        raise file_error(error, f"read {path}") from error
 
 
 def _entries(reader: Reader, part: ComponentPoint | None) -> Entries:

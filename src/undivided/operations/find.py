@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from ..catalog.file_versions import Version, Wanted, versions, within
 from ..catalog.timelines import PointPlace, point_at, point_numbers, timelines_of
 from ..host.names import shown
 from ..model.times import iso_utc
 from ..tree.patterns import Patterns
-from .file_versions import Version, Wanted, versions, within
 from .workspace import Workspace
 
 

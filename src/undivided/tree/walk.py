@@ -5,7 +5,7 @@ a stat does not return (the target of a link, extended attributes, holes) is rea
 changed rows (tree/read.py).
 
 A walk also has two columns that mean something on this host only: inode and change time. They show what
-changed between two walks (tree/diff.py).
+changed between two walks (tree/walk_difference.py).
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ from undivided.snapshotters.registry import snapshotter_for
 from undivided.testing.filesystems import loop_filesystem
 from undivided.testing.memory import MemorySink, MemorySource, NoWatchdog
 from undivided.testing.trees import differences, make_tree
-from undivided.tree.diff import TICK_NS, coarse_clock_ns
+from undivided.tree.walk_difference import TICK_NS, coarse_clock_ns
 
 
 class Rig:

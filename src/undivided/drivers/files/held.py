@@ -26,8 +26,8 @@ from ...model.errors import SourceError
 from ...model.point import Consistency, Position
 from ...snapshotters.base import Snapshotter
 from ...tree.change_tracker import Changes, ChangeTracker
-from ...tree.diff import coarse_clock_ns
 from ...tree.walk import Walk
+from ...tree.walk_difference import coarse_clock_ns
 from ..base import Sink, Watchdog
 from ..support.freeze import Freezer, freezer_for
 from .delta import Delta

@@ -12,8 +12,8 @@ from ...model.entries import Kind
 from ...model.errors import SourceError
 from ...model.point import Consistency, Position
 from ...snapshotters.base import Snapshot, Snapshotter
-from ...tree.diff import coarse_clock_ns
 from ...tree.walk import Walk, walk
+from ...tree.walk_difference import coarse_clock_ns
 from ..base import Sink, Watchdog
 from ..support.freeze import Freezer, freezer_for
 from .tree import Tree, flush, new_token, paths_of, read_into, refuse_gaps, state_of

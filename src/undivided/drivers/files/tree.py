@@ -19,11 +19,11 @@ from ...model.errors import SourceError, error_context
 from ...model.path_join import locate
 from ...model.point import ComponentPoint
 from ...model.streams import Batch, Piece, Stream
-from ...tree.diff import difference
 from ...tree.patterns import Patterns
 from ...tree.read import Reading
 from ...tree.walk import Walk
 from ...tree.walk_cache import recall_walk, remember_walk
+from ...tree.walk_difference import difference
 from ..base import Sink
 
 DOING = "read the tree"

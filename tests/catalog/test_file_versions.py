@@ -2,9 +2,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
 
+from undivided.catalog.file_versions import Version, versions, within
 from undivided.model.columns import Ragged
 from undivided.model.entries import Entries, Entry, Kind
-from undivided.operations.file_versions import Version, versions, within
 
 
 @dataclass

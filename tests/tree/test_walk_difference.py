@@ -12,9 +12,9 @@ import pytest
 from undivided.host.rooted import RootedDirectory
 from undivided.model.columns import Ragged
 from undivided.model.path_join import locate
-from undivided.tree.diff import TICK_NS, coarse_clock_ns, difference
 from undivided.tree.walk import Walk, walk
 from undivided.tree.walk_cache import recall_walk, remember_walk
+from undivided.tree.walk_difference import TICK_NS, coarse_clock_ns, difference
 
 
 def look(root: Path) -> Walk:

@@ -1,19 +1,17 @@
-"""Two trees of entries compared as columns: what `diff` shows."""
+"""Two trees of entries compared as columns: the changes that `diff` shows.
+
+Either tree may come from a point, with content, or from a walk, with attributes only. Whether a file has to
+be read again for the next point is another question: see walk_difference.py.
+"""
 
 from __future__ import annotations
 
-import os
 from typing import NamedTuple
 
 import numpy as np
 
-from ..host.paths import file_error
-from ..host.rooted import RootedDirectory
 from ..model.entries import Entries
 from ..model.path_join import equal_rows, locate
-from ..model.service import Component
-from ..tree.patterns import Patterns
-from ..tree.walk import walk
 
 _SEEN = ("kind", "mode", "uid", "gid", "size", "mtime_ns", "rdev")
 """What a walk sees without opening a file. A file's size and time change with its content."""
@@ -52,16 +50,3 @@ def compare(before: Entries, after: Entries, *, live: bool = False) -> list[Path
         for o in np.flatnonzero(~stays).tolist()
     ]
     return sorted(changes, key=lambda change: change.path)
-
-
-def live_tree(component: Component) -> Entries:
-    """A files component as it is now, with the patterns that choose its files when it is protected."""
-    path = str(component.options["path"])
-    patterns = Patterns(component.get("include", ()), component.get("exclude", ()))
-    try:
-        with RootedDirectory(os.fsencode(path)) as root:
-            return walk(
-                root, patterns=patterns, one_filesystem=component.get("one_filesystem", False)
-            ).entries
-    except OSError as error:
-        raise file_error(error, f"read {path}") from error
