@@ -18,10 +18,10 @@ import numpy as np
 from ..host.names import ROOT, ancestors_of
 from ..host.rooted import RootedDirectory
 from .baseline import Baseline, Seen
-from .diff import TICK_NS, coarse_clock_ns, difference
 from .inotify import InotifyWatch
 from .patterns import Patterns
 from .walk import Walk, walk
+from .walk_difference import TICK_NS, coarse_clock_ns, difference
 
 _ALL_TIME_NS = 1 << 62
 _TRUNCATION_SECONDS = 1.0
