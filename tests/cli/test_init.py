@@ -8,6 +8,7 @@ from undivided.testing.program import PASSPHRASE, open_shop
 def test_init_makes_configuration_keys_and_vault_that_only_the_owner_can_read(program):
     answer = program("init")
     assert answer["config"] == str(program.config)
+    assert answer["steps"] == ["made_directories", "made_vault", "wrote_keys", "wrote_config"]
     assert (program.config / "vault" / "vault.json").exists()
     for path in (program.config / "config.yaml", program.config / "keys" / "near.key"):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -19,7 +20,7 @@ def test_init_again_changes_nothing_and_needs_no_passphrase(program):
     first = program("init")
     before = {p: p.read_bytes() for p in program.config.rglob("*") if p.is_file() and "catalog" not in p.name}
     again = program("init", UNDIVIDED_PASSPHRASE="")
-    assert again["did"] == ["nothing to do: everything is there"]
+    assert again["steps"] == []
     assert again["id"] == first["id"]
     for path, content in before.items():
         assert path.read_bytes() == content
@@ -41,6 +42,7 @@ def test_a_vault_that_exists_is_joined_by_its_passphrase(program):
     program.fails("init", "--vault", program.home / "vault", code=12, UNDIVIDED_PASSPHRASE="wrong")
     again = program("init", "--vault", program.home / "vault")
     assert again["id"] == first["id"]
+    assert again["steps"] == ["joined_vault", "wrote_keys", "wrote_config"]
 
 
 def test_an_interrupted_init_is_finished_by_the_next_one(program):

@@ -27,10 +27,17 @@ def init(*, vault: str | None = None, common: Common = COMMON) -> int:
         one is refused where a test shows that one writer could overwrite another's
         objects.
     """
-    made = make(common.open(), vault)
-    record = made.as_record()
+    workspace = common.open()
+    made = make(workspace, vault)
+    sentences = {
+        "made_directories": f"made the directories of {made.config}",
+        "made_vault": f"made the vault {made.vault}",
+        "joined_vault": f"joined the vault {made.vault}",
+        "wrote_keys": f"wrote {workspace.key_file()}",
+        "wrote_config": f"wrote {workspace.config_file}",
+    }
     lines = [
-        *record["did"],
+        *([sentences[step] for step in made.steps] or ["nothing to do: everything is there"]),
         "",
         f"configuration  {made.config}",
         f"state          {made.state}",
@@ -38,5 +45,5 @@ def init(*, vault: str | None = None, common: Common = COMMON) -> int:
         "",
         "Next: describe a service in a file, `undivided service apply FILE`, `undivided protect SERVICE`.",
     ]
-    emit(common.json, record, lines)
+    emit(common.json, made.as_record(), lines)
     return 0

@@ -20,16 +20,19 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..host.paths import make_directory, save
+from ..host.atomic_files import make_directories, replace_file
 from ..model.service import Check, Component, CopyRule, Objectives, Policy, Service
+from .files import file_errors
 
 _log = logging.getLogger(__name__)
 
 
 def store_parsed(path: Path, text: str, value: Mapping[str, Any]) -> None:
     """Stores the parsed value of `text`. Raises UndividedError when it cannot be written."""
-    make_directory(path.parent)
-    save(path, json.dumps({"program": __version__, "text": text, "value": value}).encode())
+    record = json.dumps({"program": __version__, "text": text, "value": value})
+    with file_errors(f"write {path}"):
+        make_directories(path.parent)
+        replace_file(path, record.encode())
 
 
 def load_parsed(path: Path, text: str) -> dict[str, Any] | None:

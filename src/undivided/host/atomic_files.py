@@ -5,7 +5,7 @@
 fsync makes the bytes of a file durable, but not its name: the name lies in the directory, which needs an
 fsync of its own. Without it a file that was reported as written can be missing after a power loss.
 
-The functions raise OSError. Each caller turns it into an error that says what the file was for.
+The functions raise OSError. Each caller turns it into an error that names the purpose of the file.
 """
 
 from __future__ import annotations
@@ -51,17 +51,21 @@ def write_synced(path: str | os.PathLike[str], data: bytes, mode: int = 0o600) -
         os.fsync(descriptor)
 
 
-def make_directories(path: str) -> None:
-    """mkdir -p that survives power loss: each new directory is made durable in its parent. Mode 0700."""
+def make_directories(path: str | os.PathLike[str]) -> bool:
+    """mkdir -p that survives power loss: each new directory is made durable in its parent. Mode 0700. Returns
+    False, and changes nothing, when the directory exists. Raises FileExistsError if a file has its name."""
     if os.path.isdir(path):
-        return
-    parent = os.path.dirname(path)
+        return False
+    parent = os.path.dirname(path) or "."
     make_directories(parent)
     try:
         os.mkdir(path, 0o700)
     except FileExistsError:
-        return
+        if os.path.isdir(path):
+            return False
+        raise
     sync_directory(parent)
+    return True
 
 
 def sync_directory(path: str | os.PathLike[str]) -> None:

@@ -2,6 +2,9 @@
 
 A test sets UNDIVIDED_CRASH_AT to a name, and the process is killed there: no handler runs, nothing is cleaned
 up. All names are listed here, so that the tests can crash at each of them.
+
+It is a matter of the host, although the names come from other rooms: what happens is a signal to a process,
+and atomic_files.py in this room has crash points too, which no room above could give it.
 """
 
 from __future__ import annotations

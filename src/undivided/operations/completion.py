@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..host.paths import make_directory, save
+from ..config.files import file_errors
+from ..host.atomic_files import make_directories, replace_file
 from ..model.errors import UsageError
 
 _PATHS = {
@@ -47,7 +48,8 @@ def install_completion(shell: str | None, script: Callable[[str, str], str]) -> 
     files = []
     for program in _PROGRAMS:
         path = Path.home() / _PATHS[chosen].format(name=program)
-        make_directory(path.parent)
-        save(path, script(chosen, program).encode(), 0o644)
+        with file_errors(f"write {path}"):
+            make_directories(path.parent)
+            replace_file(path, script(chosen, program).encode(), 0o644)
         files.append(path)
     return Completion(chosen, tuple(files), _HINTS[chosen])

@@ -6,8 +6,8 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..config.files import file_errors
 from ..host.names import shown
-from ..host.paths import file_error
 from ..host.rooted import RootedDirectory
 from ..model.times import iso_utc
 from ..tree.compare import PathChange, compare
@@ -110,13 +110,9 @@ def live_tree(component: Component) -> Entries:
     """A files component as it is now, with the patterns that choose its files when it is protected."""
     path = str(component.options["path"])
     patterns = Patterns(component.get("include", ()), component.get("exclude", ()))
-    try:
-        with RootedDirectory(os.fsencode(path)) as root:
-            return walk(
-                root, patterns=patterns, one_filesystem=component.get("one_filesystem", False)
-            ).entries
-    except OSError as error:
-        raise file_error(error, f"read {path}") from error
+    one_filesystem = component.get("one_filesystem", False)
+    with file_errors(f"read {path}"), RootedDirectory(os.fsencode(path)) as root:
+        return walk(root, patterns=patterns, one_filesystem=one_filesystem).entries
 
 
 def _entries(reader: Reader, part: ComponentPoint | None) -> Entries:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+from ..config.files import file_errors
 from ..config.main_file import NEAR, write_config
-from ..host.paths import make_directory, save_new
+from ..host.atomic_files import create_file, make_directories
 from ..model.errors import UndividedError, UsageError
 from .passphrase import new_passphrase
 from .vault_secret import given_key
@@ -22,25 +23,26 @@ if TYPE_CHECKING:
     from ..vault.stores.base import Store
 
 
+Step = Literal["made_directories", "made_vault", "joined_vault", "wrote_keys", "wrote_config"]
+
+
 @dataclass(frozen=True)
 class Initialized:
-    """did: what was made, as sentences; empty when everything was there. vault: where the primary vault is;
-    id: its id."""
+    """vault: place of the primary vault; id: its id. steps: those that were necessary."""
 
     config: Path
     state: Path
     vault: str
     id: str
-    did: tuple[str, ...]
+    steps: tuple[Step, ...]
 
     def as_record(self) -> dict[str, Any]:
-        did = self.did or ("nothing to do: everything is there",)
         return {
             "config": str(self.config),
             "state": str(self.state),
             "vault": self.vault,
             "id": self.id,
-            "did": list(did),
+            "steps": list(self.steps),
         }
 
 
@@ -50,18 +52,31 @@ def init(workspace: Workspace, vault: str | None = None) -> Initialized:
 
     Raises UsageError when another vault is configured, or when the place holds anything else.
     """
-    did: list[str] = []
-    for directory in (workspace.directory, workspace.services_directory, workspace.key_file().parent):
-        if make_directory(directory):
-            did.append(f"made {directory}")
+    steps: list[Step] = []
+    if _make_directories(workspace):
+        steps.append("made_directories")
     url = _primary_vault(workspace, vault)
-    _make_keys(workspace, url, did)
-    if save_new(workspace.config_file, write_config({NEAR: url}).encode()):
-        did.append(f"wrote {workspace.config_file}")
+    steps += _make_keys(workspace, url)
+    if _create(workspace.config_file, write_config({NEAR: url}).encode()):
+        steps.append("wrote_config")
     workspace.keep_config()
     opened = workspace.vault
     workspace.catalog.close()
-    return Initialized(workspace.directory, workspace.state, url, opened.id, tuple(did))
+    return Initialized(workspace.directory, workspace.state, url, opened.id, tuple(steps))
+
+
+def _make_directories(workspace: Workspace) -> bool:
+    """Whether one of them was missing."""
+    made = False
+    for directory in (workspace.directory, workspace.services_directory, workspace.key_file().parent):
+        with file_errors(f"make directory {directory}"):
+            made |= make_directories(directory)
+    return made
+
+
+def _create(path: Path, data: bytes) -> bool:
+    with file_errors(f"write {path}"):
+        return create_file(path, data)
 
 
 def _primary_vault(workspace: Workspace, vault: str | None) -> str:
@@ -84,7 +99,7 @@ def _address(vault: str) -> str:
     return vault if colon and "/" not in scheme else str(Path(vault).absolute())
 
 
-def _make_keys(workspace: Workspace, url: str, did: list[str]) -> None:
+def _make_keys(workspace: Workspace, url: str) -> list[Step]:
     """Writes the writer keys of the vault next to the configuration. Makes the vault when there is none."""
     from ..vault.stores.probe import PREFIX, probe
     from ..vault.stores.registry import open_store
@@ -92,21 +107,21 @@ def _make_keys(workspace: Workspace, url: str, did: list[str]) -> None:
 
     path = workspace.key_file()
     if path.exists():
-        return
+        return []
     store = open_store(url)
     if _is_vault(store):
         opened = Vault.open(store, passphrase=workspace.secret)
-        did.append(f"joined the vault {url}")
+        step: Step = "joined_vault"
     else:
         first = given_key() or new_passphrase(workspace.ask)
         if all(name.startswith(PREFIX) for name, _ in store.list()):
             # Otherwise an interrupted init has probed the place already, or it is no place for a vault.
             probe(store)
         opened = Vault.create(store, first)
-        did.append(f"made the vault {url}")
-    if not save_new(path, opened.keys.encode()) and path.read_bytes() != opened.keys.encode():
+        step = "made_vault"
+    if not _create(path, opened.keys.encode()) and path.read_bytes() != opened.keys.encode():
         raise UndividedError("another init wrote other keys at the same time", doing=f"write {path}")
-    did.append(f"wrote {path}")
+    return [step, "wrote_keys"]
 
 
 def _is_vault(store: Store) -> bool:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..config.files import file_errors
+from ..host.atomic_files import create_file, replace_file
 from ..host.crashpoints import crashpoint
-from ..host.paths import save, save_new
 from ..model.errors import UsageError
 from ..model.times import iso_utc
 from .workspace import Workspace
@@ -37,7 +38,9 @@ def new_key(file: Path) -> None:
 
     from ..vault.keys import encode_key
 
-    if not save_new(file, encode_key(X25519PrivateKey.generate()).encode()):
+    with file_errors(f"write {file}"):
+        written = create_file(file, encode_key(X25519PrivateKey.generate()).encode())
+    if not written:
         raise UsageError("a file of that name exists", doing=f"write {file}", hint="Choose another name.")
 
 
@@ -98,7 +101,9 @@ def rotate_keys(workspace: Workspace, *, dry_run: bool = False) -> Rotation:
     vault, file = workspace.vault, workspace.key_file()
     rotation = Rotation(len(vault.keys.epochs), vault.holders(), file, not dry_run)
     if not dry_run:
-        save(file, vault.rotate().encode())
+        keys = vault.rotate().encode()
+        with file_errors(f"write {file}"):
+            replace_file(file, keys)
         crashpoint("rotate.saved")
     return rotation
 
@@ -116,5 +121,7 @@ class RenewedKeys:
 def renew_keys(workspace: Workspace) -> RenewedKeys:
     """Fetches this machine's writer keys from the vault."""
     keys = workspace.keys_of_vault()
-    save(workspace.key_file(), keys.encode())
-    return RenewedKeys(keys.vault, len(keys.epochs) - 1, workspace.key_file())
+    file = workspace.key_file()
+    with file_errors(f"write {file}"):
+        replace_file(file, keys.encode())
+    return RenewedKeys(keys.vault, len(keys.epochs) - 1, file)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..config.files import file_errors
 from ..config.parse_cache import service_record, store_parsed
-from ..host.paths import file_error, make_directory, save
+from ..host.atomic_files import make_directories, replace_file
 from ..model.errors import UsageError
 from ..model.service import Service
 from .workspace import Workspace
@@ -37,7 +37,8 @@ def apply_services(workspace: Workspace, files: Sequence[Path]) -> list[Applied]
     if not files:
         raise UsageError("no service file is given", hint="Run `undivided service apply portal.yaml`.")
     checked = [_read(path) for path in files]
-    make_directory(workspace.services_directory)
+    with file_errors(f"make directory {workspace.services_directory}"):
+        make_directories(workspace.services_directory)
     return [_apply(workspace, text, service) for text, service in checked]
 
 
@@ -46,7 +47,8 @@ def _apply(workspace: Workspace, text: str, service: Service) -> Applied:
     before = path.read_bytes() if path.exists() else None
     unchanged = before == text.encode()
     if not unchanged:
-        save(path, text.encode())
+        with file_errors(f"write {path}"):
+            replace_file(path, text.encode())
     store_parsed(workspace.parse_cache_file(f"service-{service.name}"), text, service_record(service))
     return Applied(service, "unchanged" if unchanged else "applied" if before is None else "changed")
 
@@ -69,11 +71,8 @@ def _read(path: Path) -> tuple[str, Service]:
 
 def file_text(path: Path, hint: str) -> str:
     """A file that an operator named. Raises UsageError when it cannot be read as text."""
-    try:
+    with file_errors(f"read {path}", hint, raises=UsageError):
         return path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        failure = file_error(error, f"read {path}")
-        raise UsageError(failure.cause, doing=failure.doing, hint=hint) from None
 
 
 def list_services(workspace: Workspace) -> list[Service]:
@@ -116,8 +115,6 @@ def remove_service(workspace: Workspace, name: str) -> None:
     _ = workspace.config
     workspace.service(name)
     path = workspace.service_file(name)
-    try:
-        os.unlink(path)
+    with file_errors(f"remove {path}"):
+        path.unlink()
         workspace.parse_cache_file(f"service-{name}").unlink(missing_ok=True)
-    except OSError as error:
-        raise file_error(error, f"remove {path}") from error

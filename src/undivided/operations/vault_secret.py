@@ -13,7 +13,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..host.paths import file_error
+from ..config.files import file_errors
 from ..model.errors import UsageError, WrongKeyError
 from .passphrase import Ask, from_command, new_passphrase, passphrase
 
@@ -55,9 +55,7 @@ def read_key(path: Path) -> X25519PrivateKey:
 
     doing = f"read the key file {path}"
     try:
-        return decode_key(path.read_text())
-    except (OSError, UnicodeDecodeError) as error:
-        failure = file_error(error, doing)
-        raise UsageError(failure.cause, doing=doing, hint=failure.hint) from None
+        with file_errors(doing, raises=UsageError):
+            return decode_key(path.read_text())
     except WrongKeyError as error:
         raise WrongKeyError(error.cause, doing=doing, hint=error.hint) from None

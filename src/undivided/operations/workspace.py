@@ -22,9 +22,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..config.files import file_errors, read_bytes, read_text
 from ..config.main_file import NEAR, Config, read_config
 from ..config.parse_cache import load_parsed, service_from_record, store_parsed
-from ..host.paths import default_paths, file_error
+from ..config.paths import default_paths
+from ..host.atomic_files import make_directories
 from ..model.errors import DamageError, NoVaultError, UndividedError, UsageError, WrongKeyError
 
 if TYPE_CHECKING:
@@ -59,15 +61,12 @@ class Workspace:
     @cached_property
     def config(self) -> Config:
         path = self.config_file
-        try:
-            text = path.read_text()
-        except FileNotFoundError:
+        text = read_text(path)
+        if text is None:
             raise NoVaultError(
                 f"there is no configuration in {self.directory}",
                 hint="Run `undivided init`, or name it with --config DIR or UNDIVIDED_CONFIG.",
-            ) from None
-        except (OSError, UnicodeDecodeError) as error:
-            raise file_error(error, f"read {path}") from error
+            )
         known = load_parsed(self.parse_cache_file("config"), text)
         return Config.of(known) if known else read_config(text, str(path))
 
@@ -157,22 +156,21 @@ class Workspace:
     def _keys(self) -> WriterKeys:
         from ..vault.keys import WriterKeys
 
-        try:
-            return WriterKeys.decode(self.key_file().read_bytes())
-        except FileNotFoundError:
+        encoded = read_bytes(self.key_file())
+        if encoded is None:
             _ = self.config
             raise NoVaultError(
                 f"the keys of the primary vault are missing: {self.key_file()}",
                 hint="Run `undivided init`: it fetches them from the vault and needs the passphrase.",
-            ) from None
+            )
+        try:
+            return WriterKeys.decode(encoded)
         except WrongKeyError as error:
             raise WrongKeyError(
                 error.cause,
                 doing=f"read {self.key_file()}",
                 hint="Run `undivided vault key renew`: it fetches the keys again and needs the passphrase.",
             ) from None
-        except OSError as error:
-            raise file_error(error, f"read {self.key_file()}") from error
 
     @cached_property
     def catalog(self) -> Catalog:
@@ -184,9 +182,8 @@ class Workspace:
     @cached_property
     def _catalog(self) -> Catalog:
         from ..catalog.catalog import Catalog, discard
-        from ..host.paths import make_directory
 
-        make_directory(self.state)
+        self._make_state_directory()
         try:
             return Catalog.open(self.catalog_file)
         except DamageError as error:
@@ -228,10 +225,13 @@ class Workspace:
     def rebuild_catalog(self) -> Catalog:
         """A new catalog from the vault's whole log. The old one is not read, so it may be damaged."""
         from ..catalog.catalog import rebuild
-        from ..host.paths import make_directory
 
-        make_directory(self.state)
+        self._make_state_directory()
         return rebuild(self.catalog_file, self.vault_as_it_is())
+
+    def _make_state_directory(self) -> None:
+        with file_errors(f"make directory {self.state}"):
+            make_directories(self.state)
 
     @property
     def catalog_file(self) -> Path:
@@ -252,12 +252,9 @@ class Workspace:
         if "/" in name or name.startswith("."):
             raise self._unknown(name)
         path = self.service_file(name)
-        try:
-            text = path.read_text()
-        except FileNotFoundError:
-            raise self._unknown(name) from None
-        except (OSError, UnicodeDecodeError) as error:
-            raise file_error(error, f"read {path}") from error
+        text = read_text(path)
+        if text is None:
+            raise self._unknown(name)
         known = load_parsed(self.parse_cache_file(f"service-{name}"), text)
         if known:
             return service_from_record(known)

@@ -1,10 +1,7 @@
 import os
 from pathlib import Path
 
-import pytest
-
-from undivided.host.paths import default_paths, make_directory, save
-from undivided.model.errors import UndividedError
+from undivided.config.paths import default_paths
 
 
 def test_a_given_configuration_directory_contains_all_others(monkeypatch, tmp_path):
@@ -27,11 +24,3 @@ def test_root_has_system_directories_and_other_users_their_own(monkeypatch):
     monkeypatch.setenv("HOME", "/home/me")
     assert default_paths(None).config == Path("/home/me/conf/undivided")
     assert default_paths(None).state == Path("/home/me/.local/state/undivided")
-
-
-def test_an_error_of_the_system_names_the_file(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(UndividedError, match="make directory"):
-        make_directory(tmp_path / "file")
-    with pytest.raises(UndividedError, match="write"):
-        save(tmp_path / "none" / "file", b"")
