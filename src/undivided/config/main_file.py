@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 NEAR = "near"
-"""The vault that gets every point first."""
+"""The primary vault, to which every point is committed. Vaults are named by place."""
 
 
 class Config(NamedTuple):
