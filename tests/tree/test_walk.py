@@ -5,14 +5,17 @@ from __future__ import annotations
 import errno
 import os
 import select
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from undivided.host.lockfile import exclusive
 from undivided.host.rooted import RootedDirectory
 from undivided.model.entries import Kind
 from undivided.testing.trees import ODD_NAME, describe_tree, make_tree
@@ -166,19 +169,17 @@ def test_a_failed_process_costs_time_and_no_entries(
 ) -> None:
     monkeypatch.setattr("undivided.tree.walk.PROCESSES", 2)
     parent, plain, plain_fork = os.getpid(), os.listdir, os.fork
-    dying, died = os.pipe()
-    children: list[int] = []
+    running: list[int] = []
 
     def fork() -> int:
-        children.append(plain_fork())
-        return children[-1]
+        running.append(plain_fork())
+        return running[-1]
 
     def listdir(path: bytes) -> list[bytes]:
         if os.getpid() != parent:
-            os.write(died, b"x")
             os._exit(9)  # as if it was killed
-        if children:  # this process does not take every directory before a child takes one
-            assert select.select([dying], [], [], 60)[0]
+        if running:  # this process does not take every directory before the child takes one
+            os.waitid(os.P_PID, running.pop(), os.WEXITED | os.WNOWAIT)
         return plain(path)
 
     with RootedDirectory(wide_tree(tmp_path)) as root:
@@ -196,6 +197,58 @@ def test_the_error_of_a_failed_process_is_logged(caplog: pytest.LogCaptureFixtur
 
     assert walk_processes.share([1, 2], lambda _: None, lambda _: None, fail, 2) is None
     assert "failed: MemoryError('no room'); the tree is walked by one process" in caplog.text
+
+
+def test_a_process_of_a_shared_walk_keeps_only_the_descriptors_that_it_needs(tmp_path: Path) -> None:
+    def kept() -> list[str]:
+        numbers = [number for number in os.listdir("/proc/self/fd") if int(number) > 2]
+        return [os.readlink(f"/proc/self/fd/{n}") for n in numbers if os.path.exists(f"/proc/self/fd/{n}")]
+
+    used = os.open(tmp_path, os.O_RDONLY)
+    with exclusive(tmp_path / "lock", "protect shop", "it is busy"):
+        results = walk_processes.share([1], lambda _: None, lambda _: None, kept, 3, [used])
+    os.close(used)
+    assert results and len(results) == 2
+    for found in results:
+        # Beside the one that it uses: the pipe of the jobs and the pipe of its own result.
+        assert sorted(name.partition(":")[0] for name in found) == sorted([str(tmp_path), "pipe", "pipe"])
+
+
+def test_a_process_of_a_shared_walk_ends_with_a_parent_that_was_killed_right_after_the_fork(
+    tmp_path: Path,
+) -> None:
+    lock = tmp_path / "lock"
+    plain_fork = os.fork
+    ended, alive = os.pipe()
+
+    def fork() -> int:
+        parent = os.getpid()
+        pid = plain_fork()
+        if pid:
+            os.kill(parent, signal.SIGKILL)
+        while os.getppid() == parent:  # the child gets to prctl when its parent is gone
+            time.sleep(0.001)
+        return pid
+
+    def work(_: int) -> None:
+        while True:
+            signal.pause()
+
+    parent = plain_fork()
+    if parent == 0:
+        os.fork = fork  # this process ends here
+        with exclusive(lock, "protect shop", "it is busy"):
+            walk_processes.share([1], work, work, list, 2, [alive])
+        os._exit(1)
+    os.close(alive)
+    assert os.WTERMSIG(os.waitpid(parent, 0)[1]) == signal.SIGKILL
+    try:
+        assert select.select([ended], [], [], 60)[0]
+        assert os.read(ended, 1) == b""  # no process has the other end
+    finally:
+        os.close(ended)
+    with exclusive(lock, "protect shop", "it is busy"):
+        pass
 
 
 def test_a_walk_works_where_no_process_can_be_forked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

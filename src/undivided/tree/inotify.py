@@ -46,13 +46,18 @@ class InotifyWatch:
         self._touched: set[bytes] = set()
         self._early: list[tuple[int, int, bytes]] | None = None
         self._thread: threading.Thread | None = None
-        self._fd = _libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._fd: int = _libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
         self._wake = os.eventfd(0)
         if self._fd < 0:
             self._lose(f"inotify is not available: {os.strerror(ctypes.get_errno()).lower()}")
             return
         self._thread = threading.Thread(target=self._follow, name="watch", daemon=True)
         self._thread.start()
+
+    @property
+    def descriptor(self) -> int:
+        """Of the kernel's queue; -1 when there is none."""
+        return self._fd
 
     def entering(self, fd: int, path: bytes) -> None:
         """Watches an open directory. Placing it again under a new path moves it there."""

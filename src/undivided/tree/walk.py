@@ -181,6 +181,7 @@ class _Walker:
             lambda one: child._descend(deque([one])),
             child._packed,
             processes,
+            [self.root.fd, *([self.watch.descriptor] if self.watch else ())],
         )
         self._compact()
         for result in results or ():

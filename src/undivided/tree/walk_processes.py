@@ -7,8 +7,10 @@ fork, and each job is a few of these directories with all that they contain. At 
 columns.
 
 A child runs nothing but the walk and ends without returning, so locks, connections and buffers of other
-threads are not touched. A child that fails costs time, not correctness: the caller then walks alone. Where
-the system permits no more processes, fewer share the walk.
+threads are not touched. It closes every descriptor that it does not need, because a file lock or a connection
+ends only when the last process has closed it. And it ends with its parent, also when the parent is killed.
+A child that fails costs time, not correctness: the caller then walks alone. Where the system permits no more
+processes, fewer share the walk.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ import marshal
 import os
 import signal
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, TypeVar, cast
 
 from ..model.errors import reason
@@ -29,7 +31,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 FRONTIER = 256
 """Directories still to be listed from which a fork pays."""
-PROCESSES = min(4, os.cpu_count() or 1)
+PROCESSES = min(4, len(os.sched_getaffinity(0)))
 _JOBS = 1024  # numbers of four bytes, which the smallest pipe holds
 _JOB = struct.Struct("<I")
 _PR_SET_PDEATHSIG = 1
@@ -43,8 +45,10 @@ def share(
     child_work: Callable[[T], None],
     child_result: Callable[[], R],
     processes: int = PROCESSES,
+    descriptors: Collection[int] = (),
 ) -> list[R] | None:
-    """Does the work of every item in this process or in a child, in any order. Returns what child_result
+    """Does the work of every item in this process or in a child, in any order. descriptors: those that the
+    work of a child uses; all others are closed there, except the standard streams. Returns what child_result
     returned in each child (any value that `marshal` knows), None when a child failed."""
     jobs = min(len(items), _JOBS)
     take, fill = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
@@ -60,7 +64,7 @@ def share(
     try:
         for _ in range(processes - 1):
             try:
-                children.append(_forked(lambda: run(child_work), child_result))
+                children.append(_forked(lambda: run(child_work), child_result, {*descriptors, take}))
             except OSError as error:
                 _log.info("the walk is shared by %d processes: %s", 1 + len(children), reason(error))
                 break
@@ -83,8 +87,11 @@ def _next(take: int) -> bytes:
         return b""
 
 
-def _forked(work: Callable[[], None], result: Callable[[], R]) -> tuple[int, int]:
+def _forked(
+    work: Callable[[], None], result: Callable[[], R], descriptors: Collection[int]
+) -> tuple[int, int]:
     """A child at work: its process id, and the end of a pipe to read its result from."""
+    parent = os.getpid()
     read, write = os.pipe()
     try:
         pid = os.fork()
@@ -97,6 +104,9 @@ def _forked(work: Callable[[], None], result: Callable[[], R]) -> tuple[int, int
         return pid, read
     try:
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)  # the parent was killed before prctl: no signal will come
+        _close_all_but({*descriptors, write})
         gc.disable()  # it would copy every page that it looks at
         work()
         payload = memoryview(marshal.dumps(cast(Any, result())))
@@ -107,6 +117,14 @@ def _forked(work: Callable[[], None], result: Callable[[], R]) -> tuple[int, int
         os.write(write, struct.pack("<Q", 0) + repr(error).encode()[:1000])
     finally:
         os._exit(0)
+
+
+def _close_all_but(descriptors: Collection[int]) -> None:
+    """Closes this process's copies of all descriptors but these and the standard streams."""
+    with os.scandir("/proc/self/fd") as found:
+        inherited = {int(entry.name) for entry in found}
+    for descriptor in inherited.difference(descriptors, (0, 1, 2)):
+        os.closerange(descriptor, descriptor + 1)  # ignores that the one of the listing is closed by now
 
 
 def _results(children: Sequence[tuple[int, int]]) -> list[object] | None:
