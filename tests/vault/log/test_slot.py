@@ -10,7 +10,7 @@ import pytest
 from undivided.testing.stores import Recording, Rival, Wrapper
 from undivided.vault.format.log_entry import name_of
 from undivided.vault.log import log as logs
-from undivided.vault.log.slot import SESSION
+from undivided.vault.log.slot import SESSION, CatchUp, SealedEntry, Slot
 from undivided.vault.stores.base import Store, StoreError
 from undivided.vault.stores.memory import MemoryStore
 from undivided.vault.vault import Vault
@@ -40,9 +40,11 @@ def _always(store: Store, first: Callable[[], object]) -> Wrapper:
 def test_a_slot_is_the_next_place_with_the_links_it_inherits(vault: Vault) -> None:
     first = vault.append("note", {})
     vault.append("verification", {})
-    with next(vault.commits.turns()) as slot:
-        assert (slot.number, slot.newest("verified"), slot.newest("data")) == (3, 2, 0)
-        assert slot.last and slot.last.previous == first.digest
+    slots: list[Slot] = []
+    assert vault.commits.commit(slots.append) is None
+    (slot,) = slots
+    assert (slot.number, slot.newest("verified"), slot.newest("data")) == (3, 2, 0)
+    assert slot.last and slot.last.previous == first.digest
 
 
 def test_a_conflict_costs_one_read_of_the_entry_that_came(store: MemoryStore, vault: Vault) -> None:
@@ -69,12 +71,36 @@ def test_a_slot_that_was_taken_within_the_process_is_refused_without_a_request(
 ) -> None:
     record = Recording(store)
     log = Vault.open(record, keys=vault.keys).commits
-    with next(log.turns()) as slot:
-        late = slot.seal(SESSION, {}, {})
-        log.append("note", {})
-        tried = len(record.tried)
-        assert log.try_append(late) is None
-        assert len(record.tried) == tried
+    slots: list[int] = []
+
+    def seal(slot: Slot) -> SealedEntry:
+        slots.append(slot.number)
+        sealed = slot.seal(SESSION, {}, {})
+        if len(slots) == 1:
+            log.append("note", {})
+        return sealed
+
+    assert log.commit(seal).number == 2
+    assert slots == [1, 2]
+    assert [name for name, _ in record.tried] == [name_of(1), name_of(2)]
+
+
+def test_catching_up_happens_outside_the_turn_and_before_the_next_slot(vault: Vault) -> None:
+    log, steps = vault.commits, list[str]()
+
+    def catch_up() -> None:
+        steps.append("catch up")
+        other = threading.Thread(target=lambda: log.append("note", {}))
+        other.start()
+        other.join(20)
+        assert not other.is_alive()
+
+    def seal(slot: Slot) -> SealedEntry | CatchUp:
+        steps.append(f"slot {slot.number}")
+        return slot.seal("note", {}, {}) if slot.last else CatchUp(catch_up)
+
+    assert log.commit(seal).number == 2
+    assert steps == ["slot 1", "catch up", "slot 2"]
 
 
 def test_threads_of_one_process_take_turns_and_never_compete(store: MemoryStore, vault: Vault) -> None:
@@ -94,9 +120,12 @@ def test_threads_of_one_process_take_turns_and_never_compete(store: MemoryStore,
     assert [name for name, _ in record.tried] == [name_of(number) for number in range(1, 41)]
 
 
-def test_a_failed_turn_leaves_the_log_free(vault: Vault) -> None:
-    with pytest.raises(ZeroDivisionError), next(vault.commits.turns()):
+def test_a_failed_commit_leaves_the_log_free(vault: Vault) -> None:
+    def fail(slot: Slot) -> SealedEntry:
         raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        vault.commits.commit(fail)
     done = threading.Thread(target=lambda: vault.append("note", {}))
     done.start()
     done.join(20)

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from ..format.log_entry import LogEntry
 from ..log.heads import index_entries
 from ..log.log import Log
+from ..log.slot import SealedEntry, Slot
 from .load import index_links
 
 DAMAGE, REPAIR = "damage", "repair"
@@ -24,17 +25,14 @@ def mark_damaged(log: Log, packs: Sequence[str], timelines: Sequence[str] = ()) 
     """Marks those that are not marked yet. Returns the entry, or None when there is nothing to mark. packs:
     hex digests; timelines: ids. Marks of timelines from before the newest prune do not count: it could read
     them."""
-    turns = log.turns()
-    while True:
-        with next(turns) as slot:
-            known, broken = index_links(log).damaged, broken_timelines(log, slot.newest("pruned"))
-            new = [name for name in packs if name not in known]
-            body = {"packs": new, "timelines": [name for name in timelines if name not in broken]}
-            if not any(body.values()):
-                return None
-            entry = log.try_append(slot.seal(DAMAGE, body, {"damaged": new}))
-        if entry:
-            return entry
+
+    def seal(slot: Slot) -> SealedEntry | None:
+        known, broken = index_links(log).damaged, broken_timelines(log, slot.newest("pruned"))
+        new = [name for name in packs if name not in known]
+        body = {"packs": new, "timelines": [name for name in timelines if name not in broken]}
+        return slot.seal(DAMAGE, body, {"damaged": new}) if any(body.values()) else None
+
+    return log.commit(seal)
 
 
 def damaged_since(log: Log, since: int) -> bool:

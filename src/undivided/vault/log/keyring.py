@@ -36,7 +36,7 @@ from ..format.log_entry import name_of as log_name
 from ..format.vault_json import VaultConfig
 from ..stores.base import MissingError, Store
 from .log import Log
-from .slot import KEY
+from .slot import KEY, SealedEntry, Slot
 
 SecretProvider = Callable[[], Secret]
 """It returns a secret: from a file, a program, or the terminal."""
@@ -161,14 +161,13 @@ class Keyring:
         record = opened.record
         added = recipients.wrap(id, own, secret, kind, label, record.name, record.binding(self._vault))
         signing_key = self.signing_key()
-        turns = log.turns()
-        while True:
-            with next(turns) as slot:
-                allowed = {**self.allowed(log, slot.last), id: added.public}
-                body = {"added": id, "kind": kind, "label": label, "recipients": allowed}
-                entry = log.try_append(slot.seal(KEY, body, {}, signing_key))
-            if entry:
-                break
+
+        def seal(slot: Slot) -> SealedEntry:
+            allowed = {**self.allowed(log, slot.last), id: added.public}
+            body = {"added": id, "kind": kind, "label": label, "recipients": allowed}
+            return slot.seal(KEY, body, {}, signing_key)
+
+        log.commit(seal)
         crashpoint("key.recorded")
         epochs.store_sealed(self._store, id, added.public, opened.private[-1], self._vault)
         crashpoint("key.sealed")
@@ -194,16 +193,13 @@ class Keyring:
             )
 
         signing_key = self.signing_key()
-        turns = log.turns()
-        while True:
-            with next(turns) as slot:
-                allowed = self.allowed(log, slot.last)
-                allowed.pop(id, None)
-                entry = log.try_append(
-                    slot.seal(KEY, {"removed": id, "recipients": allowed}, {}, signing_key)
-                )
-            if entry:
-                break
+
+        def seal(slot: Slot) -> SealedEntry:
+            allowed = self.allowed(log, slot.last)
+            allowed.pop(id, None)
+            return slot.seal(KEY, {"removed": id, "recipients": allowed}, {}, signing_key)
+
+        log.commit(seal)
         crashpoint("key.unlisted")
         for name in names:
             if name.startswith(f"{id}."):
@@ -228,21 +224,22 @@ class Keyring:
         crashpoint("rotate.sealed")
 
         signing_key = self.signing_key()
-        turns = log.turns()
-        while True:
-            with next(turns) as slot:
-                if slot.newest("keys") != seen:
-                    raise UndividedError("the list of recipients changed meanwhile", hint="Rotate again.")
-                keys = opened.keys.followed_by(replace(epoch, begun=slot.number))
-                record = EpochRecord.seal(keys, opened.private, allowed)
-                epochs.store_record(self._store, record)
-                crashpoint("rotate.recorded")
-                body = {"name": record.name, "binding": record.binding(self._vault).hex()}
-                entry = log.try_append(slot.seal(epochs.KIND, body, {}, signing_key))
-            if entry:
-                break
+
+        def begun_at(number: int) -> WriterKeys:
+            return opened.keys.followed_by(replace(epoch, begun=number))
+
+        def seal(slot: Slot) -> SealedEntry:
+            if slot.newest("keys") != seen:
+                raise UndividedError("the list of recipients changed meanwhile", hint="Rotate again.")
+            record = EpochRecord.seal(begun_at(slot.number), opened.private, allowed)
+            epochs.store_record(self._store, record)
+            crashpoint("rotate.recorded")
+            body = {"name": record.name, "binding": record.binding(self._vault).hex()}
+            return slot.seal(epochs.KIND, body, {}, signing_key)
+
+        entry = log.commit(seal)
         crashpoint("rotate.committed")
-        return keys
+        return begun_at(entry.number)
 
 
 def create(store: Store, secret: Secret, keys: WriterKeys, private: X25519PrivateKey) -> VaultConfig:

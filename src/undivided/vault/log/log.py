@@ -2,8 +2,8 @@
 
 Entry n+1 is created with a create-only write by a client that has read all n entries before it. If another
 client was faster, its entry is read and ours is sealed again for the next number, with a fresh counter
-(slot.py). After "exists", or an error whose effect is unknown, the entry is read back and compared: equal
-bytes are ours, because no two entries are ever sealed alike.
+(`Log.commit`). After "exists", or an error whose effect is unknown, the entry is read back and compared:
+equal bytes are ours, because no two entries are ever sealed alike.
 
 A client remembers the head that it saw. A log that no longer contains it was rolled back or forked.
 """
@@ -16,8 +16,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, overload
 
 from ...host.parallel import in_order
 from ...model.errors import DamageError, WrongKeyError
@@ -26,7 +25,7 @@ from ..crypto.keys import WriterKeys
 from ..crypto.signing import SigningKey
 from ..format.log_entry import Head, LogEntry, decode_entry, name_of
 from ..stores.base import ExistsError, MissingError, Store, StoreError, requests
-from .slot import EntrySealer, SealedEntry, Slot
+from .slot import CatchUp, EntrySealer, SealedEntry, Slot
 
 _log = logging.getLogger(__name__)
 
@@ -139,39 +138,46 @@ class Log:
 
     # ── appending ───────────────────────────────────────────────────────────────────────────────────────────
 
-    def turns(self, sealer: EntrySealer | None = None) -> Iterator[AbstractContextManager[Slot]]:
-        """Turns to append one entry, each a context that gives the next slot: the loop is in slot.py. sealer:
-        of the session that commits; without it the entry is of a session of its own.
+    @overload
+    def commit(
+        self, seal: Callable[[Slot], SealedEntry | CatchUp], sealer: EntrySealer | None = None
+    ) -> LogEntry: ...
 
-        Inside a turn no other thread of this process appends. Raises StoreError when other processes were
-        faster too many times.
+    @overload
+    def commit(
+        self, seal: Callable[[Slot], SealedEntry | CatchUp | None], sealer: EntrySealer | None = None
+    ) -> LogEntry | None: ...
+
+    def commit(
+        self, seal: Callable[[Slot], SealedEntry | CatchUp | None], sealer: EntrySealer | None = None
+    ) -> LogEntry | None:
+        """Commits one entry: the loop of every commit. Returns the entry once it is durable.
+
+        seal: called with one slot after the other until its entry has been appended; every entry before the
+        slot has been read. It returns the entry sealed for this slot, or a CatchUp, or None when there is
+        nothing to commit. What it raises ends the commit. sealer: of the session that commits; without it the
+        entry is of a session of its own.
+
+        While `seal` runs and its entry is appended, no other thread of this process appends. Raises
+        StoreError when the entry could not be stored, or other processes were faster too many times.
         """
         sealer = sealer or EntrySealer(self._keys, self._keys.new_session())
         for _ in range(_ATTEMPTS):
-            yield self._turn(sealer)
+            with self._lock:
+                self.refresh()
+                sealed = seal(Slot(self.last, self.now(), sealer))
+                if sealed is None:
+                    return None
+                entry = self._try_append(sealed) if isinstance(sealed, SealedEntry) else None
+            if entry:
+                return entry
+            if isinstance(sealed, CatchUp):
+                sealed.work()
         raise StoreError(
             f"{_ATTEMPTS} other entries were appended first",
             doing=f"append to the log of {self._store.url}",
             hint="Try again.",
         )
-
-    @contextlib.contextmanager
-    def _turn(self, sealer: EntrySealer) -> Iterator[Slot]:
-        with self._lock:
-            self.refresh()
-            yield Slot(self.last, self.now(), sealer)
-
-    def try_append(self, sealed: SealedEntry) -> LogEntry | None:
-        """The entry, once it is durable. None when another entry has its number; that one has been read then.
-        Raises StoreError when it could not be stored."""
-        with self._lock:
-            if sealed.number == self.head.number + 1:
-                stored = self._created(sealed)
-                self._advance(decode_entry(self._keys, sealed.number, stored))
-                if stored == sealed.data:
-                    return self.last
-        _log.info("log entry %d was written by another writer; trying the next number", sealed.number)
-        return None
 
     def append(
         self,
@@ -181,12 +187,22 @@ class Log:
         signing_key: SigningKey | None = None,
     ) -> LogEntry:
         """Commits an entry that does not depend on the entries before it."""
-        turns = self.turns()
-        while True:
-            with next(turns) as slot:
-                entry = self.try_append(slot.seal(kind, body, links or {}, signing_key))
-            if entry:
-                return entry
+
+        def seal(slot: Slot) -> SealedEntry:
+            return slot.seal(kind, body, links or {}, signing_key)
+
+        return self.commit(seal)
+
+    def _try_append(self, sealed: SealedEntry) -> LogEntry | None:
+        """The entry, once it is durable. None when another entry has its number; that one has been read then.
+        Raises StoreError when it could not be stored."""
+        if sealed.number == self.head.number + 1:
+            stored = self._created(sealed)
+            self._advance(decode_entry(self._keys, sealed.number, stored))
+            if stored == sealed.data:
+                return self.last
+        _log.info("log entry %d was written by another writer; trying the next number", sealed.number)
+        return None
 
     def _created(self, sealed: SealedEntry) -> bytes:
         """The bytes that have this number in the store now: ours, or another entry. Raises StoreError."""

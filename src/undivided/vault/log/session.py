@@ -30,7 +30,7 @@ from ..stores.base import ExistsError, Store, StoreError
 from .errors import FencedError
 from .heads import prune_entries
 from .log import Log
-from .slot import SESSION, EntrySealer
+from .slot import SESSION, EntrySealer, SealedEntry, Slot
 
 RENEWAL_NS = 3600 * 10**9
 """A session that is still uploading registers again after this time."""
@@ -69,14 +69,12 @@ class WriteSession:
             if known is not None and abs(self.log.now() - known) < RENEWAL_NS:
                 return
             body = {"sealed_key": self.content.sealed.hex()}
-            turns = self.log.turns(self.entries)
-            while True:
-                with next(turns) as slot:
-                    self.refuse_fenced()
-                    entry = self.log.try_append(slot.seal(SESSION, body, {}))
-                if entry:
-                    break
-            self._registered_ns = entry.time_ns
+
+            def seal(slot: Slot) -> SealedEntry:
+                self.refuse_fenced()
+                return slot.seal(SESSION, body, {})
+
+            self._registered_ns = self.log.commit(seal, self.entries).time_ns
             if known is None:
                 crashpoint("vault.session-logged")
 

@@ -1,18 +1,14 @@
 """A slot: the next free place in the log, and an entry sealed for exactly that place.
 
-Every commit is the same loop. It stands in the code of each kind of commit, from top to bottom:
+Every commit is the loop of `Log.commit`. Each kind of commit gives it a function that looks at a slot and
+answers with a value:
 
-    turns = log.turns(sealer)
-    while True:
-        with next(turns) as slot:                       every entry before the slot has been read
-            sealed = slot.seal(kind, body, links)       body and links may depend on the slot
-            entry = log.try_append(sealed)              create-only; None: another entry has this number
-        if entry:
-            return entry
-        ...                                             look at the entries that came, then try again
+    SealedEntry     the entry, sealed for this slot; body and links may depend on the slot
+    CatchUp         entries came that this commit must look at first: the work to do before the next slot
+    None            there is nothing to commit
 
-A slot is a value. Nothing in the store is locked, so another process may take the number at any time. `turns`
-only makes the threads of this process wait for each other instead of competing for one number.
+A slot is a value. Nothing in the store is locked, so another process may take the number at any time. Only
+the threads of this process wait for each other instead of competing for one number.
 
 Entries are linked, so that no client has to read the whole log. A slot passes the links on:
 
@@ -34,7 +30,7 @@ Entries are linked, so that no client has to read the whole log. A slot passes t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,6 +71,14 @@ class SealedEntry:
 
     number: int
     data: bytes
+
+
+@dataclass(frozen=True)
+class CatchUp:
+    """A commit's answer to a slot that it cannot use yet. work: called outside the turn, so it may take long.
+    It raises ConflictError or FencedError when the commit has become impossible."""
+
+    work: Callable[[], None]
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ from ..log.errors import ConflictError
 from ..log.heads import TimelineHead, prune_entries
 from ..log.log import Clock, Log
 from ..log.session import WriteSession
-from ..log.slot import PRUNE, Slot
+from ..log.slot import PRUNE, CatchUp, SealedEntry, Slot
 from ..read.histories import Histories
 from ..stores.base import FullError, Store, uncached
 from .compaction import CompactionStep, composed, prove, segments_of
@@ -153,17 +153,16 @@ class Pruning:
             self._session.abandon()
             raise
         signing_key = self._vault.signing_key()
-        turns = self._log.turns(self._session.entries)
-        while True:
-            with next(turns) as slot:
-                entry = None
-                if slot.number == self._at + 1:
-                    body, links = self._entry(slot)
-                    entry = self._log.try_append(slot.seal(PRUNE, body, links, signing_key))
-            if entry:
-                crashpoint("prune.committed")
-                return entry
-            self._catch_up()
+
+        def seal(slot: Slot) -> SealedEntry | CatchUp:
+            if slot.number > self._at + 1:
+                return CatchUp(self._catch_up)
+            body, links = self._entry(slot)
+            return slot.seal(PRUNE, body, links, signing_key)
+
+        entry = self._log.commit(seal, self._session.entries)
+        crashpoint("prune.committed")
+        return entry
 
     # ── before the commit ───────────────────────────────────────────────────────────────────────────────────
 

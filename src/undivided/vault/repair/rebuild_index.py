@@ -25,6 +25,7 @@ from ..index.load import index_links, read_index_segment
 from ..index.pack_list import listed_packs
 from ..log.log import Log
 from ..log.session import WriteSession
+from ..log.slot import CatchUp, SealedEntry, Slot
 from ..stores.base import Store, StoreError
 
 _ATTEMPTS = 5
@@ -34,24 +35,26 @@ def rebuild_index(store: Store, keys: WriterKeys, log: Log, signing_key: Signing
     """Returns notes about packs that could not be added. Raises StoreError when other clients change the
     index each time."""
     session = WriteSession(store, keys, log)
-    turns = log.turns(session.entries)
-    for _ in range(_ATTEMPTS):
-        rebuilt = _rebuilt(store, keys, log, session)
-        current = True
-        while current:
-            with next(turns) as slot:
-                current = slot.newest("data") == rebuilt.seen
-                entry = None
-                if current:
-                    session.refuse_fenced()
-                    entry = log.try_append(slot.seal(REPAIR, rebuilt.body, rebuilt.links, signing_key))
-            if entry:
-                return rebuilt.notes
-    raise StoreError(
-        f"other clients changed the index {_ATTEMPTS} times meanwhile",
-        doing="rebuild the index",
-        hint="Try again.",
-    )
+    attempts = [_rebuilt(store, keys, log, session)]
+
+    def seal(slot: Slot) -> SealedEntry | CatchUp:
+        rebuilt = attempts[-1]
+        if slot.newest("data") != rebuilt.seen:
+            return CatchUp(rebuild_again)
+        session.refuse_fenced()
+        return slot.seal(REPAIR, rebuilt.body, rebuilt.links, signing_key)
+
+    def rebuild_again() -> None:
+        if len(attempts) == _ATTEMPTS:
+            raise StoreError(
+                f"other clients changed the index {_ATTEMPTS} times meanwhile",
+                doing="rebuild the index",
+                hint="Try again.",
+            )
+        attempts.append(_rebuilt(store, keys, log, session))
+
+    log.commit(seal, session.entries)
+    return attempts[-1].notes
 
 
 @dataclass(frozen=True)

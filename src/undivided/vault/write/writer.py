@@ -34,7 +34,7 @@ from ..log.errors import ConflictError
 from ..log.heads import TimelineHead, latest_head, prune_entries
 from ..log.log import Log
 from ..log.session import WriteSession
-from ..log.slot import Slot
+from ..log.slot import CatchUp, SealedEntry, Slot
 from ..stores.base import Store, parallel
 from .chunker import Chunker
 from .dedup import KnownChunks
@@ -138,28 +138,25 @@ class Writer:
         uploaded = self._packs.uncommitted()
         names, index = self._store_segments(blocks, uploaded)
         crashpoint("vault.segments-stored")
-        turns = self._log.turns(self._session.entries)
-        while True:
-            with next(turns) as slot:
-                pruned = slot.newest("pruned") > self._session.seen
-                entry = None
-                if not pruned:
-                    before = {t: latest_head(self._log, t) or TimelineHead() for t in segments}
-                    _refuse_moved(before, continues or {})
-                    heads = _heads_after(before, slot.number, names, blocks)
-                    place = CommitPlace(slot.number, {t: head.digest for t, head in heads.items()})
-                    made = body(place) if callable(body) else body
-                    links = _links(slot, heads, index)
-                    entry = self._log.try_append(slot.seal(kind, {**made, "timelines": names}, links))
-            if entry:
-                break
-            if pruned:
-                _log.info(
-                    "commit of a %s: a prune was committed in between; checking every chunk again", kind
-                )
-                self._catch_up(segments.values(), names.values(), uploaded)
-                index = self._store_index(uploaded)
-                crashpoint("vault.segments-stored")
+
+        def seal(slot: Slot) -> SealedEntry | CatchUp:
+            if slot.newest("pruned") > self._session.seen:
+                return CatchUp(check_again)
+            before = {t: latest_head(self._log, t) or TimelineHead() for t in segments}
+            _refuse_moved(before, continues or {})
+            heads = _heads_after(before, slot.number, names, blocks)
+            place = CommitPlace(slot.number, {t: head.digest for t, head in heads.items()})
+            made = body(place) if callable(body) else body
+            return slot.seal(kind, {**made, "timelines": names}, _links(slot, heads, index))
+
+        def check_again() -> None:
+            nonlocal index
+            _log.info("commit of a %s: a prune was committed in between; checking every chunk again", kind)
+            self._catch_up(segments.values(), names.values(), uploaded)
+            index = self._store_index(uploaded)
+            crashpoint("vault.segments-stored")
+
+        entry = self._log.commit(seal, self._session.entries)
         self._packs.committed(uploaded)
         self._session.committed()
         crashpoint("vault.committed")
