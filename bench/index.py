@@ -21,6 +21,7 @@ import numpy as np
 
 from undivided.model.columns import Array, Ragged
 from undivided.model.entries import Entries, Entry
+from undivided.model.log_kinds import LogKind
 from undivided.vault.crypto.aead import Sealer
 from undivided.vault.crypto.envelope import digest_of
 from undivided.vault.format.index_segment import PURPOSE, StoredPack, name_of, segments_of
@@ -55,7 +56,7 @@ def build(home: Path, chunks: int, references: int) -> None:
         data = segment.seal(sealer, session)
         names.append(digest_of(data))
         vault.store.create(name_of(names[-1]), [data])
-    vault.commits.append("point", {}, {"index": names})
+    vault.commits.append(LogKind.POINT, {}, {"index": names})
     alive = ids[: int(chunks * _ALIVE)]
     for start in range(0, references, _PER_COMMIT):
         chosen = alive[random.integers(len(alive), size=min(_PER_COMMIT, references - start))]
@@ -63,7 +64,7 @@ def build(home: Path, chunks: int, references: int) -> None:
         contents = [chosen[at : at + _PER_ROW].tobytes() for at in range(0, len(chosen), _PER_ROW)]
         with vault.writer() as writer:
             writer.commit(
-                "point", {TIMELINE: TimelineSegment(Entries.of(rows, contents), Ragged.empty(0))}, {}
+                LogKind.POINT, {TIMELINE: TimelineSegment(Entries.of(rows, contents), Ragged.empty(0))}, {}
             )
     (home / "keys").write_bytes(vault.keys.encode())
     (home / "ids").write_bytes(ids[:: max(1, chunks // 1000)].tobytes())

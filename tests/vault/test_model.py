@@ -26,6 +26,7 @@ from blake3 import blake3
 from undivided.model.columns import Ragged
 from undivided.model.entries import Entries, Entry
 from undivided.model.errors import DamageError
+from undivided.model.log_kinds import LogKind
 from undivided.testing.interleaving import HOUR_NS, Scheduler, SteppedStore
 from undivided.vault import ballast
 from undivided.vault.crypto import keys
@@ -36,7 +37,6 @@ from undivided.vault.index.load import index_links, load_index
 from undivided.vault.keys import WriterKeys
 from undivided.vault.log import log as logs
 from undivided.vault.log.log import Log
-from undivided.vault.log.slot import PRUNE
 from undivided.vault.prune import plan_prune
 from undivided.vault.prune.execute import Pruning, execute
 from undivided.vault.stores.base import Store, StoreError
@@ -265,7 +265,7 @@ def judge(world: World, store: MemoryStore) -> None:
     """No point is lost."""
     vault = world.vault(store)
     entries = list(vault.log())
-    expired = {point for e in entries if e.kind == PRUNE for point in e.body["expired_points"]}
+    expired = {point for e in entries if e.kind == LogKind.PRUNE for point in e.body["expired_points"]}
     points = {e.body["point"]["id"]: e for e in entries if e.kind == "point"}
     asked = {point for point, was_requested in world.acknowledged.items() if was_requested}
     assert expired <= asked

@@ -28,6 +28,7 @@ from ..host.lockfile import exclusive
 from ..host.machine_id import MACHINE, this_machine
 from ..model.entries import Entries, merge
 from ..model.errors import DamageError, SourceError, UndividedError
+from ..model.log_kinds import LogKind
 from ..model.point import RecoveryPoint
 from ..model.service import Component, Service
 from ..snapshotters.registry import snapshotter_for
@@ -130,7 +131,7 @@ def _take(
         segments = {parts[name].timeline: TimelineSegment(*segment) for name, segment in added.items()}
         try:
             entry = writer.commit(
-                "point", segments, lambda place: draft.record(place, writer), draft.continues()
+                LogKind.POINT, segments, lambda place: draft.record(place, writer), draft.continues()
             )
         except StoreError as error:
             raise StoreError(error.summary, doing=doing, hint=error.hint) from error

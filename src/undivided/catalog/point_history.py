@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..model.columns import Array
+from ..model.log_kinds import LogKind
 from .catalog import Catalog
 
 
@@ -61,7 +62,7 @@ def point_history(catalog: Catalog, service: str) -> PointHistory:
 def times_of_log(catalog: Catalog) -> tuple[Array, int]:
     """The times of all entries, in their order, and how many of them end with the last prune."""
     numbers, times = _columns(catalog.rows("SELECT number, time_ns FROM entries ORDER BY number"))
-    (last,) = catalog.rows("SELECT max(number) FROM entries WHERE kind = 'prune'")[0]
+    (last,) = catalog.rows("SELECT max(number) FROM entries WHERE kind = ?", (LogKind.PRUNE,))[0]
     return times, int(np.searchsorted(numbers, last or 0, side="right"))
 
 

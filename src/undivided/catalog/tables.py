@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from ..model.errors import DamageError
+from ..model.log_kinds import LogKind
 from ..model.point import RecoveryPoint
 
 VERSION = 2
@@ -83,17 +84,17 @@ def insert(database: sqlite3.Connection, entry: EntryRow) -> None:
 
 def _insert(database: sqlite3.Connection, entry: EntryRow) -> None:
     database.execute("INSERT INTO entries VALUES (?, ?, ?)", (entry.number, entry.kind, entry.time_ns))
-    if entry.kind == "session":
+    if entry.kind == LogKind.SESSION:
         row = (entry.number, entry.session, entry.time_ns)
         database.execute("INSERT INTO sessions VALUES (?, ?, ?)", row)
-    elif entry.kind == "point":
+    elif entry.kind == LogKind.POINT:
         _insert_point(database, entry)
-    elif entry.kind == "prune":
+    elif entry.kind == LogKind.PRUNE:
         _expire(database, entry)
-    elif entry.kind == "pin":
+    elif entry.kind == LogKind.PIN:
         change = "INSERT OR IGNORE INTO pins VALUES (?)" if entry.body["pinned"] else _UNPIN
         database.execute(change, (entry.body["point"],))
-    elif entry.kind == "recovery":
+    elif entry.kind == LogKind.RECOVERY:
         body = entry.body
         recovered = (entry.number, body.get("service", ""), body.get("point", ""), entry.time_ns, _text(body))
         database.execute("INSERT INTO recoveries VALUES (?, ?, ?, ?, ?)", recovered)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..model.errors import UsageError
+from ..model.log_kinds import LogKind
 from .records import point_record
 from .workspace import Workspace
 
@@ -67,6 +68,6 @@ def set_pins(workspace: Workspace, service: str, points: Sequence[str], *, pinne
     before = workspace.catalog.pinned()
     changed = [point for point in dict.fromkeys(chosen) if (point in before) != pinned]
     for point in changed:
-        workspace.vault.append("pin", {"point": point, "pinned": pinned})
+        workspace.vault.append(LogKind.PIN, {"point": point, "pinned": pinned})
     workspace.catalog.follow(workspace.vault)
     return Pinned(service, chosen, pinned, changed)

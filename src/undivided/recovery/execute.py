@@ -27,6 +27,7 @@ from ..drivers.registry import driver_for
 from ..host.crashpoints import crashpoint
 from ..host.lockfile import exclusive
 from ..model.errors import UndividedError, error_context
+from ..model.log_kinds import LogKind
 from ..model.point import RecoveryPoint
 from ..vault.reading import Reader
 from ..vault.vault import Vault
@@ -113,7 +114,7 @@ class _Recovery:
     def record(self, result: RecoveryResult) -> RecoveryResult:
         """A recovery that cannot be recorded has failed, but it is not undone."""
         try:
-            self.vault.append("recovery", result.as_record())
+            self.vault.append(LogKind.RECOVERY, result.as_record())
         except UndividedError as error:
             unrecorded = f"the recovery could not be recorded in the vault: {error.cause}"
             return replace(result, ok=False, failed="; ".join(filter(None, (result.failed, unrecorded))))

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from ..model.errors import UndividedError
+from ..model.log_kinds import LogKind
 from ..vault.ballast import NAME as BALLAST
 from ..vault.crypto.envelope import digest_of
 from ..vault.format.log_entry import decode_entry
@@ -81,8 +82,8 @@ class SmallVault:
 
     @property
     def _kept(self) -> set[int]:
-        expired = {p for e in self.vault.log() if e.kind == "prune" for p in e.body["expired_points"]}
-        points = (e for e in self.vault.log() if e.kind == "point")
+        expired = {p for e in self.vault.log() if e.kind == LogKind.PRUNE for p in e.body["expired_points"]}
+        points = (e for e in self.vault.log() if e.kind == LogKind.POINT)
         return {e.number for e in points if e.body["point"]["id"] not in expired}
 
     @property

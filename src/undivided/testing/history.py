@@ -9,6 +9,7 @@ from pathlib import Path
 from ..host.rooted import RootedDirectory
 from ..model.columns import Ragged
 from ..model.entries import Entries, Entry, Layout
+from ..model.log_kinds import LogKind
 from ..model.point import ComponentPoint, Consistency, Position, RecoveryPoint
 from ..model.streams import Piece
 from ..tree.read import Reading
@@ -47,7 +48,7 @@ class History:
             content = writer.store(pieces, len(puts), Layout.CONTENT)
             segment = TimelineSegment(replace(puts, content=content), Ragged.of(list(tombstones)))
             entry = writer.commit(
-                "point", {self.timeline: segment}, lambda place: {"digests": dict(place.digests)}
+                LogKind.POINT, {self.timeline: segment}, lambda place: {"digests": dict(place.digests)}
             )
         digest = entry.body["digests"][self.timeline]
         return ComponentPoint(

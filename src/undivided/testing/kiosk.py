@@ -18,6 +18,7 @@ from pathlib import Path
 
 from ..config.main_file import read_config
 from ..config.service_file import parse_definition
+from ..model.log_kinds import LogKind
 from ..model.point import RecoveryPoint
 from ..recovery.execute import execute
 from ..recovery.plan import make_plan
@@ -135,7 +136,7 @@ class Kiosk(Program):
     def recovered(self, point: str) -> set[int]:
         """The orders in a point: recovers it to a new directory, in this process."""
         vault, into = self._opened(), self.home / f"recovered-{point}"
-        records = [entry.body["point"] for entry in vault.log() if entry.kind == "point"]
+        records = [entry.body["point"] for entry in vault.log() if entry.kind == LogKind.POINT]
         (found,) = (RecoveryPoint.from_record(record) for record in records if record["id"] == point)
         plan = make_plan(parse_definition(found.definition, self.service), found, to=into)
         assert execute(plan, vault, state=self.home / "recoveries").ok

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..model.columns import Ragged
 from ..model.entries import Entries, Entry, Layout
+from ..model.log_kinds import LogKind
 from ..vault.crypto.aead import TAG_BYTES
 from ..vault.format.index_segment import StoredPack
 from ..vault.format.pack_header import PackHeader
@@ -58,7 +59,7 @@ def protect(
             part = {"timeline": timeline, "sequence": sequence, "digest": place.digests[timeline]}
             return {"point": {"id": point, "components": {"site": part}}}
 
-        return writer.commit("point", added, body)
+        return writer.commit(LogKind.POINT, added, body)
 
 
 def contents(vault: Vault, at: int, timeline: str = TIMELINE) -> dict[bytes, bytes]:

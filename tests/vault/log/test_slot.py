@@ -7,10 +7,11 @@ from collections.abc import Callable
 
 import pytest
 
+from undivided.model.log_kinds import LogKind
 from undivided.testing.stores import Recording, Rival, Wrapper
 from undivided.vault.format.log_entry import name_of
 from undivided.vault.log import log as logs
-from undivided.vault.log.slot import SESSION, CatchUp, SealedEntry, Slot
+from undivided.vault.log.slot import CatchUp, SealedEntry, Slot
 from undivided.vault.stores.base import Store, StoreError
 from undivided.vault.stores.memory import MemoryStore
 from undivided.vault.vault import Vault
@@ -75,7 +76,7 @@ def test_a_slot_that_was_taken_within_the_process_is_refused_without_a_request(
 
     def seal(slot: Slot) -> SealedEntry:
         slots.append(slot.number)
-        sealed = slot.seal(SESSION, {}, {})
+        sealed = slot.seal(LogKind.SESSION, {}, {})
         if len(slots) == 1:
             log.append("note", {})
         return sealed

@@ -24,7 +24,6 @@ from ..stores.base import MissingError, Store
 from .aead import damaged
 from .keys import KEY_BYTES, SEALED_KEY_BYTES, PrivateKeys, WriterKeys, seal_to, unseal
 
-KIND = "epoch"
 FOLDER = "epochs/"
 _CHECKSUM_BYTES = 8
 _WRITER_KEYS, _PRIVATE_KEYS, _PRIVATE_KEY = "writer keys", "private keys", "private key"

@@ -22,10 +22,11 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from ...model.log_kinds import LogKind
 from .aead import PREFIX, derive
 
 SIGNATURE = "signature"
-_ALWAYS = ("prune", "epoch", "repair", "key")
+_ALWAYS = (LogKind.PRUNE, LogKind.EPOCH, LogKind.REPAIR, LogKind.KEY)
 
 
 class Signed(NamedTuple):
@@ -65,13 +66,13 @@ def with_signature(signing_key: SigningKey | None, entry: Signed) -> Mapping[str
         return entry.body
     if signing_key is None:
         # An entry that every reader would refuse must never get into the log.
-        raise AssertionError(f"a {entry.kind!r} entry needs the vault's signing key")
+        raise AssertionError(f"an entry of kind {entry.kind} needs the vault's signing key")
     return {**entry.body, SIGNATURE: signing_key.sign(entry)}
 
 
 def must_be_signed(kind: str, body: Mapping[str, Any]) -> bool:
     """Whether an entry of this kind with this body needs the signing key's signature."""
-    return kind in _ALWAYS or (kind == "pin" and body.get("pinned") is not True)
+    return kind in _ALWAYS or (kind == LogKind.PIN and body.get("pinned") is not True)
 
 
 def has_valid_signature(public: bytes, entry: Signed) -> bool:

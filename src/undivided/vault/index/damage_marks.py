@@ -12,13 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ...model.log_kinds import LogKind
 from ..format.log_entry import LogEntry
 from ..log.heads import index_entries
 from ..log.log import Log
 from ..log.slot import SealedEntry, Slot
 from .load import index_links
-
-DAMAGE, REPAIR = "damage", "repair"
 
 
 def mark_damaged(log: Log, packs: Sequence[str], timelines: Sequence[str] = ()) -> LogEntry | None:
@@ -30,7 +29,7 @@ def mark_damaged(log: Log, packs: Sequence[str], timelines: Sequence[str] = ()) 
         known, broken = index_links(log).damaged, broken_timelines(log, slot.newest("pruned"))
         new = [name for name in packs if name not in known]
         body = {"packs": new, "timelines": [name for name in timelines if name not in broken]}
-        return slot.seal(DAMAGE, body, {"damaged": new}) if any(body.values()) else None
+        return slot.seal(LogKind.DAMAGE, body, {"damaged": new}) if any(body.values()) else None
 
     return log.commit(seal)
 
@@ -51,7 +50,7 @@ def broken_timelines(log: Log, since: int = 0) -> frozenset[str]:
 
 def learn_broken(found: set[str], entry: LogEntry) -> None:
     """Updates the set of broken timelines with the next entry of the log."""
-    if entry.kind == DAMAGE:
+    if entry.kind == LogKind.DAMAGE:
         found.update(entry.body["timelines"])
-    elif entry.kind == REPAIR:
+    elif entry.kind == LogKind.REPAIR:
         found.difference_update(entry.body["timelines"])

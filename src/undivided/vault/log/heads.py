@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 
 from ...model.errors import DamageError
+from ...model.log_kinds import LogKind
 from ..format.log_entry import LogEntry
 from ..format.timeline_segment import chained_digest
 from .errors import ExpiredError
 from .log import Log
-from .slot import PRUNE
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def latest_head(log: Log, timeline: str, at: int | None = None) -> TimelineHead 
         record = entry.links.get("heads", {}).get(timeline)
         if record is not None:
             return TimelineHead(**record)
-        if entry.kind == PRUNE:
+        if entry.kind == LogKind.PRUNE:
             return None
     return None
 

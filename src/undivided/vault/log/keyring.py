@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from ...host.crashpoints import crashpoint
 from ...model.errors import DamageError, UndividedError, UsageError, WrongKeyError
+from ...model.log_kinds import LogKind
 from ..crypto import key_epochs as epochs
 from ..crypto import recipients
 from ..crypto.aead import damaged
@@ -36,7 +37,7 @@ from ..format.log_entry import name_of as log_name
 from ..format.vault_json import VaultConfig
 from ..stores.base import MissingError, Store
 from .log import Log
-from .slot import KEY, SealedEntry, Slot
+from .slot import SealedEntry, Slot
 
 SecretProvider = Callable[[], Secret]
 """It returns a secret: from a file, a program, or the terminal."""
@@ -124,7 +125,7 @@ class Keyring:
             entry = decode_entry(keys, begun, self._store.read(log_name(begun)))
         except MissingError:
             return None
-        if entry.kind != epochs.KIND or entry.body.get("name") != name:
+        if entry.kind != LogKind.EPOCH or entry.body.get("name") != name:
             return None
         return str(entry.body.get("binding"))
 
@@ -151,7 +152,7 @@ class Keyring:
         if last is None or last.links["keys"] <= record.begun:
             return dict(record.recipients)
         entry = log.entry(last.links["keys"])
-        if entry.kind != KEY:
+        if entry.kind != LogKind.KEY:
             raise damaged(log_name(last.number), "it does not lead to the newest change of keys")
         return dict(entry.body["recipients"])
 
@@ -165,7 +166,7 @@ class Keyring:
         def seal(slot: Slot) -> SealedEntry:
             allowed = {**self.allowed(log, slot.last), id: added.public}
             body = {"added": id, "kind": kind, "label": label, "recipients": allowed}
-            return slot.seal(KEY, body, {}, signing_key)
+            return slot.seal(LogKind.KEY, body, {}, signing_key)
 
         log.commit(seal)
         crashpoint("key.recorded")
@@ -197,7 +198,7 @@ class Keyring:
         def seal(slot: Slot) -> SealedEntry:
             allowed = self.allowed(log, slot.last)
             allowed.pop(id, None)
-            return slot.seal(KEY, {"removed": id, "recipients": allowed}, {}, signing_key)
+            return slot.seal(LogKind.KEY, {"removed": id, "recipients": allowed}, {}, signing_key)
 
         log.commit(seal)
         crashpoint("key.unlisted")
@@ -235,7 +236,7 @@ class Keyring:
             epochs.store_record(self._store, record)
             crashpoint("rotate.recorded")
             body = {"name": record.name, "binding": record.binding(self._vault).hex()}
-            return slot.seal(epochs.KIND, body, {}, signing_key)
+            return slot.seal(LogKind.EPOCH, body, {}, signing_key)
 
         entry = log.commit(seal)
         crashpoint("rotate.committed")

@@ -20,7 +20,7 @@ from typing import Any, overload
 
 from ...host.parallel import in_order
 from ...model.errors import DamageError, WrongKeyError
-from ..crypto.key_epochs import KIND as EPOCH
+from ...model.log_kinds import LogKind
 from ..crypto.keys import WriterKeys
 from ..crypto.signing import SigningKey
 from ..format.log_entry import Head, LogEntry, decode_entry, name_of
@@ -75,7 +75,7 @@ class Log:
         """Raises WrongKeyError when the keys were rotated: no client would accept an entry that ours seal
         now."""
         last = self.last
-        if last and last.kind == EPOCH and last.number > self._keys.epochs[-1].begun:
+        if last and last.kind == LogKind.EPOCH and last.number > self._keys.epochs[-1].begun:
             raise WrongKeyError(
                 f"the vault's keys were rotated at log entry {last.number}, and these keys are older",
                 doing=f"use {self._store.url}",

@@ -18,6 +18,7 @@ import threading
 from collections.abc import Callable
 
 from ...host.crashpoints import crashpoint
+from ...model.log_kinds import LogKind
 from ..crypto.aead import Buffer, Sealer
 from ..crypto.envelope import digest_of, seal_envelope
 from ..crypto.keys import CONTENT_KEY, KEY_BYTES, WriterKeys, seal_to
@@ -30,7 +31,7 @@ from ..stores.base import ExistsError, Store, StoreError
 from .errors import FencedError
 from .heads import prune_entries
 from .log import Log
-from .slot import SESSION, EntrySealer, SealedEntry, Slot
+from .slot import EntrySealer, SealedEntry, Slot
 
 RENEWAL_NS = 3600 * 10**9
 """A session that is still uploading registers again after this time."""
@@ -72,7 +73,7 @@ class WriteSession:
 
             def seal(slot: Slot) -> SealedEntry:
                 self.refuse_fenced()
-                return slot.seal(SESSION, body, {})
+                return slot.seal(LogKind.SESSION, body, {})
 
             self._registered_ns = self.log.commit(seal, self.entries).time_ns
             if known is None:

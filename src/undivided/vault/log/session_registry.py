@@ -12,9 +12,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ...model.log_kinds import LogKind
 from ..format.log_entry import LogEntry
 from .log import Log
-from .slot import PRUNE, SESSION
 
 
 @dataclass
@@ -45,12 +45,12 @@ class SessionRegistry:
 
     def learn(self, entry: LogEntry) -> None:
         """The next entry of the log."""
-        if entry.kind == SESSION:
+        if entry.kind == LogKind.SESSION:
             own = self._known.setdefault(entry.session, KnownSession())
             own.registered, own.renewed_ns = entry.number, entry.time_ns
         elif entry.session in self._known:
             self._known[entry.session].committed = entry.number
-        if entry.kind == PRUNE:
+        if entry.kind == LogKind.PRUNE:
             self.fence(entry.body["fenced_sessions"])
 
     def fence(self, names: Iterable[str]) -> None:

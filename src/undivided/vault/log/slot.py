@@ -34,22 +34,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ...model.log_kinds import LogKind
 from ..crypto.aead import Sealer
 from ..crypto.keys import WriterKeys
 from ..crypto.signing import Signed, SigningKey, with_signature
 from ..format.log_entry import PURPOSE, Head, LogEntry, encode_entry
 
-VERIFIED = "verification"
-"""The kind of entry that records what was verified: vault/verify/record.py."""
-SESSION = "session"
-"""The kind of entry that registers a session before it uploads: session.py."""
-PRUNE = "prune"
-"""The kind of entry that expires points, compacts timelines and marks objects for deletion: vault/prune."""
-KEY = "key"
-"""The kind of entry that lists who can open the vault: keyring.py."""
 _CHANGES = {"index", "damaged", "repaired", "pending_deletion"}
 """Links that change which chunks are known."""
-_NEWEST = {VERIFIED: "verified", PRUNE: "pruned", KEY: "keys"}
+_NEWEST = {LogKind.VERIFICATION: "verified", LogKind.PRUNE: "pruned", LogKind.KEY: "keys"}
 """Kinds, and the link by which every entry leads to the newest entry of that kind."""
 
 

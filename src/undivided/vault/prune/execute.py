@@ -27,6 +27,7 @@ import numpy as np
 
 from ...host.crashpoints import crashpoint
 from ...model.errors import DamageError
+from ...model.log_kinds import LogKind
 from .. import ballast
 from ..ballast import release_ballast, restore_ballast
 from ..format.index_segment import MOST_CHUNKS, StoredPack
@@ -38,7 +39,7 @@ from ..log.errors import ConflictError
 from ..log.heads import TimelineHead, prune_entries
 from ..log.log import Clock, Log
 from ..log.session import WriteSession
-from ..log.slot import PRUNE, CatchUp, SealedEntry, Slot
+from ..log.slot import CatchUp, SealedEntry, Slot
 from ..read.histories import Histories
 from ..stores.base import FullError, Store, uncached
 from .compaction import CompactionStep, composed, prove, segments_of
@@ -158,7 +159,7 @@ class Pruning:
             if slot.number > self._at + 1:
                 return CatchUp(self._catch_up)
             body, links = self._entry(slot)
-            return slot.seal(PRUNE, body, links, signing_key)
+            return slot.seal(LogKind.PRUNE, body, links, signing_key)
 
         entry = self._log.commit(seal, self._session.entries)
         crashpoint("prune.committed")

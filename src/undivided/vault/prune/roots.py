@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import Any
 
+from ...model.log_kinds import LogKind
 from ..format.log_entry import LogEntry
 from ..index.damage_marks import learn_broken
 from ..log.errors import ConflictError
 from ..log.heads import TimelineHead
-from ..log.slot import PRUNE
 
 
 class Roots:
@@ -40,11 +40,11 @@ class Roots:
     def learn(self, entry: LogEntry) -> None:
         """The next entry of the log. Raises ConflictError when it contradicts this prune."""
         heads = {t: TimelineHead(**record) for t, record in entry.links.get("heads", {}).items()}
-        if entry.kind == PRUNE:
+        if entry.kind == LogKind.PRUNE:
             raise ConflictError("another prune was faster")
         if not heads.keys().isdisjoint(self.dropped + self.shortened):
             raise ConflictError("a new point was committed to a timeline that this prune was about to delete")
-        if entry.kind == "pin" and entry.body.get("pinned") and entry.body.get("point") in self.expired:
+        if entry.kind == LogKind.PIN and entry.body.get("pinned") and entry.body.get("point") in self.expired:
             raise ConflictError("a point that this prune was about to expire was pinned")
         self.heads |= heads
         learn_broken(self.broken, entry)

@@ -26,9 +26,10 @@ from dataclasses import dataclass, field
 from ...host.crashpoints import crashpoint
 from ...model.entries import Layout
 from ...model.errors import DamageError
+from ...model.log_kinds import LogKind
 from ..format import pack as packs
 from ..format.vault_json import CONFIG
-from ..index.damage_marks import REPAIR, mark_damaged
+from ..index.damage_marks import mark_damaged
 from ..index.index import ChunkIndex
 from ..index.load import load_index
 from ..log.log import Log
@@ -148,7 +149,7 @@ class _Round:
         with Writer(self._store, self._keys, log) as writer:
             for remedy in remedies:
                 self._all_done.salvaged += self._salvage_from(remedy.object, index, writer)
-            writer.commit("salvage", {}, {"packs": [digest_in(r.object) for r in remedies]})
+            writer.commit(LogKind.SALVAGE, {}, {"packs": [digest_in(r.object) for r in remedies]})
 
     def _salvage_from(self, name: str, index: ChunkIndex, writer: Writer) -> int:
         """How many chunks of a pack were read and stored, or had been stored already."""
@@ -185,7 +186,7 @@ class _Round:
             "timelines": sorted(timelines),
         }
         links = {"repaired": sorted(packs_now_whole)} if packs_now_whole else {}
-        log.append(REPAIR, body, links, self._signing_key)
+        log.append(LogKind.REPAIR, body, links, self._signing_key)
 
 
 def digest_in(name: str) -> str:

@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...model.errors import DamageError
+from ...model.log_kinds import LogKind
 from ..crypto.keys import WriterKeys
 from ..crypto.signing import SigningKey
 from ..format import index_segment as indexes
 from ..format.index_segment import StoredPack, segments_of
 from ..format.pack import read_footer
-from ..index.damage_marks import REPAIR
 from ..index.load import index_links, read_index_segment
 from ..index.pack_list import listed_packs
 from ..log.log import Log
@@ -42,7 +42,7 @@ def rebuild_index(store: Store, keys: WriterKeys, log: Log, signing_key: Signing
         if slot.newest("data") != rebuilt.seen:
             return CatchUp(rebuild_again)
         session.refuse_fenced()
-        return slot.seal(REPAIR, rebuilt.body, rebuilt.links, signing_key)
+        return slot.seal(LogKind.REPAIR, rebuilt.body, rebuilt.links, signing_key)
 
     def rebuild_again() -> None:
         if len(attempts) == _ATTEMPTS:

@@ -16,11 +16,11 @@ from typing import Any, NamedTuple
 
 from ...host.parallel import in_order
 from ...model.errors import DamageError, UndividedError
+from ...model.log_kinds import LogKind
 from ..crypto.keys import WriterKeys
 from ..format import index_segment as indexes
 from ..format import pack as packs
 from ..format.log_entry import Head, LogEntry, decode_entry, name_of
-from ..log.slot import PRUNE
 from ..stores.base import Store, StoreError, requests
 
 _FOLDER = "log/"
@@ -131,7 +131,7 @@ def _read_all(store: Store, keys: WriterKeys, found: LogScan) -> None:
 def _take(found: LogScan, entry: LogEntry) -> None:
     if entry.links.get("index"):
         found.indexed[entry.number] = list(entry.links["index"])
-    if entry.kind == PRUNE:
+    if entry.kind == LogKind.PRUNE:
         _forget(found, entry)
         return
     for timeline, head in entry.links.get("heads", {}).items():

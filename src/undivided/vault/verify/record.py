@@ -22,9 +22,9 @@ import numpy as np
 
 from ...model.columns import Array
 from ...model.errors import DamageError
+from ...model.log_kinds import LogKind
 from ..format.log_entry import LogEntry
 from ..log.log import Log
-from ..log.slot import VERIFIED
 from .report import VerificationAge
 
 PREFIX_BYTES = 8
@@ -77,7 +77,7 @@ def record_verification(
         "damaged": list(damaged),
         "verification_age": asdict(age),
     }
-    return log.append(VERIFIED, body)
+    return log.append(LogKind.VERIFICATION, body)
 
 
 def last_verification(log: Log) -> tuple[int, VerificationAge] | None:
