@@ -76,6 +76,17 @@ def test_every_option_and_argument_is_explained(path, capsys):
 
 
 @pytest.mark.parametrize("path", COMMANDS)
+def test_the_usage_names_every_argument_and_no_default_stands_for_left_out(path, capsys):
+    application()([*path.split(), "--help"], result_action="return_value")
+    said = capsys.readouterr().out
+    usage = said.splitlines()[0]
+    assert usage.startswith(f"Usage: undivided {path} [OPTIONS]")
+    arguments = re.findall(r"^│ +\*? *([A-Z]+)  ", said, re.M)
+    assert re.findall(r"[A-Z]+", usage.partition("[OPTIONS]")[2]) == arguments
+    assert not re.search(r"default: *│?\s*│? *(False|\"\"|\(\)|None)", said)
+
+
+@pytest.mark.parametrize("path", COMMANDS)
 def test_every_command_is_documented_with_the_same_example(path, capsys):
     application()([*path.split(), "--help"], result_action="return_value")
     example = re.search(r"^Example: (.+)$", capsys.readouterr().out, re.M)

@@ -6,8 +6,10 @@ is its help, and it returns the exit code.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
+from inspect import signature
+from typing import Any
 
 from cyclopts import App, CycloptsError, Parameter
 
@@ -69,7 +71,7 @@ NOUNS = {
 
 
 def application(*, whole: bool = True) -> App:
-    """The tree of commands. whole: import every command, for its help; else only the one that is called."""
+    """The tree of commands. whole: import every command, for help; else only the one that is called."""
     app = App(
         name="undivided",
         version=__version__,
@@ -77,7 +79,9 @@ def application(*, whole: bool = True) -> App:
         help_epilogue=EPILOGUE,
         help_format="plaintext",
         suppress_keyboard_interrupt=False,
-        default_parameter=Parameter(negative=()),  # no --no-x and no --empty-x: leaving x out does the same
+        # No --no-x and no --empty-x: leaving x out does the same.
+        default_parameter=Parameter(negative=(), show_default=_default),
+        group_parameters="Options",
     )
     nouns = {"": app}
     order = list(COMMANDS)
@@ -90,16 +94,33 @@ def application(*, whole: bool = True) -> App:
         parent, _, name = path.rpartition(" ")
         module, _, function = target.partition(":")
         called = f"undivided.cli.{target}"
-        found = getattr(import_module(f"undivided.cli.{module}"), function) if whole else called
-        nouns[parent].command(found, name=name, help_epilogue="", sort_key=place)
+        found: Any = getattr(import_module(f"undivided.cli.{module}"), function) if whole else called
+        usage = _usage(path, found) if whole else None
+        nouns[parent].command(found, name=name, usage=usage, help_epilogue="", sort_key=place)
     return app
+
+
+def _default(value: Any) -> Any:
+    """As help shows it. None for a value that only stands for "left out"."""
+    return value or None
+
+
+def _usage(path: str, function: Callable[..., int]) -> str:
+    """The usage line with the names of all arguments; the library's own calls the optional ones [ARGS]."""
+    words = [f"Usage: undivided {path} [OPTIONS]"]
+    for name, one in signature(function).parameters.items():
+        if one.kind is one.VAR_POSITIONAL:
+            words.append(f"[{name.upper()}...]")
+        elif one.kind is one.POSITIONAL_ONLY:
+            words.append(name.upper() if one.default is one.empty else f"[{name.upper()}]")
+    return " ".join(words)
 
 
 def dispatch(arguments: Sequence[str]) -> int:
     """Runs one command. Raises UsageError for an unknown command or option."""
     words = _globals_last(arguments)
     named = any(words[: len(path.split())] == path.split() for path in COMMANDS)
-    app = application(whole=not named)
+    app = application(whole=not named or "--help" in words or "-h" in words)
     try:
         result = app(words, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:

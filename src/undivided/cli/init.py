@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from cyclopts import Parameter
+
 from ..operations.init import init as make
 from .options import COMMON, Common
 from .output import emit
 
 
-def init(*, vault: str | None = None, common: Common = COMMON) -> int:
+def init(
+    *, vault: Annotated[str | None, Parameter(metavar="ADDRESS")] = None, common: Common = COMMON
+) -> int:
     """Make configuration, keys and the primary vault.
 
     Overwrites nothing; repeating is safe. The passphrase comes from

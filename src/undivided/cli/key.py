@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from ..model.times import local
 from ..operations import keys
@@ -44,7 +47,12 @@ def new(file: Path, /, *, common: Common = COMMON) -> int:
     return 0
 
 
-def add(*, key_file: Path | None = None, label: str = "", common: Common = COMMON) -> int:
+def add(
+    *,
+    key_file: Annotated[Path | None, Parameter(metavar="FILE")] = None,
+    label: Annotated[str, Parameter(metavar="TEXT")] = "",
+    common: Common = COMMON,
+) -> int:
     """Add a passphrase, key file or command; existing ones are kept.
 
     Needs one that opens the vault. A new passphrase comes from

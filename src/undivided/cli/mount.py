@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from ..operations.mount import Mounted
 from ..operations.mount import mount as show
@@ -17,7 +20,7 @@ def mount(
     directory: Path,
     /,
     *,
-    at: str = "latest",
+    at: Annotated[str, Parameter(metavar="POINT")] = "latest",
     foreground: bool = False,
     common: Common = COMMON,
 ) -> int:

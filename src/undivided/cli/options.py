@@ -15,11 +15,11 @@ from .ask import human
 @Parameter(name="*")
 @dataclass(frozen=True)
 class Common:
-    config: Annotated[Path | None, Parameter(env_var=())] = None
+    config: Annotated[Path | None, Parameter(env_var=(), metavar="DIR")] = None
     """Configuration directory; UNDIVIDED_CONFIG does the same."""
     json: bool = False
     """Answer in JSON, for programs."""
-    log_level: Annotated[str | None, Parameter(env_var=())] = None
+    log_level: Annotated[str | None, Parameter(env_var=(), metavar="LEVEL")] = None
     """Show log records from this level on: debug, info, warning, error. UNDIVIDED_LOG does the same."""
 
     def open(self) -> Workspace:

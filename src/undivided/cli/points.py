@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from cyclopts import Parameter
+
 from ..model.times import local
 from ..operations.points import list_points
 from .options import COMMON, Common
@@ -10,7 +14,13 @@ from .output import emit, size, table
 _HEAD = ["TIME", "POINT", "SERVICE", "CONSISTENCY", "PAUSE ", "SKEW ", "PROTECTED ", "STORED ", "PINNED"]
 
 
-def points(service: str | None = None, /, *, last: int | None = None, common: Common = COMMON) -> int:
+def points(
+    service: str | None = None,
+    /,
+    *,
+    last: Annotated[int | None, Parameter(metavar="COUNT")] = None,
+    common: Common = COMMON,
+) -> int:
     """List recovery points, oldest first.
 
     Example: undivided points portal --last 10

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from ..config.option_values import parse_keep_rules, parse_seconds
 from ..model.durations import format_duration
@@ -17,9 +20,9 @@ def simulate(
     service: str | None = None,
     /,
     *,
-    keep: list[str] | None = None,
-    mark: str | None = None,
-    over: str = "400d",
+    keep: Annotated[list[str] | None, Parameter(metavar="RULE")] = None,
+    mark: Annotated[str | None, Parameter(metavar="TIME")] = None,
+    over: Annotated[str, Parameter(metavar="TIME")] = "400d",
     common: Common = COMMON,
 ) -> int:
     """Show which points would stay, and why, without changing any.

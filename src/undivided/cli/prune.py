@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
 
 from ..config.option_values import parse_seconds, parse_size
 from ..model.durations import format_duration
@@ -23,11 +25,11 @@ Despite = Literal["flood", "backwards", "future", "leap"]
 
 def prune(
     *services: str,
-    forget: list[str] | None = None,
+    forget: Annotated[list[str] | None, Parameter(metavar="POINT")] = None,
     dry_run: bool = False,
-    grace: str = "1d",
-    budget: str = "4G",
-    despite: list[Despite] | None = None,
+    grace: Annotated[str, Parameter(metavar="TIME")] = "1d",
+    budget: Annotated[str, Parameter(metavar="SIZE")] = "4G",
+    despite: Annotated[list[Despite] | None, Parameter(metavar="ANOMALY")] = None,
     common: Common = COMMON,
 ) -> int:
     """Expire points that no keep rule keeps, and free their space.
@@ -43,7 +45,7 @@ def prune(
     services:
         Only their points; all services' when left out.
     forget:
-        Expire this point too, whatever the rules say: its id, or the beginning of it.
+        Expire this point too, whatever the rules say: its id, or the beginning of it. May be repeated.
     dry_run:
         Print which points would expire and how much space that frees, and stop.
     grace:
@@ -51,7 +53,7 @@ def prune(
     budget:
         Packs that are mostly unused are rewritten, so many bytes at most.
     despite:
-        Prune in spite of this anomaly, once you know its cause.
+        Prune in spite of this anomaly, once you know its cause. May be repeated.
     """
     wait, room = parse_seconds("--grace", grace, zero=True), parse_size("--budget", budget)
     workspace = common.open()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
 
 from ..model.durations import format_duration
 from ..model.times import local
@@ -21,9 +23,9 @@ def recover(
     service: str,
     /,
     *,
-    at: str = "latest",
-    to: Path | None = None,
-    target: Path | None = None,
+    at: Annotated[str, Parameter(metavar="POINT")] = "latest",
+    to: Annotated[Path | None, Parameter(metavar="DIR")] = None,
+    target: Annotated[Path | None, Parameter(metavar="FILE")] = None,
     in_place: bool = False,
     start: bool = False,
     no_point_first: bool = False,
@@ -48,7 +50,7 @@ def recover(
     target:
         File in YAML: component → its new paths, ports and sockets.
     in_place:
-        Where the service lives. A point is taken first; the present data is kept aside.
+        Recover where the service lives. A point is taken first; the present data is kept aside.
     start:
         With --target: start the components there and run the checks.
     no_point_first:

@@ -24,7 +24,7 @@ _ACTIONS = {
 
 def repair(
     *,
-    from_: Annotated[str, Parameter(name="--from")] = "",
+    from_: Annotated[str, Parameter(name="--from", metavar="VAULT")] = "",
     read_data: bool = False,
     dry_run: bool = False,
     common: Common = COMMON,

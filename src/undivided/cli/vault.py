@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from ..model.times import local
 from ..operations.recovery_kit import recovery_kit
@@ -35,7 +38,7 @@ def _lines(found: VaultInfo) -> Iterator[str]:
         yield f"    {kind}: {plural(count['objects'], 'object')}, {size(count['bytes'])}"
 
 
-def kit(*, label: str = "recovery kit", common: Common = COMMON) -> int:
+def kit(*, label: Annotated[str, Parameter(metavar="TEXT")] = "recovery kit", common: Common = COMMON) -> int:
     """Print a recovery kit: a page that opens the vault, for the safe.
 
     The page says where the vault is and how to recover, step by step, and

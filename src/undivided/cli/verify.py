@@ -19,9 +19,9 @@ from .verification import age_line
 def verify(
     *,
     read_data: bool = False,
-    points: tuple[str, ...] = (),
-    for_: Annotated[str | None, Parameter(name="--for")] = None,
-    within: str | None = None,
+    points: Annotated[tuple[str, ...], Parameter(metavar="POINT")] = (),
+    for_: Annotated[str | None, Parameter(name="--for", metavar="TIME")] = None,
+    within: Annotated[str | None, Parameter(metavar="TIME")] = None,
     common: Common = COMMON,
 ) -> int:
     """Check that the stored bytes are the bytes that were written.
@@ -38,7 +38,8 @@ def verify(
     read_data:
         Read and check every byte, not only that all objects exist and fit together.
     points:
-        Decode whole points as a recovery would: latest, an id, or a number of points decoded longest ago.
+        Decode whole points as a recovery would: latest, an id, or a number of points decoded longest ago. May be
+        repeated.
     for_:
         Stop reading after this time: 30m, 8h.
     within:
