@@ -79,6 +79,13 @@ class Catalog:
         """Number and digest of the last log entry seen; (0, "") before any."""
         return int(self._meta("number", 0)), str(self._meta("digest", ""))
 
+    def refuse_other_vault(self, vault: str) -> None:
+        """Raises UsageError when the catalog was read from another vault than the one of this id."""
+        if self.vault not in ("", vault):
+            raise UsageError(
+                "the catalog belongs to another vault", doing=f"use the catalog {self.path}", hint=_REBUILD
+            )
+
     def follow(self, vault: VaultLog, *, refresh: bool = True) -> int:
         """Reads what was appended to the vault's log since, all or nothing; returns how many entries.
 
@@ -86,10 +93,7 @@ class Catalog:
         """
         try:
             with _transaction(self._database):
-                if self.vault not in ("", vault.id):
-                    raise UsageError(
-                        "the catalog belongs to another vault", doing=f"open {self.path}", hint=_REBUILD
-                    )
+                self.refuse_other_vault(vault.id)
                 number, digest = first, _ = self.head
                 for entry in vault.log(number, refresh=refresh):
                     insert(self._database, entry)

@@ -88,12 +88,7 @@ class Workspace:
     def vault(self) -> Vault:
         """The primary vault, opened for writing and for its log, and checked against the last head seen."""
         keys = self._keys
-        if self._catalog.vault not in ("", keys.vault):
-            raise UsageError(
-                "the catalog belongs to another vault",
-                doing=f"use the catalog {self.catalog_file}",
-                hint="Run `undivided catalog rebuild`.",
-            )
+        self._catalog.refuse_other_vault(keys.vault)
         return self._open_vault(self._catalog.head)
 
     def _open_vault(self, head: tuple[int, str]) -> Vault:

@@ -19,7 +19,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..model.errors import UsageError, WrongKeyError
+from ..model.errors import UsageError
 from .ballast import restore_ballast
 from .crypto import recipients
 from .crypto.keys import PrivateKeys, WriterKeys, new_keys
@@ -126,11 +126,7 @@ class Vault:
         config = read_config(store)
         ring = Keyring(store, config, passphrase)
         keys = keys or ring.writer_keys()
-        if not config.is_of(keys):
-            raise WrongKeyError(
-                f"the writer keys do not belong to the vault at {store.url}",
-                hint="Check which vault and which configuration are used.",
-            )
+        config.refuse_other_keys(keys, store)
         return Vault(store, keys, config, Log(store, keys, head, now), ring)
 
     @property

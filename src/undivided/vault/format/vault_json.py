@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ...model.errors import NoVaultError, UsageError
+from ...model.errors import NoVaultError, UsageError, WrongKeyError
 from ..crypto.aead import VAULT_BYTES, damaged
 from ..crypto.key_epochs import EpochRecord
 from ..crypto.keys import WriterKeys
@@ -46,6 +46,14 @@ class VaultConfig:
             (self.first.public, self.first.signing_key),
         )
         return theirs == (self.vault, *ours)
+
+    def refuse_other_keys(self, keys: WriterKeys, store: Store) -> None:
+        """Raises WrongKeyError unless these keys belong to this vault. store: where it is."""
+        if not self.is_of(keys):
+            raise WrongKeyError(
+                f"the writer keys do not belong to the vault at {store.url}",
+                hint="Check which vault and which configuration are used.",
+            )
 
     def encode(self) -> bytes:
         record = {

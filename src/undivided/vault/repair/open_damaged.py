@@ -7,7 +7,6 @@ behind such junk; repair takes it away first.
 
 from __future__ import annotations
 
-from ...model.errors import WrongKeyError
 from ..crypto.keys import WriterKeys
 from ..format.vault_json import read_config
 from ..log.keyring import Keyring, SecretProvider
@@ -27,11 +26,7 @@ def open_damaged(
     copy."""
     config, _ = config_to_use(store, keys, other)
     config = config or read_config(store)
-    if not config.is_of(keys):
-        raise WrongKeyError(
-            f"the writer keys do not belong to the vault at {store.url}",
-            hint="Check which vault and which configuration are used.",
-        )
+    config.refuse_other_keys(keys, store)
     return Vault(store, keys, config, _readable_log(store, keys), Keyring(store, config, passphrase))
 
 
