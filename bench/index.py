@@ -1,4 +1,4 @@
-"""The index of a large vault: opening it, its memory, and finding what is dead.
+"""The index of a large vault: opening it, its memory, and finding unused packs.
 
 A vault of ten million chunks in a directory, made by the code that makes any other: index segments and
 timelines are sealed and committed, only the packs that they speak of are not there. Their ids are random, so
@@ -158,7 +158,7 @@ def main(chunks: int = CHUNKS, references: int = REFERENCES, scratch: Path | Non
     print("| | measured | limit | of the limit |\n|---|---|---|---|")
     _row("open the vault and find the first chunk", opened["seconds"], 1.0, "s")
     _row("memory per indexed chunk", opened["per chunk"], 50.0, "bytes")
-    _row("find what is dead", collected["seconds"], 10.0, "s")
+    _row("find unused packs", collected["seconds"], 10.0, "s")
     _row("the same, peak memory", collected["peak"] / 1e6, 1000.0, "MB")
     parts = ", ".join(f"{name} {collected[name]:.2f} s" for name in ("index", "references", "join"))
     print(f"\nOf the third row: {parts}. {collected['live']:.0%} of the chunks are alive.\n", flush=True)

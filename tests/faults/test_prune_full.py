@@ -65,7 +65,7 @@ def test_what_a_prune_without_room_left_half_way_is_gone(vault: Vault) -> None:
         protect(vault, f"p{number}", {b"a": os.urandom(1_500_000), b"b%d" % number: os.urandom(1_500_000)})
     fill(root.parent / "ballast")
     plan = plan_prune(vault, ["p0", "p1", "p2"], grace=0, threshold=1.0)
-    assert plan.moved
+    assert plan.repacked
     execute(vault, plan)
     named = {name for entry in vault.log() for name in entry.links.get("index", ())}
     assert {name.rpartition("/")[2] for name, _ in vault.store.list("index/")} <= named

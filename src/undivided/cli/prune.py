@@ -76,9 +76,9 @@ def _outcome(plan: PrunePlan, dry_run: bool) -> Iterator[str]:
         wait = plan.grace_ns * _NANO
         when = f"deleted by a prune {format_duration(wait)} from now or later" if wait else "deleted at once"
         yield f"  {size(plan.freed)} {would}marked for deletion, {when}"
-    if plan.swept:
-        yield f"  {size(plan.swept)} marked by earlier prunes {would}deleted"
+    if plan.deleted:
+        yield f"  {size(plan.deleted)} marked by earlier prunes {would}deleted"
     if waiting := pending_bytes(plan):
         yield f"  {size(waiting)} marked by earlier prunes are kept until their grace is over"
-    if plan.moved:
-        yield f"  {plural(len(plan.moved), 'pack')}, small or mostly unused, {would}rewritten"
+    if plan.repacked:
+        yield f"  {plural(len(plan.repacked), 'pack')}, small or mostly unused, {would}rewritten"

@@ -91,8 +91,8 @@ def test_pending_deletions_stay_for_a_readers_grace(store: MemoryStore, vault: V
     assert stored(store) >= before
     execute(vault, plan_prune(vault, grace=100, now=lambda: begun + 99 * 10**9))
     assert stored(store) >= before
-    swept = execute(vault, plan_prune(vault, grace=100, now=lambda: begun + 101 * 10**9))
-    assert swept.deleted > 5000
+    pruned = execute(vault, plan_prune(vault, grace=100, now=lambda: begun + 101 * 10**9))
+    assert pruned.deleted > 5000
     assert not stored(store) >= before
     assert contents(vault, 4) == {b"a": b"2"}
 
@@ -139,7 +139,7 @@ def test_what_a_commit_refers_to_meanwhile_is_not_pending_deletion(store: Memory
     protect(vault, "p2", {b"a": b"2"})
     other = Vault.open(store, passphrase=lambda: "correct horse")
     plan = plan_prune(other, ["p1"], grace=0)
-    assert plan.dead
+    assert plan.unused
     entry = protect(vault, "p3", {b"copy": data})
     execute(other, plan)
     assert contents(vault, entry.number) == {b"a": b"2", b"copy": data}
@@ -240,13 +240,13 @@ def test_small_packs_without_garbage_are_merged_once_they_are_many(store: Memory
         new = {b"upload%d" % i: os.urandom(5000)}
         files |= new
         made.append((protect(vault, f"p{i}", new).number, dict(files)))
-    assert not plan_prune(vault, grace=0, many=7).moved
+    assert not plan_prune(vault, grace=0, many=7).repacked
     execute(vault, plan_prune(vault, grace=0, many=6))
     assert len([name for name in store.objects if name.startswith("packs/")]) == 1
     for number, state in made:
         assert contents(vault, number) == state
     assert verify(vault, Scope(read_data=True)).damaged == []
-    assert not plan_prune(vault, grace=0, many=6).moved
+    assert not plan_prune(vault, grace=0, many=6).repacked
 
 
 def test_a_distant_vault_is_pruned_like_a_near_one(store: MemoryStore, vault: Vault) -> None:

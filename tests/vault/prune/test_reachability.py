@@ -80,7 +80,7 @@ def test_a_frame_lives_if_readers_look_in_it_for_a_chunk_that_is_referred_to(see
         for name, frames in packs.items()
     }
     assert dict(zip(found.packs, found.live.tolist(), strict=True)) == bytes_of
-    assert found.dead() == [name for name, live in bytes_of.items() if not live]
+    assert found.unused() == [name for name, live in bytes_of.items() if not live]
     rows = index.find(np.frombuffer(b"".join(referred), np.uint8))
     assert found.chunks[rows[rows >= 0]].all()
 
@@ -91,15 +91,15 @@ def test_a_pack_that_two_segments_list_is_as_alive_as_its_newer_listing() -> Non
     found = pack_usage(ChunkIndex([newer, older]), [np.frombuffer(b"a" * 32, np.uint8)])
     assert found.packs == [(b"p" * 32).hex(), (b"q" * 32).hex()]
     assert found.live.tolist() == [26, 0]
-    assert found.dead() == [(b"q" * 32).hex()]
+    assert found.unused() == [(b"q" * 32).hex()]
 
 
 def test_nothing_referred_to_leaves_nothing_alive_and_nothing_is_no_error() -> None:
     index = ChunkIndex([_segment({b"p" * 32: [[b"a" * 32]]})])
-    assert pack_usage(index, []).dead() == [(b"p" * 32).hex()]
-    assert pack_usage(index, [np.zeros(0, np.uint8)]).dead() == [(b"p" * 32).hex()]
+    assert pack_usage(index, []).unused() == [(b"p" * 32).hex()]
+    assert pack_usage(index, [np.zeros(0, np.uint8)]).unused() == [(b"p" * 32).hex()]
     empty = pack_usage(ChunkIndex([]), [np.frombuffer(b"a" * 32, np.uint8)])
-    assert (empty.packs, empty.dead(), empty.worth_repacking(1.0, 10**9)) == ([], [], [])
+    assert (empty.packs, empty.unused(), empty.worth_repacking(1.0, 10**9)) == ([], [], [])
 
 
 def _usage(live: list[int], size: int = 100) -> PackUsage:

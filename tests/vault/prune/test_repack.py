@@ -75,7 +75,7 @@ def test_what_lives_moves_from_many_packs_into_few_and_opens_there(store: Memory
     work = _repacking(store, vault)
     new = list(work.run(index, chosen, found.frames))
     assert len(new) == 1
-    assert sorted(work.moved) == sorted(chosen)
+    assert sorted(work.repacked) == sorted(chosen)
     assert work.left == {}
     assert len(new[0].sessions) == 4
 
@@ -84,11 +84,11 @@ def test_what_lives_moves_from_many_packs_into_few_and_opens_there(store: Memory
     assert open_footer(vault.keys, data, "it").session not in dict(new[0].sessions)
     assert set(kept) <= _opened(vault, data)
 
-    after = ChunkIndex(list(segments_of([*new, *_without(index, work.moved)])))
+    after = ChunkIndex(list(segments_of([*new, *_without(index, work.repacked)])))
     assert list(after.packs) == [new[0].name]
     assert (after.find(references) >= 0).all()
     again = pack_usage(after, [references])
-    assert (again.dead(), again.worth_repacking(0.6, 1 << 40)) == ([], [])
+    assert (again.unused(), again.worth_repacking(0.6, 1 << 40)) == ([], [])
 
 
 def test_a_rotten_pack_stays_where_it_is_and_the_others_move(store: MemoryStore, vault: Vault) -> None:
@@ -102,11 +102,11 @@ def test_a_rotten_pack_stays_where_it_is_and_the_others_move(store: MemoryStore,
     assert len(list(work.run(index, found.packs, found.frames))) == 1
     assert list(work.left) == [rotten]
     assert "SHA-256" in work.left[rotten].cause
-    assert work.moved == [gone]
+    assert work.repacked == [gone]
     del store.objects[packs.name_of(gone)]
     work = _repacking(store, vault)
     assert list(work.run(index, found.packs, found.frames)) == []
-    assert (sorted(work.left), work.moved) == (sorted([rotten, gone]), [])
+    assert (sorted(work.left), work.repacked) == (sorted([rotten, gone]), [])
 
 
 def test_a_run_cut_short_has_moved_exactly_what_it_stored(store: MemoryStore, vault: Vault) -> None:
@@ -119,13 +119,13 @@ def test_a_run_cut_short_has_moved_exactly_what_it_stored(store: MemoryStore, va
     for pack in work.run(index, found.packs, found.frames):
         stored.append(pack)
         break
-    assert 0 < len(work.moved) < len(found.packs)
+    assert 0 < len(work.repacked) < len(found.packs)
     there = {chunk.tobytes() for pack in stored for chunk in pack.header.id.reshape(-1, 32)}
     for segment in index.segments:
         for pack in segment.packs():
-            if pack.name in work.moved:
+            if pack.name in work.repacked:
                 assert {chunk.tobytes() for chunk in pack.header.id.reshape(-1, 32)} <= there
-    rest = [name for name in found.packs if name not in work.moved]
+    rest = [name for name in found.packs if name not in work.repacked]
     more = list(_repacking(store, vault).run(index, rest, found.frames))
     after = ChunkIndex(list(segments_of([*stored, *more, *_without(index, found.packs)])))
     assert (after.find(everything) >= 0).all()
@@ -138,4 +138,4 @@ def test_packs_without_anything_alive_are_not_even_read(store: MemoryStore, vaul
     work = _repacking(store, vault)
     store.objects = {name: data for name, data in store.objects.items() if not name.startswith("packs/")}
     assert list(work.run(index, found.packs, found.frames)) == []
-    assert (work.moved, work.left) == ([], {})
+    assert (work.repacked, work.left) == ([], {})

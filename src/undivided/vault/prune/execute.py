@@ -96,10 +96,10 @@ def _carried_out(vault: Vault, plan: PrunePlan, now: Clock) -> Pruned:
 def _committed(vault: Vault, store: Store, plan: PrunePlan, now: Clock) -> LogEntry:
     """Retries on a full disk, each time with less to write."""
     try:
-        return Pruning(vault, store, plan, now, plan.moved).run()
+        return Pruning(vault, store, plan, now, plan.repacked).run()
     except FullError:
         release_ballast(store)
-    sums = zip(plan.moved, accumulate(plan.moved.values()), strict=True)
+    sums = zip(plan.repacked, accumulate(plan.repacked.values()), strict=True)
     few = [name for name, so_far in sums if so_far <= ballast.SIZE * 3 // 4]
     try:
         return Pruning(vault, store, plan, now, few).run()
@@ -114,7 +114,7 @@ def refuse_second(log: Log, plan: PrunePlan, error: DamageError | None = None) -
 
 
 class Pruning:
-    """One attempt at the commit. moved: packs to empty. lean: the index is not rewritten."""
+    """One attempt at the commit. repacked: packs to empty. lean: the index is not rewritten."""
 
     def __init__(
         self,
@@ -122,12 +122,12 @@ class Pruning:
         store: Store,
         plan: PrunePlan,
         now: Clock,
-        moved: Collection[str],
+        repacked: Collection[str],
         *,
         lean: bool = False,
     ) -> None:
         self._vault, self._store, self._plan, self._lean = vault, store, plan, lean
-        self._moved = moved
+        self._repacked = repacked
         self._log = Log(store, vault.keys, plan.head, now)
         self._session = WriteSession(store, vault.keys, self._log)
         self._histories = Histories(store, self._log, vault.contents())
@@ -136,7 +136,7 @@ class Pruning:
         self._pending_deletion = {
             kind: set(objects) for kind, objects in plan.orphans.pending_deletion.items()
         }
-        self._pending_deletion["packs"].update(plan.dead)
+        self._pending_deletion["packs"].update(plan.unused)
         self._fenced = set(plan.orphans.fenced)
         self._steps: dict[str, list[tuple[int, str]]] = {}
         self._index: list[str] = []
@@ -144,7 +144,7 @@ class Pruning:
     def run(self) -> LogEntry:
         refuse_second(self._log, self._plan)
         try:
-            stored = self._move()
+            stored = self._repack()
             crashpoint("prune.repacked")
             self._compact()
             if not self._lean:
@@ -167,14 +167,14 @@ class Pruning:
 
     # ── before the commit ───────────────────────────────────────────────────────────────────────────────────
 
-    def _move(self) -> list[StoredPack]:
-        if not self._moved:
+    def _repack(self) -> list[StoredPack]:
+        if not self._repacked:
             return []
         repacking = Repacking(
             self._store, self._session.id, self._session.content.footers, self._session.create
         )
-        stored = list(repacking.run(self._plan.index, self._moved, self._plan.live))
-        self._pending_deletion["packs"].update(repacking.moved)
+        stored = list(repacking.run(self._plan.index, self._repacked, self._plan.live))
+        self._pending_deletion["packs"].update(repacking.repacked)
         return stored
 
     def _compact(self) -> None:

@@ -3,7 +3,7 @@
     roots     points that are kept, newest states                     roots.py
       │ their timelines, with fewer steps                             compaction.py
     which parts of the packs these refer to                           reachability.py
-      │ packs without needed frames are dead; sparse packs, and many small ones, are moved together
+      │ packs without needed frames are unused; sparse packs, and many small ones, are repacked
     orphans   objects to which nothing leads                          orphans.py
 
 The plan is a value: it changes nothing, and `--dry-run` prints it. Carrying it out (execute.py) is one
@@ -54,9 +54,9 @@ class PrunePlan:
     """What a prune would do, as of `head`.
 
     expired: ids of points; dropped: timelines without any point left; steps: each timeline's history as it is
-    kept. dead: packs (hex → size) without anything needed; moved: packs whose needed frames move (hex → bytes
-    of those). orphans: all other objects that are deleted, now or later. freed: bytes that this prune marks
-    for deletion, less those that move; swept: bytes marked by earlier prunes that are deleted now.
+    kept. unused: packs (hex → size) without anything needed; repacked: packs whose needed frames move (hex →
+    bytes of those). orphans: all other objects that are deleted, now or later. freed: bytes that this prune
+    marks for deletion, less those that move; deleted: bytes marked by earlier prunes that are deleted now.
     """
 
     head: Head
@@ -65,11 +65,11 @@ class PrunePlan:
     expired: tuple[str, ...]
     dropped: tuple[str, ...]
     steps: Mapping[str, Sequence[CompactionStep]] = field(repr=False)
-    dead: Mapping[str, int] = field(repr=False)
-    moved: Mapping[str, int] = field(repr=False)
+    unused: Mapping[str, int] = field(repr=False)
+    repacked: Mapping[str, int] = field(repr=False)
     orphans: Orphans = field(repr=False)
     freed: int
-    swept: int
+    deleted: int
     index: ChunkIndex = field(repr=False, compare=False)
     """From here on: what the execution needs."""
     links: IndexLinks = field(repr=False, compare=False)
@@ -84,7 +84,7 @@ class PrunePlan:
     @property
     def idle(self) -> bool:
         """Nothing to commit; there may be something to sweep."""
-        pending_deletion = any(self.orphans.pending_deletion.values()) or self.dead or self.moved
+        pending_deletion = any(self.orphans.pending_deletion.values()) or self.unused or self.repacked
         return not (self.expired or self.compacted or self.orphans.fenced or pending_deletion)
 
 
@@ -101,8 +101,8 @@ def plan_prune(
 ) -> PrunePlan:
     """forget: ids of the points to expire; unknown ones and those expired before do no harm. session_age:
     seconds; a session that was silent for longer is taken for dead. grace: seconds that readers may continue
-    to read objects that are pending deletion. Packs of which less than `threshold` is needed are moved, and
-    small ones if there are `many`; `budget` bytes at most.
+    to read objects that are pending deletion. Packs of which less than `threshold` is needed are repacked,
+    and small ones if there are `many`; `budget` bytes at most.
 
     Raises DamageError when a listing lacks objects that the log commits to, or a history cannot be read:
     nothing must be deleted then. ConflictError; UsageError and WrongKeyError as for reading.
@@ -139,10 +139,10 @@ def plan_prune(
     _refuse_missing(
         {n: s for n, s in sizes.items() if n not in links.pending_deletion | links.damaged}, objects["packs"]
     )
-    dead = {n: sizes[n] for n in found.dead() if n not in links.pending_deletion}
+    unused = {n: sizes[n] for n in found.unused() if n not in links.pending_deletion}
     live = dict(zip(found.packs, found.live.tolist(), strict=True))
     worth = found.worth_repacking(threshold, budget, SMALL, many)
-    moved = {n: live[n] for n in worth if n not in links.damaged}
+    repacked = {n: live[n] for n in worth if n not in links.damaged}
     needed = {
         "packs": sizes.keys() - links.pending_deletion,
         "index": links.segments,
@@ -160,7 +160,7 @@ def plan_prune(
         session_age_ns=int(session_age * 1e9),
     )
     pending_deletion = sum(size for own in orphans.pending_deletion.values() for size in own.values())
-    saved = sum(sizes[name] - stays for name, stays in moved.items())
+    saved = sum(sizes[name] - stays for name, stays in repacked.items())
     return PrunePlan(
         head=head,
         now_ns=now_ns,
@@ -168,11 +168,11 @@ def plan_prune(
         expired=roots.expired,
         dropped=roots.dropped,
         steps=steps,
-        dead=dead,
-        moved=moved,
+        unused=unused,
+        repacked=repacked,
         orphans=orphans,
-        freed=pending_deletion + saved + sum(dead.values()),
-        swept=sum(size for own in orphans.sweep.values() for size in own.values()),
+        freed=pending_deletion + saved + sum(unused.values()),
+        deleted=sum(size for own in orphans.sweep.values() for size in own.values()),
         index=index,
         links=links,
         live=found.frames,

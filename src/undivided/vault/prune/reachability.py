@@ -6,7 +6,7 @@ without repetition; then every run of the index is compared with them. Two sorte
 speed of memory, and nothing is hashed or spilled.
 
 It errs on one side only. Two ids with the same prefix keep each other's chunk needlessly; a chunk that is
-referred to is never taken for dead. Of a chunk that is stored more than once, only the place where readers
+referred to is never taken for unused. Of a chunk that is stored more than once, only the place where readers
 find it is kept, and there the whole ids are compared.
 """
 
@@ -40,14 +40,14 @@ class PackUsage:
     filled: Array
     live: Array
 
-    def dead(self) -> list[str]:
+    def unused(self) -> list[str]:
         """The packs without a live chunk."""
         return [self.packs[i] for i in np.flatnonzero(self.live == 0).tolist()]
 
     def worth_repacking(self, below: float, budget: int, small: int = 0, many: int = 1) -> list[str]:
         """Packs worth merging into new ones, as long as at most `budget` live bytes are copied: those whose
         live fraction is below `below`, the cheapest per freed byte first; then the small ones, of less than
-        `small` bytes, if there are `many`: fewer would soon be moved again."""
+        `small` bytes, if there are `many`: fewer would soon be repacked again."""
         fraction = self.live / np.maximum(self.filled, 1)
         sparse = np.flatnonzero((self.live > 0) & (fraction < below))
         sparse = sparse[np.argsort(fraction[sparse], kind="stable")]

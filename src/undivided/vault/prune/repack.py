@@ -1,8 +1,8 @@
-"""Repacking: the live frames of mostly dead packs move into new packs, as ciphertext.
+"""Repacking: the live frames of mostly unused packs move into new packs, as ciphertext.
 
 A frame is bound to its session and its counter, not to its pack: it opens in any pack that also holds its
 session's sealed content key. So repacking needs no content key and reveals nothing; a new pack's footer names
-the sessions of its frames. A frame with a dead chunk in it moves whole.
+the sessions of its frames. A frame with an unneeded chunk in it moves whole.
 
 A pack is read whole and its SHA-256 checked before any of it moves: rotten bytes must not get a new, right
 name. A damaged pack stays where it is. Each new pack is complete and durable before the next begins: an
@@ -30,8 +30,8 @@ from ..stores.base import Store, StoreError, parallel
 
 
 class Repacking:
-    """One run. moved: packs whose live frames all lie in new, stored packs. left: packs that were not moved,
-    each with its damage."""
+    """One run. repacked: packs whose live frames all lie in new, stored packs. left: packs that were not
+    repacked, each with its damage."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class Repacking:
     ) -> None:
         """session, footers: of the session that repacks. create: stores an object, given as its name and two
         parts."""
-        self.moved: list[str] = []
+        self.repacked: list[str] = []
         self.left: dict[str, DamageError] = {}
         self._store, self._session, self._footers, self._create = store, session, footers, create
         self._buffer = mmap.mmap(-1, packs.CAPACITY)
@@ -130,6 +130,6 @@ class Repacking:
         self._create(packs.name_of(name), frames, footer)
         stored = StoredPack(name, len(frames) + len(footer), header, sessions)
         self._open, self._sessions = OpenPack(self._buffer), {}
-        self.moved += self._copied
+        self.repacked += self._copied
         self._copied = []
         return stored
