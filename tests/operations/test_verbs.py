@@ -86,7 +86,7 @@ def test_the_life_of_a_service_is_values_and_nothing_is_printed(tmp_path, asked,
     pruned = plan_prune(workspace, decision, grace=0.0, budget=1 << 30)
     assert pruned
     execute_prune(workspace, pruned)
-    repaired = execute_repair(plan_repair(workspace))
+    repaired = execute_repair(workspace, plan_repair(workspace))
     added = add_key(workspace, label="another")
     assert remove_key(workspace, added.id[:8]) == added.id
     kit = recovery_kit(workspace, label="kit")

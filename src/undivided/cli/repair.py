@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from typing import Annotated
 
@@ -47,14 +46,12 @@ def repair(
     dry_run:
         Print the plan and stop.
     """
-    began = time.monotonic()
     workspace = common.open()
     workspace.ask_early()
     with progress("repair") as report:
-        planned = plan_repair(workspace, copy=from_, read_data=read_data, progress=report)
-    outcome = execute_repair(planned, dry_run=dry_run)
-    seconds = round(time.monotonic() - began, 3)
-    emit(common.json, {**outcome.as_record(), "seconds": seconds}, _lines(outcome))
+        plan = plan_repair(workspace, copy=from_, read_data=read_data, progress=report)
+    outcome = execute_repair(workspace, plan, dry_run=dry_run)
+    emit(common.json, outcome.as_record(), _lines(outcome))
     return outcome.exit_code
 
 

@@ -3,6 +3,7 @@ execution."""
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,20 +19,13 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class PlannedRepair:
-    """A plan, and the vault that it was made for."""
-
-    plan: RepairPlan
-    vault: Vault
-
-
-@dataclass(frozen=True)
 class RepairOutcome:
-    """plan: as it was shown. done: None when nothing was done."""
+    """plan: as it was shown. done: None when nothing was done. seconds: how long plan and execution took."""
 
     plan: RepairPlan
     done: Repaired | None
     dry_run: bool
+    seconds: float
 
     @property
     def last(self) -> RepairPlan:
@@ -72,30 +66,37 @@ class RepairOutcome:
             "points_affected": self.points_affected,
             "notes": self.notes,
             "dry_run": self.dry_run,
+            "seconds": self.seconds,
         }
 
 
 def plan_repair(
     workspace: Workspace, *, copy: str = "", read_data: bool = False, progress: Progress | None = None
-) -> PlannedRepair:
+) -> RepairPlan:
     """Changes nothing. copy: another vault with copies of the objects: its name in the configuration, path or
     URL. read_data: check every byte first, not only what was found damaged before. Needs the passphrase."""
     from ..vault import repair
 
     other = _store_of(workspace, copy)
-    vault = repair.open_damaged(workspace.store, workspace.writer_keys, workspace.secret, other)
-    watch = of_bytes(progress)
-    plan = repair.plan_repair(vault, other, seen=workspace.seen, read_data=read_data, progress=watch)
-    return PlannedRepair(plan, vault)
+    vault, watch = _open(workspace, other), of_bytes(progress)
+    return repair.plan_repair(vault, other, seen=workspace.seen, read_data=read_data, progress=watch)
 
 
-def execute_repair(planned: PlannedRepair, *, dry_run: bool = False) -> RepairOutcome:
+def execute_repair(workspace: Workspace, plan: RepairPlan, *, dry_run: bool = False) -> RepairOutcome:
     """Executes the plan. Nothing is done in a dry run, or when nothing is damaged."""
     from ..vault.repair import execute
 
-    plan = planned.plan
-    done = None if dry_run or plan.empty else execute(planned.vault, plan)
-    return RepairOutcome(plan, done, dry_run)
+    began = time.monotonic()
+    done = None if dry_run or plan.empty else execute(_open(workspace, plan.other), plan)
+    seconds = round(plan.seconds + time.monotonic() - began, 3)
+    return RepairOutcome(plan, done, dry_run, seconds)
+
+
+def _open(workspace: Workspace, other: Store | None) -> Vault:
+    """The vault as far as it opens. other: the store of a copy."""
+    from ..vault.repair import open_damaged
+
+    return open_damaged(workspace.store, workspace.writer_keys, workspace.secret, other)
 
 
 def _store_of(workspace: Workspace, vault: str) -> Store | None:

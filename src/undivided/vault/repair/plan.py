@@ -15,6 +15,7 @@ planned for as `open_damaged` shows it. Everything that a repair takes away goes
 from __future__ import annotations
 
 import enum
+import time
 from dataclasses import dataclass, field, replace
 
 from ...model.errors import DamageError, NoVaultError, UsageError
@@ -59,7 +60,7 @@ class Remedy:
 class RepairPlan:
     """source: URL of the copy, "" without one. remedies: in the order in which they are carried out. cleared
     packs (hex digests) and timelines were marked damaged and are whole. timelines: those that lost a
-    segment."""
+    segment. seconds: how long planning took."""
 
     source: str
     remedies: tuple[Remedy, ...]
@@ -71,6 +72,7 @@ class RepairPlan:
     seen: Head = field(default_factory=Head)
     head: Head = field(default_factory=Head)
     """The last entry of the log that opens."""
+    seconds: float = field(default=0.0, compare=False)
     copy: ProvenCopy | None = field(default=None, repr=False, compare=False)
     """From here on: what the execution needs."""
     other: Store | None = field(default=None, repr=False, compare=False)
@@ -108,6 +110,7 @@ def plan_repair(
     Reads from the copy what it has of the damaged objects, so the plan relies on nothing that was not read.
     Raises UsageError without a passphrase, and when `other` is not a copy of this vault; StoreError.
     """
+    began = time.monotonic()
     store, keys, seen = uncached(vault.store), vault.keys, seen or Head()
     _, lost_config = config_to_use(store, keys, other)
     vault.signing_key()
@@ -121,7 +124,10 @@ def plan_repair(
         report.add(name_of(number), "it is missing")
     copy = ProvenCopy(store, keys, scan, other)
     plan = _planned(store, scan, report, copy)
-    return replace(plan, read_data=read_data, seen=seen, head=scan.head, copy=copy, other=other)
+    seconds = time.monotonic() - began
+    return replace(
+        plan, read_data=read_data, seen=seen, head=scan.head, seconds=seconds, copy=copy, other=other
+    )
 
 
 def config_to_use(store: Store, keys: WriterKeys, other: Store | None) -> tuple[VaultConfig | None, str]:
