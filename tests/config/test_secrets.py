@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from undivided.config.secrets import secret
@@ -51,3 +55,54 @@ def test_the_error_of_a_failed_command_never_contains_its_output() -> None:
     with pytest.raises(UndividedError) as caught:
         secret({"command": ["sh", "-c", "echo hunter2; exit 3"]}, "connect")
     assert "hunter2" not in str(caught.value)
+
+
+INTERRUPTED = """
+import os, signal, sys, threading, time
+from undivided.config.secrets import secret
+
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+def send(number, seconds):
+    time.sleep(seconds)
+    os.kill(os.getpid(), number)
+
+for number in (signal.SIGTERM, signal.SIGHUP):
+    signal.signal(number, interrupt)
+sys.setswitchinterval(1e-5)
+interrupted = 0
+for step in range(60):
+    number = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)[step % 3]
+    sender = threading.Thread(target=send, args=(number, step * 1e-4))
+    try:
+        sender.start()
+        secret({"command": ["sh", "-c", f"sleep {sys.argv[1]} & sleep {sys.argv[1]}"]}, "connect")
+    except KeyboardInterrupt:
+        interrupted += 1
+    sender.join()
+print(interrupted)
+"""
+
+
+def running(seconds: str) -> list[psutil.Process]:
+    return [one for one in psutil.process_iter(["cmdline"]) if seconds in " ".join(one.info["cmdline"] or ())]
+
+
+def test_a_signal_at_any_moment_ends_the_command_and_all_its_processes() -> None:
+    """From before its start until it runs. A process that stayed would hold standard error open: `run` would
+    wait for it."""
+    seconds = f"25.{time.time_ns()}"
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, seconds], capture_output=True, text=True, timeout=20, check=False
+    )
+    assert done.stdout == "60\n", done.stderr
+    assert running(seconds) == []
+
+
+def test_a_command_that_takes_too_long_ends_with_all_its_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("undivided.config.secrets.TIMEOUT", 0.2)
+    seconds = f"300.{time.time_ns()}"
+    with pytest.raises(UndividedError, match=r"did not finish within 0\.2 s"):
+        secret({"command": ["sh", "-c", f"sleep {seconds} & sleep {seconds}"]}, "connect")
+    assert running(seconds) == []

@@ -38,8 +38,8 @@ def verify(
     read_data:
         Read and check every byte, not only that all objects exist and fit together.
     points:
-        Decode whole points as a recovery would: latest, an id, or a number of points decoded longest ago. May be
-        repeated.
+        Decode whole points as a recovery would: latest, an id, or a number of points decoded longest ago.
+        May be repeated.
     for_:
         Stop reading after this time: 30m, 8h.
     within:

@@ -8,13 +8,18 @@ of a command.
 
 from __future__ import annotations
 
+import logging
 import os
+import signal
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..host.signals import signals_after
 from ..model.errors import UndividedError
+
+_log = logging.getLogger(__name__)
 
 TIMEOUT = 30.0
 """Seconds a password command may take."""
@@ -63,14 +68,7 @@ def _from_environment(name: str, doing: str) -> str:
 def _from_command(command: list[str], doing: str) -> str:
     program = command[0]
     try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            timeout=TIMEOUT,
-            check=False,
-            text=True,
-        )
+        code, output = _run(command)
     except subprocess.TimeoutExpired:
         cause = f"the password command {program} did not finish within {TIMEOUT:g} s"
         hint = "The command must not wait for input: it runs without a terminal."
@@ -78,7 +76,43 @@ def _from_command(command: list[str], doing: str) -> str:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "its output is not text"
         raise UndividedError(f"cannot run the password command {program}: {reason}", doing=doing) from None
-    if done.returncode:
-        cause = f"the password command {program} failed with exit code {done.returncode}"
+    if code:
+        cause = f"the password command {program} failed with exit code {code}"
         raise UndividedError(cause, doing=doing, hint="Run it by hand to see why.")
-    return done.stdout
+    return output
+
+
+def _run(command: list[str]) -> tuple[int, str]:
+    """Exit code and output. A command that has not finished ends here with all its processes, also when a
+    signal interrupts its start: it holds our standard error, and callers would wait for that to be closed."""
+    process = None
+    try:
+        with signals_after():
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                text=True,
+                start_new_session=True,  # a group of its own, which can be ended as a whole
+            )
+        output, _ = process.communicate(timeout=TIMEOUT)
+        return process.returncode, output
+    finally:
+        if process:
+            with signals_after():
+                _end(process)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """Ends what still runs. A process in the background of a finished command, such as an agent, is kept."""
+    if process.stdout:
+        process.stdout.close()
+    if process.returncode is not None:
+        return
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    except PermissionError:
+        _log.warning(
+            "process %d of a password command runs as another user and cannot be ended", process.pid
+        )
