@@ -31,6 +31,7 @@ def program() -> NoReturn:
 
 def main() -> int:
     """Runs the command line of this process and returns its exit code."""
+    _open_closed_streams()
     if sys.argv[1:] == ["--version"]:
         from . import __version__
 
@@ -39,6 +40,15 @@ def main() -> int:
     from .cli.run import run
 
     return run(sys.argv[1:])
+
+
+def _open_closed_streams() -> None:
+    """Connects each standard stream that the caller closed, as some service wrappers do, to /dev/null.
+    Otherwise the next file that is opened, perhaps the catalog, would get its number, and a child's messages
+    would be written into that file."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115  gets the number of the closed stream
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import select
+import subprocess
 import sys
 from collections.abc import Sequence
 
@@ -77,3 +78,32 @@ def test_a_passphrase_is_generated_when_none_is_typed(program):
     made = said.partition("Your passphrase: ")[2].splitlines()[0].strip()
     assert program("vault", "key", "list")["keys"]
     program("find", "*", UNDIVIDED_PASSPHRASE=made)
+
+
+@pytest.mark.parametrize("closed", [[0], [1], [2], [0, 1, 2]])
+def test_a_point_is_made_whichever_standard_streams_are_closed(shop, closed):
+    command = [sys.executable, "-m", "undivided", "protect", "shop"]
+    done = subprocess.run(
+        command, env=shop.environment, cwd=shop.home, preexec_fn=lambda: [os.close(n) for n in closed]
+    )
+    assert done.returncode == 0
+    assert len(shop("points", "shop")["points"]) == 1
+
+
+def test_a_closed_standard_stream_gives_its_number_to_no_other_file():
+    look = (
+        "import os, sys\nfrom undivided.__main__ import main\nsys.argv[1:] = ['--version']\nmain()\n"
+        "links = [os.readlink(f'/proc/self/fd/{n}') for n in (0, 1, 2)]\nos.write(9, ' '.join(links).encode())"
+    )
+    reading, writing = os.pipe()
+
+    def close() -> None:
+        os.dup2(writing, 9)
+        for number in (0, 1, 2):
+            os.close(number)
+
+    done = subprocess.run([sys.executable, "-c", look], preexec_fn=close, pass_fds=[9])
+    os.close(writing)
+    assert done.returncode == 0
+    assert os.read(reading, 999).decode() == " ".join([os.devnull] * 3)
+    os.close(reading)

@@ -9,8 +9,9 @@ from ..operations.passphrase import Ask, Question, generated_passphrase
 
 
 def human() -> Ask | None:
-    """How to ask; None when there is no terminal."""
-    return _ask if sys.stdin.isatty() and sys.stderr.isatty() else None
+    """How to ask; None when there is no terminal, or standard input or error is closed."""
+    terminal = all(stream and stream.isatty() for stream in (sys.stdin, sys.stderr))
+    return _ask if terminal else None
 
 
 def _ask(question: Question) -> str:

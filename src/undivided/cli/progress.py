@@ -12,7 +12,7 @@ from ..operations.progress import Progress
 @contextmanager
 def progress(title: str) -> Iterator[Progress | None]:
     """A function that shows the progress of each part; None when standard error is no terminal."""
-    if not sys.stderr.isatty():
+    if not (sys.stderr and sys.stderr.isatty()):
         yield None
         return
     from rich.console import Console
