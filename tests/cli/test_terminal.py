@@ -82,10 +82,12 @@ def test_a_passphrase_is_generated_when_none_is_typed(program):
 
 @pytest.mark.parametrize("closed", [[0], [1], [2], [0, 1, 2]])
 def test_a_point_is_made_whichever_standard_streams_are_closed(shop, closed):
+    def close() -> None:
+        for number in closed:
+            os.close(number)
+
     command = [sys.executable, "-m", "undivided", "protect", "shop"]
-    done = subprocess.run(
-        command, env=shop.environment, cwd=shop.home, preexec_fn=lambda: [os.close(n) for n in closed]
-    )
+    done = subprocess.run(command, env=shop.environment, cwd=shop.home, preexec_fn=close)
     assert done.returncode == 0
     assert len(shop("points", "shop")["points"]) == 1
 
@@ -93,7 +95,8 @@ def test_a_point_is_made_whichever_standard_streams_are_closed(shop, closed):
 def test_a_closed_standard_stream_gives_its_number_to_no_other_file():
     look = (
         "import os, sys\nfrom undivided.__main__ import main\nsys.argv[1:] = ['--version']\nmain()\n"
-        "links = [os.readlink(f'/proc/self/fd/{n}') for n in (0, 1, 2)]\nos.write(9, ' '.join(links).encode())"
+        "links = [os.readlink(f'/proc/self/fd/{n}') for n in (0, 1, 2)]\n"
+        "os.write(9, ' '.join(links).encode())"
     )
     reading, writing = os.pipe()
 
