@@ -64,7 +64,7 @@ def test_the_life_of_a_service_is_values_and_nothing_is_printed(tmp_path, asked,
         status(workspace).as_record(),
         vault_info(workspace).as_record(),
         *(one.as_record() for one in simulate(workspace, keep={"last": 1}, mark=60.0, over=3600.0)),
-        debug_entry(workspace, 2),
+        debug_entry(workspace, 2).as_record(),
     ]
     assert [s.name for s in list_services(workspace)] == ["shop"]
     assert asked == [Question.NEW_PASSPHRASE]

@@ -210,7 +210,7 @@ def test_a_process_of_a_shared_walk_keeps_only_the_descriptors_that_it_needs(tmp
     os.close(used)
     assert results and len(results) == 2
     for found in results:
-        # Beside the one that it uses: the pipe of the jobs and the pipe of its own result.
+        # Next to the one that it uses: the pipe of the jobs and the pipe of its own result.
         assert sorted(name.partition(":")[0] for name in found) == sorted([str(tmp_path), "pipe", "pipe"])
 
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import TYPE_CHECKING
 
+from ..model.times import iso_utc
 from ..operations import debug
 from .options import COMMON, Common
 from .output import emit, plural, size, table
+
+if TYPE_CHECKING:
+    from ..vault.debug import EntryDetails, PackDetails, TimelineDetails
 
 
 def entry(number: int, /, *, common: Common = COMMON) -> int:
@@ -25,21 +30,21 @@ def entry(number: int, /, *, common: Common = COMMON) -> int:
         Number of the entry; the first is 1.
     """
     found = debug.debug_entry(common.open(), number)
-    emit(common.json, found, _entry(found))
+    emit(common.json, found.as_record(), _entry(found))
     return 0
 
 
-def _entry(found: Mapping[str, Any]) -> Iterator[str]:
-    yield f"{found['object']}: {size(found['bytes'])}, sha256 {found['digest']}"
-    if found["damage"]:
-        yield f"  damaged: {found['damage']}"
-    if found["header"]:
-        yield from (f"  {name}: {value}" for name, value in found["header"].items())
-    if "kind" in found:
-        yield f"  kind: {found['kind']}, {found['time']}"
-        for name in ("links", "body"):
+def _entry(found: EntryDetails) -> Iterator[str]:
+    yield f"{found.object}: {size(found.bytes)}, sha256 {found.digest}"
+    if found.damage:
+        yield f"  damaged: {found.damage}"
+    if found.header:
+        yield from (f"  {name}: {value}" for name, value in asdict(found.header).items())
+    if entry := found.entry:
+        yield f"  kind: {entry.kind}, {iso_utc(entry.time_ns)}"
+        for name, value in (("links", entry.links), ("body", entry.body)):
             yield f"  {name}:"
-            yield from (f"    {line}" for line in json.dumps(found[name], indent=2).splitlines())
+            yield from (f"    {line}" for line in json.dumps(value, indent=2).splitlines())
 
 
 def pack(digest: str, /, *, common: Common = COMMON) -> int:
@@ -56,24 +61,22 @@ def pack(digest: str, /, *, common: Common = COMMON) -> int:
         Name of the pack without packs/xx/, or at least 6 digits of its beginning.
     """
     found = debug.debug_pack(common.open(), digest)
-    emit(common.json, found, _pack(found))
+    emit(common.json, found.as_record(), _pack(found))
     return 0
 
 
-def _pack(found: Mapping[str, Any]) -> Iterator[str]:
-    index = found["index"]
-    marks = [name.replace("_", " ") for name in ("damaged", "pending_deletion") if index[name]]
-    yield f"{found['object']}: {size(found['bytes'])}, sha256 {found['sha256'] or '-'}"
-    if found["damage"]:
-        yield f"  damaged: {found['damage']}"
-    yield f"  index segment: {index['segment'] or 'none'}{''.join(f', {mark}' for mark in marks)}"
-    yield from (f"  session {s['session']}, epoch {s['epoch']}" for s in found["sessions"])
-    frames = found["frames"]
-    yield f"  {plural(len(frames), 'frame')}, described by the {found['described_by'] or '-'}:"
+def _pack(found: PackDetails) -> Iterator[str]:
+    index, frames = found.index, found.frames
+    states = {"damaged": index.damaged, "pending deletion": index.pending_deletion}
+    marks = [f", {name}" for name, applies in states.items() if applies]
+    yield f"{found.object}: {size(found.bytes)}, sha256 {found.sha256 or '-'}"
+    if found.damage:
+        yield f"  damaged: {found.damage}"
+    yield f"  index segment: {index.segment or 'none'}{''.join(marks)}"
+    yield from (f"  session {one.session}, epoch {one.epoch}" for one in found.sessions)
+    yield f"  {plural(len(frames), 'frame')}, described by the {found.described_by or '-'}:"
     head = ["OFFSET ", "STORED ", "PLAIN ", "CODEC ", "CHUNKS "]
-    rows = [
-        [str(f[k]) for k in ("offset", "stored", "plain", "codec")] + [str(len(f["chunks"]))] for f in frames
-    ]
+    rows = [[str(n) for n in (f.offset, f.stored, f.plain, f.codec, len(f.chunks))] for f in frames]
     yield from (f"    {line}" for line in table(head, rows))
 
 
@@ -91,26 +94,23 @@ def timeline(id: str, /, *, common: Common = COMMON) -> int:
         Id of the timeline, or its beginning; `undivided debug entry` shows it under links.heads.
     """
     found = debug.debug_timeline(common.open(), id)
-    emit(common.json, found, _timeline(found))
+    emit(common.json, found.as_record(), _timeline(found))
     return 0
 
 
-def _timeline(found: Mapping[str, Any]) -> Iterator[str]:
-    yield f"timeline {found['timeline']}: {plural(len(found['steps']), 'segment')}"
+def _timeline(found: TimelineDetails) -> Iterator[str]:
+    yield f"timeline {found.timeline}: {plural(len(found.steps), 'segment')}"
     head = ["ENTRY ", "CONTINUES ", "BYTES ", "COMPACTED", "OBJECT"]
     rows = [
         [
-            str(step["entry"]),
-            str(step["previous"]),
-            "missing" if step["bytes"] is None else str(step["bytes"]),
-            "yes" if step["compacted"] else "",
-            step["object"],
+            str(step.entry),
+            str(step.previous),
+            "missing" if step.bytes is None else str(step.bytes),
+            "yes" if step.compacted else "",
+            step.object,
         ]
-        for step in found["steps"]
+        for step in found.steps
     ]
     yield from (f"  {line}" for line in table(head, rows))
-    yield from (
-        f"  point {p['point']}, component {p['component']}, as of entry {p['sequence']}"
-        for p in found["points"]
-    )
-    yield from (f"  damaged: {d['object']}: {d['cause']}" for d in found["damage"])
+    yield from (f"  point {p.point}, component {p.component}, as of entry {p.sequence}" for p in found.points)
+    yield from (f"  damaged: {one.object}: {one.cause}" for one in found.damage)

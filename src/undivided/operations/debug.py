@@ -6,34 +6,30 @@ names and contents of protected files stay sealed.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
-from ..model.times import iso_utc
 from .workspace import Workspace
 
+if TYPE_CHECKING:
+    from ..vault.debug import EntryDetails, PackDetails, TimelineDetails
 
-def debug_entry(workspace: Workspace, number: int) -> dict[str, Any]:
-    """A record of one log entry: see vault/debug.py. Raises UsageError when the log has none of this
-    number."""
+
+def debug_entry(workspace: Workspace, number: int) -> EntryDetails:
+    """Raises UsageError when the log has no entry of this number."""
     from ..vault import debug
 
-    record = debug.debug_entry(workspace.vault_as_it_is(), number)
-    if "time_ns" in record:
-        record["time"] = iso_utc(record["time_ns"])
-    return record
+    return debug.debug_entry(workspace.vault_as_it_is(), number)
 
 
-def debug_pack(workspace: Workspace, digest: str) -> dict[str, Any]:
-    """A record of one pack: see vault/debug.py. digest: hex, whole or its beginning. Raises UsageError when
-    no pack or several begin so."""
+def debug_pack(workspace: Workspace, digest: str) -> PackDetails:
+    """digest: hex, whole or its beginning. Raises UsageError when no pack or several begin so."""
     from ..vault import debug
 
     return debug.debug_pack(workspace.vault_as_it_is(), digest)
 
 
-def debug_timeline(workspace: Workspace, timeline: str) -> dict[str, Any]:
-    """A record of one timeline: see vault/debug.py. timeline: its id, whole or its beginning. Raises
-    UsageError when no timeline or several begin so."""
+def debug_timeline(workspace: Workspace, timeline: str) -> TimelineDetails:
+    """timeline: its id, whole or its beginning. Raises UsageError when no timeline or several begin so."""
     from ..vault import debug
 
     return debug.debug_timeline(workspace.vault_as_it_is(), timeline)

@@ -1,9 +1,9 @@
 """A look inside a vault for a person who repairs it: a log entry, a pack, or a timeline, as plain values.
 
-Each function returns a dict that JSON can hold, with everything that the stored bytes give. A clear header is
-shown even when the sealed part behind it does not open; then `damage` gives the cause, and otherwise it is
-"". Nothing in the dicts is secret: keys appear only sealed to the vault's public key, content and paths do
-not appear at all, and no passphrase is needed.
+Each function returns a value with everything that the stored bytes give; its record is for JSON. A clear
+header is shown even when the sealed part behind it does not open; then `damage` gives the cause, and
+otherwise it is "". Nothing in the values is secret: keys appear only sealed to the vault's public key,
+content and paths do not appear at all, and no passphrase is needed.
 
 The vault may be one that `open_damaged` opened.
 """
@@ -11,31 +11,193 @@ The vault may be one that `open_damaged` opened.
 from __future__ import annotations
 
 import re
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..model.entries import CHUNK_ID_BYTES
 from ..model.errors import DamageError, UsageError
+from ..model.times import iso_utc
 from .crypto.envelope import digest_of
 from .crypto.keys import number_of
 from .format import pack as packs
 from .format import timeline_segment as timelines
 from .format.index_segment import StoredPack
-from .format.log_entry import HEADER, decode_entry, name_of
+from .format.log_entry import HEADER, LogEntry, decode_entry, name_of
 from .format.pack import TRAILER, open_footer
 from .format.pack_header import PackHeader, SessionKeys
 from .index.load import index_links, read_index_segment
 from .stores.base import MissingError, StoreError, uncached
 from .vault import Vault
-from .verify.log_scan import History, scan_log
+from .verify.log_scan import scan_log
 
-__all__ = ["debug_entry", "debug_pack", "debug_timeline"]
+__all__ = ["EntryDetails", "PackDetails", "TimelineDetails", "debug_entry", "debug_pack", "debug_timeline"]
 
 _HEX = re.compile("[0-9a-f]{6,64}")
 
 
-def debug_entry(vault: Vault, number: int) -> dict[str, Any]:
-    """object, bytes, digest; header: magic, session, epoch, number, counter, previous; then, when the entry
-    opens: kind, time_ns, links, body. Raises UsageError when the log has no such entry, StoreError."""
+@dataclass(frozen=True)
+class EntryHeader:
+    """The clear header of a log entry. session, previous: hex."""
+
+    magic: str
+    session: str
+    epoch: int
+    number: int
+    counter: int
+    previous: str
+
+
+@dataclass(frozen=True)
+class EntryDetails:
+    """object: its name; digest: hex SHA-256. header: None when the object is too short for one. entry: None
+    when it does not open."""
+
+    object: str
+    bytes: int
+    digest: str
+    header: EntryHeader | None
+    entry: LogEntry | None
+    damage: str
+
+    def as_record(self) -> dict[str, Any]:
+        """kind, time_ns, time, links and body are in it only when the entry opens."""
+        record = {
+            "object": self.object,
+            "bytes": self.bytes,
+            "digest": self.digest,
+            "header": asdict(self.header) if self.header else None,
+        }
+        if entry := self.entry:
+            record |= {
+                "kind": entry.kind,
+                "time_ns": entry.time_ns,
+                "time": iso_utc(entry.time_ns),
+                "links": dict(entry.links),
+                "body": entry.body,
+            }
+        return {**record, "damage": self.damage}
+
+
+@dataclass(frozen=True)
+class PackTrailer:
+    """The clear end of a pack. session: hex. footer_bytes: length of the sealed footer before it."""
+
+    magic: str
+    session: str
+    epoch: int
+    counter: int
+    footer_bytes: int
+
+
+@dataclass(frozen=True)
+class PackInIndex:
+    """How the index has a pack. segment: name of the index segment, None when no readable one has the pack.
+    damage: of the index itself."""
+
+    segment: str | None = None
+    bytes: int | None = None
+    damaged: bool = False
+    pending_deletion: bool = False
+    damage: str = ""
+
+
+@dataclass(frozen=True)
+class PackSession:
+    """A session with frames in a pack. sealed_key: hex, its content key, sealed to the vault's public key."""
+
+    session: str
+    epoch: int
+    sealed_key: str
+
+
+@dataclass(frozen=True)
+class ChunkInFrame:
+    """id: hex. offset, length: bytes of the frame's plain text."""
+
+    id: str
+    offset: int
+    length: int
+
+
+@dataclass(frozen=True)
+class PackFrame:
+    """offset: in the pack. stored, plain: its bytes before and after decryption and decompression. session:
+    hex."""
+
+    offset: int
+    stored: int
+    plain: int
+    codec: int
+    counter: int
+    session: str
+    chunks: tuple[ChunkInFrame, ...]
+
+
+@dataclass(frozen=True)
+class PackDetails:
+    """object: its name; sha256: hex, of the stored bytes, "" when the pack is missing. trailer: None when
+    there is none. described_by: "footer" when sessions and frames come from the pack's own footer; "index"
+    when that does not open; None when the index does not have the pack either."""
+
+    object: str
+    index: PackInIndex
+    bytes: int
+    sha256: str
+    trailer: PackTrailer | None
+    described_by: str | None
+    sessions: tuple[PackSession, ...]
+    frames: tuple[PackFrame, ...]
+    damage: str
+
+    def as_record(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class SegmentInTimeline:
+    """entry: the log entry that added the segment. digest: of the timeline after it. object: its name; bytes:
+    None when it is missing. previous: the entry whose state it continues."""
+
+    entry: int
+    digest: str
+    object: str
+    bytes: int | None
+    previous: int
+    compacted: bool
+
+
+@dataclass(frozen=True)
+class PointInTimeline:
+    """entry: of the point. sequence: the entry of the segment that the point sees last."""
+
+    point: str
+    component: str
+    entry: int
+    sequence: int
+
+
+@dataclass(frozen=True)
+class UnreadableEntry:
+    object: str
+    cause: str
+
+
+@dataclass(frozen=True)
+class TimelineDetails:
+    """steps: oldest first. damage: entries of the log that could not be read; any of them may belong to the
+    timeline."""
+
+    timeline: str
+    steps: tuple[SegmentInTimeline, ...]
+    points: tuple[PointInTimeline, ...]
+    damage: tuple[UnreadableEntry, ...]
+
+    def as_record(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def debug_entry(vault: Vault, number: int) -> EntryDetails:
+    """Raises UsageError when the log has no such entry, StoreError."""
     store, name = uncached(vault.store), name_of(number)
     try:
         data = store.read(name)
@@ -45,69 +207,55 @@ def debug_entry(vault: Vault, number: int) -> dict[str, Any]:
             doing=f"look at {name}",
             hint=f"The log ends at entry {vault.head.number}.",
         ) from None
-    found: dict[str, Any] = {"object": name, "bytes": len(data), "digest": digest_of(data), "header": None}
+    header = None
     if len(data) >= HEADER.size:
         magic, session, own, counter, previous = HEADER.unpack_from(data)
-        found["header"] = {
-            "magic": _ascii(magic),
-            "session": session.hex(),
-            "epoch": number_of(session),
-            "number": own,
-            "counter": counter,
-            "previous": previous.hex(),
-        }
+        header = EntryHeader(_ascii(magic), session.hex(), number_of(session), own, counter, previous.hex())
+    entry, damage = None, ""
     try:
         entry = decode_entry(vault.keys, number, data)
     except DamageError as error:
-        return {**found, "damage": error.cause}
-    opened = {"kind": entry.kind, "time_ns": entry.time_ns, "links": dict(entry.links), "body": entry.body}
-    return {**found, **opened, "damage": ""}
+        damage = error.cause
+    return EntryDetails(name, len(data), digest_of(data), header, entry, damage)
 
 
-def debug_pack(vault: Vault, digest: str) -> dict[str, Any]:
+def debug_pack(vault: Vault, digest: str) -> PackDetails:
     """digest: of the pack in hex, or at least 6 digits of its beginning.
-
-    object, bytes, sha256; trailer: magic, session, epoch, counter, footer_bytes; index: how the index has the
-    pack, with segment, bytes, damaged, pending_deletion; sessions: session, epoch and sealed content key;
-    frames: offset, stored, plain, codec, counter, session, and chunks with id, offset and length.
-    `described_by` says whether sessions and frames come from the pack's own footer or, where that does not
-    open, from the index.
 
     Reads the whole pack. Raises UsageError when no pack, or more than one, has this digest; StoreError.
     """
     store = uncached(vault.store)
     name, digest = _pack_named(vault, digest)
     listed, known = _in_index(vault, digest)
-    found: dict[str, Any] = {"object": name, "index": listed, "bytes": 0, "sha256": "", "trailer": None}
+    described_by = "index" if known else None
     try:
         data = store.read(name)
     except MissingError:
-        return {**found, **_described(known, "index"), "damage": "it is missing"}
-    found |= {"bytes": len(data), "sha256": digest_of(data)}
-    if len(data) >= TRAILER.size:
-        magic, session, counter, length = TRAILER.unpack(data[-TRAILER.size :])
-        found["trailer"] = {
-            "magic": _ascii(magic),
-            "session": session.hex(),
-            "epoch": number_of(session),
-            "counter": counter,
-            "footer_bytes": length,
-        }
-    damage = "" if found["sha256"] == digest else "its SHA-256 is not its name"
-    try:
-        footer = open_footer(vault.keys, data, name)
-    except DamageError as error:
-        return {**found, **_described(known, "index"), "damage": damage or error.cause}
-    own = StoredPack(digest, len(data), footer.header, footer.sessions)
-    return {**found, **_described(own, "footer"), "damage": damage}
+        data, sha256, damage = b"", "", "it is missing"
+    else:
+        sha256 = digest_of(data)
+        damage = "" if sha256 == digest else "its SHA-256 is not its name"
+        try:
+            footer = open_footer(vault.keys, data, name)
+        except DamageError as error:
+            damage = damage or error.cause
+        else:
+            known, described_by = StoredPack(digest, len(data), footer.header, footer.sessions), "footer"
+    return PackDetails(
+        object=name,
+        index=listed,
+        bytes=len(data),
+        sha256=sha256,
+        trailer=_trailer(data),
+        described_by=described_by,
+        sessions=_sessions(known.sessions) if known else (),
+        frames=_frames(known.header, known.sessions) if known else (),
+        damage=damage,
+    )
 
 
-def debug_timeline(vault: Vault, timeline: str) -> dict[str, Any]:
+def debug_timeline(vault: Vault, timeline: str) -> TimelineDetails:
     """timeline: its id, or an unambiguous beginning.
-
-    timeline; steps, oldest first: entry, digest, object, bytes (None for a missing segment), previous (the
-    entry whose state it continues) and compacted; points: point, component, entry, sequence (the step that it
-    sees last); damage: entries of the log that could not be read, any of which may belong to it.
 
     Reads the whole log. Raises UsageError when no timeline, or more than one, has this id; StoreError.
     """
@@ -124,25 +272,24 @@ def debug_timeline(vault: Vault, timeline: str) -> dict[str, Any]:
             hint="`undivided debug entry N` shows the timelines of a point's log entry, under links.heads.",
         )
     id = timeline if timeline in found else found[0]
-    history: History = scan.histories[id]
+    history = scan.histories[id]
     sizes = dict(store.list("timeline/"))
     steps = [
-        {
-            "entry": step.number,
-            "digest": step.digest,
-            "object": timelines.name_of(step.segment),
-            "bytes": sizes.get(timelines.name_of(step.segment)),
-            "previous": step.previous,
-            "compacted": step.compacted,
-        }
+        SegmentInTimeline(
+            entry=step.number,
+            digest=step.digest,
+            object=timelines.name_of(step.segment),
+            bytes=sizes.get(timelines.name_of(step.segment)),
+            previous=step.previous,
+            compacted=step.compacted,
+        )
         for step in history.steps
     ]
     points = [
-        {"point": mark.point, "component": mark.component, "entry": mark.number, "sequence": mark.sequence}
-        for mark in history.marks
+        PointInTimeline(mark.point, mark.component, mark.number, mark.sequence) for mark in history.marks
     ]
-    unreadable = [{"object": name, "cause": cause} for name, cause in scan.unreadable]
-    return {"timeline": id, "steps": steps, "points": points, "damage": unreadable}
+    unreadable = [UnreadableEntry(name, cause) for name, cause in scan.unreadable]
+    return TimelineDetails(id, tuple(steps), tuple(points), tuple(unreadable))
 
 
 def _pack_named(vault: Vault, digest: str) -> tuple[str, str]:
@@ -164,14 +311,13 @@ def _pack_named(vault: Vault, digest: str) -> tuple[str, str]:
     return names[0], names[0].rpartition("/")[2]
 
 
-def _in_index(vault: Vault, digest: str) -> tuple[dict[str, Any], StoredPack | None]:
+def _in_index(vault: Vault, digest: str) -> tuple[PackInIndex, StoredPack | None]:
     """How the index has a pack, and what it keeps of it."""
-    found: dict[str, Any] = {"segment": None, "bytes": None, "damaged": False, "pending_deletion": False}
     try:
         links = index_links(vault.commits)
     except (DamageError, StoreError) as error:
-        return {**found, "damage": error.cause}, None
-    found |= {"damaged": digest in links.damaged, "pending_deletion": digest in links.pending_deletion}
+        return PackInIndex(damage=error.cause), None
+    damaged, pending_deletion = digest in links.damaged, digest in links.pending_deletion
     unreadable = ""
     for name in links.segments:
         try:
@@ -181,53 +327,39 @@ def _in_index(vault: Vault, digest: str) -> tuple[dict[str, Any], StoredPack | N
             continue
         if digest in segment.names():
             known = next(pack for pack in segment.packs() if pack.name == digest)
-            return {**found, "segment": name, "bytes": known.size, "damage": ""}, known
-    return {**found, "damage": unreadable}, None
+            return PackInIndex(name, known.size, damaged, pending_deletion), known
+    return PackInIndex(None, None, damaged, pending_deletion, unreadable), None
 
 
-def _described(pack: StoredPack | None, by: str) -> dict[str, Any]:
-    if pack is None:
-        return {"described_by": None, "sessions": [], "frames": []}
-    return {
-        "described_by": by,
-        "sessions": _sessions(pack.sessions),
-        "frames": _frames(pack.header, pack.sessions),
-    }
+def _trailer(pack: bytes) -> PackTrailer | None:
+    if len(pack) < TRAILER.size:
+        return None
+    magic, session, counter, length = TRAILER.unpack(pack[-TRAILER.size :])
+    return PackTrailer(_ascii(magic), session.hex(), number_of(session), counter, length)
 
 
-def _sessions(sessions: SessionKeys) -> list[dict[str, Any]]:
-    return [
-        {"session": session.hex(), "epoch": number_of(session), "sealed_key": key.hex()}
-        for session, key in sessions
-    ]
+def _sessions(sessions: SessionKeys) -> tuple[PackSession, ...]:
+    return tuple(PackSession(session.hex(), number_of(session), key.hex()) for session, key in sessions)
 
 
-def _frames(header: PackHeader, sessions: SessionKeys) -> list[dict[str, Any]]:
+def _frames(header: PackHeader, sessions: SessionKeys) -> tuple[PackFrame, ...]:
     ids, lengths = header.id.tobytes(), header.length.tolist()
-    found: list[dict[str, Any]] = []
+    found: list[PackFrame] = []
     at = first = 0
     names = ("stored", "plain", "codec", "counter", "session", "chunks")
     for stored, plain, codec, counter, number, count in zip(
         *(getattr(header, name).tolist() for name in names), strict=True
     ):
-        chunks, offset = [], 0
+        chunks: list[ChunkInFrame] = []
+        offset = 0
         for row in range(first, first + count):
             id = ids[row * CHUNK_ID_BYTES : (row + 1) * CHUNK_ID_BYTES].hex()
-            chunks.append({"id": id, "offset": offset, "length": lengths[row]})
+            chunks.append(ChunkInFrame(id, offset, lengths[row]))
             offset += lengths[row]
-        found.append(
-            {
-                "offset": at,
-                "stored": stored,
-                "plain": plain,
-                "codec": codec,
-                "counter": counter,
-                "session": sessions[number][0].hex(),
-                "chunks": chunks,
-            }
-        )
+        session = sessions[number][0].hex()
+        found.append(PackFrame(at, stored, plain, codec, counter, session, tuple(chunks)))
         at, first = at + stored, first + count
-    return found
+    return tuple(found)
 
 
 def _ascii(magic: bytes) -> str:
