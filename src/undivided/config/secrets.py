@@ -113,6 +113,4 @@ def _end(process: subprocess.Popen[str]) -> None:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
     except PermissionError:
-        _log.warning(
-            "process %d of a password command runs as another user and cannot be ended", process.pid
-        )
+        _log.warning("process %d of a password command runs as another user and cannot be ended", process.pid)

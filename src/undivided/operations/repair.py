@@ -13,7 +13,7 @@ from .records import file_records
 from .workspace import Workspace
 
 if TYPE_CHECKING:
-    from ..vault.repair import Repaired, RepairPlan
+    from ..vault.repair import Remedy, Repaired, RepairPlan
     from ..vault.stores.base import Store
     from ..vault.vault import Vault
 
@@ -28,9 +28,9 @@ class RepairOutcome:
     seconds: float
 
     @property
-    def last(self) -> RepairPlan:
-        """The plan made last, which names the objects that stay lost."""
-        return self.done.last if self.done else self.plan
+    def lost(self) -> list[Remedy]:
+        """Those that leave a point without something that it needs."""
+        return self.done.lost if self.done else self.plan.lost
 
     @property
     def notes(self) -> list[str]:
@@ -38,11 +38,11 @@ class RepairOutcome:
 
     @property
     def points_affected(self) -> list[str]:
-        return sorted({point for remedy in self.last.lost for point in remedy.points})
+        return sorted({point for remedy in self.lost for point in remedy.points})
 
     @property
     def exit_code(self) -> int:
-        return DamageError.exit_code if self.last.lost else 0
+        return DamageError.exit_code if self.lost else 0
 
     def as_record(self) -> dict[str, Any]:
         done = self.done
@@ -62,7 +62,7 @@ class RepairOutcome:
             "repaired": sorted(done.repaired) if done else [],
             "quarantined": [{"object": n, "place": p} for n, p in done.quarantined.items()] if done else [],
             "salvaged": done.salvaged if done else 0,
-            "lost": [remedy.object for remedy in self.last.lost],
+            "lost": [remedy.object for remedy in self.lost],
             "points_affected": self.points_affected,
             "notes": self.notes,
             "dry_run": self.dry_run,

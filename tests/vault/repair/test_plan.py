@@ -98,6 +98,20 @@ def test_a_copy_repairs_every_kind_of_object_byte_for_byte(
     assert contents(repaired, points[1]) == {**FIRST, **SECOND}
 
 
+def test_an_object_that_the_copy_lost_after_the_plan_is_reported_as_lost(
+    store: MemoryStore, vault: Vault, points: list[int], copy: MemoryStore
+) -> None:
+    name = _names(store, "packs/")[0]
+    _flip(store, name)
+    opened, plan = _planned(store, vault, copy)
+    assert plan.lost == []
+    del copy.objects[name]
+    done = execute(opened, plan)
+    assert [remedy.object for remedy in done.lost] == [name]
+    assert name in done.quarantined and not done.repaired
+    assert f"The copy no longer has {name}, or could not be read." in done.notes
+
+
 def test_a_plan_changes_nothing(
     store: MemoryStore, vault: Vault, points: list[int], copy: MemoryStore
 ) -> None:

@@ -48,13 +48,21 @@ _ROUNDS = 3
 @dataclass
 class Repaired:
     """Names of objects. repaired: whole again; quarantined: object → its place in quarantine. salvaged: how
-    many chunks of damaged packs were stored again. last: the last plan made; `last.lost` stays lost."""
+    many chunks of damaged packs were stored again. last: the last plan made."""
 
     last: RepairPlan
     repaired: list[str] = field(default_factory=list)
     quarantined: dict[str, str] = field(default_factory=dict)
     salvaged: int = 0
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def lost(self) -> list[Remedy]:
+        """Those of the last plan that leave a point without something that it needs, also because the copy no
+        longer had the object."""
+        done = set(self.repaired)
+        left = (r for r in self.last.remedies if not (r.repairs and r.object in done))
+        return [r for r in left if r.points or r.action is RepairAction.NONE]
 
 
 def execute(vault: Vault, plan: RepairPlan) -> Repaired:
@@ -110,6 +118,8 @@ class _Round:
         """Sets ours aside, and stores the copy's in its place where that is the remedy."""
         copy = self._plan.copy
         data = copy.read(remedy.object) if copy and remedy.action is RepairAction.COPY else None
+        if data is None and remedy.action is RepairAction.COPY:
+            self._all_done.notes.append(f"The copy no longer has {remedy.object}, or could not be read.")
         if data is None and remedy.action is not RepairAction.SET_ASIDE:
             return
         self._set_aside(remedy)
