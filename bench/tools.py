@@ -1,7 +1,7 @@
-"""The programs that are compared, each driven by its own command line as its manual says, with its defaults.
+"""The programs that are compared, each driven by its own command line as in its manual, with its defaults.
 
 A tool gives four commands: make a repository, back a path up, restore the last backup, print its version.
-Every peer on PATH takes part; bench/README.md says how to install them.
+Every peer on PATH takes part; bench/README.md explains how to install them.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def run(command: list[str], environment: Mapping[str, str], cwd: Path | None = N
 
 
 class Peak(threading.Thread):
-    """Watches the most memory that a process ever had. What wait4 says of a child is no use: it has the
+    """Watches the most memory that a process ever had. What wait4 reports of a child is no use: it has the
     memory of the parent in it that the child was forked from."""
 
     def __init__(self, pid: int) -> None:
@@ -192,7 +192,7 @@ class Rustic(Tool):
 
 class Undivided(Tool):
     def __init__(self, home: Path) -> None:
-        # As installed: with the bytecode of its modules kept, whatever the caller's environment says.
+        # As installed: with the bytecode of its modules kept, whatever the caller's environment is.
         config = {"PYTHONDONTWRITEBYTECODE": "", "UNDIVIDED_CONFIG": str(home / "config")}
         config["UNDIVIDED_PASSPHRASE"] = PASSPHRASE
         super().__init__(home, "undivided", config)

@@ -44,7 +44,7 @@ def fields(value: Any, name: str = "") -> set[str]:
 
 
 def undocumented(path: str, answer: dict[str, Any]) -> set[str]:
-    """Fields of an answer that the page does not have. An empty list or null says nothing of what it would
+    """Fields of an answer that the page does not have. An empty list or null shows nothing of what it would
     hold, and what is written as one field may hold anything."""
     known = documented(path)
 

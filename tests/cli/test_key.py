@@ -63,10 +63,10 @@ def test_the_output_of_a_command_opens_the_vault_and_the_vault_never_holds_the_c
 def test_a_vault_can_be_made_with_a_key_file_and_no_passphrase(program: Program) -> None:
     file = program.home / "vault.key"
     program("vault", "key", "new", file)
-    told: dict[str, Any] = {"UNDIVIDED_PASSPHRASE": "", "UNDIVIDED_KEY_FILE": str(file)}
-    program("init", **told)
+    secrets: dict[str, Any] = {"UNDIVIDED_PASSPHRASE": "", "UNDIVIDED_KEY_FILE": str(file)}
+    program("init", **secrets)
     assert [k["kind"] for k in program("vault", "key", "list")["keys"]] == ["x25519"]
-    program("vault", "key", "add", UNDIVIDED_NEW_PASSPHRASE="another", **told)
+    program("vault", "key", "add", UNDIVIDED_NEW_PASSPHRASE="another", **secrets)
 
 
 def test_the_wrong_line_of_a_mistyped_key_file_is_named(shop: Program) -> None:

@@ -59,10 +59,10 @@ def going(answer: dict[str, Any]) -> list[str]:
 def test_a_dry_run_shows_the_points_that_would_expire_and_why_the_others_stay_and_changes_nothing(shop):
     before = ids(shop)
     entries = sorted((shop.config / "vault").rglob("*"))
-    told = shop("prune", "--dry-run")
-    assert told["dry_run"] is True
-    assert told["expired"] == going(told) == before[1:3]
-    reasons = {p["id"]: p["reasons"] for p in told["services"][0]["points"]}
+    answer = shop("prune", "--dry-run")
+    assert answer["dry_run"] is True
+    assert answer["expired"] == going(answer) == before[1:3]
+    reasons = {p["id"]: p["reasons"] for p in answer["services"][0]["points"]}
     assert reasons[before[0]] == ["yearly"]
     assert reasons[before[4]] == ["newest", "last"]
     said = shop.run("prune", "shop", "--dry-run").stdout
@@ -75,9 +75,9 @@ def test_a_dry_run_shows_the_points_that_would_expire_and_why_the_others_stay_an
 def test_points_that_no_rule_keeps_expire_and_the_others_are_unchanged(shop):
     before = ids(shop)
     contents = {point: orders(shop, point) for point in (before[0], before[3], before[4])}
-    told = shop("prune")
+    answer = shop("prune")
     # The recoveries proved their points; the newest of them is the newest anyway.
-    assert told["expired"] == before[1:3]
+    assert answer["expired"] == before[1:3]
     assert ids(shop) == [before[0], *before[3:]]
     for point, files in contents.items():
         to = shop.home / f"after-{point}"
@@ -121,8 +121,8 @@ def test_a_pinned_point_stays_until_it_is_unpinned(shop):
 def test_the_newest_proven_point_stays(shop):
     second = ids(shop)[1]
     shop("recover", "shop", "--at", second, "--to", "proof")
-    told = shop("prune")
-    assert {p["id"]: p["reasons"] for p in told["services"][0]["points"]}[second] == ["proven"]
+    answer = shop("prune")
+    assert {p["id"]: p["reasons"] for p in answer["services"][0]["points"]}[second] == ["proven"]
     assert second in ids(shop)
 
 
@@ -135,8 +135,8 @@ def test_no_point_expires_of_a_service_without_rules_or_that_is_not_applied(why,
         shop("service", "apply", "shop.yaml")
     else:
         shop("service", "remove", "shop")
-    told = shop("prune")
-    assert told["expired"] == []
+    answer = shop("prune")
+    assert answer["expired"] == []
     assert ids(shop) == before
 
 
@@ -158,8 +158,8 @@ def test_unused_data_is_deleted_by_a_later_prune_once_the_grace_is_over(shop):
 def test_points_expire_by_name_and_the_rules_see_the_others(shop):
     before = ids(shop)
     wanted = ["--forget", before[1], "--forget", before[3]]
-    told = shop("prune", "--dry-run", *wanted)
-    reasons = {p["id"]: p["reasons"] for p in told["services"][0]["points"]}
+    answer = shop("prune", "--dry-run", *wanted)
+    reasons = {p["id"]: p["reasons"] for p in answer["services"][0]["points"]}
     assert reasons[before[1]] == reasons[before[3]] == ["requested"]
     # Without the fourth, the third is one of the last two.
     assert reasons[before[2]] == ["last"]
@@ -207,8 +207,8 @@ def test_a_history_that_is_lost_for_good_expires_point_by_point(shop):
     lost = before[3:]
     named = [word for point in lost for word in ("--forget", point)]
     assert f"`undivided prune {' '.join(named)}`" in said
-    told = shop("prune", "--grace", "0", *named)
-    assert set(lost) <= set(told["expired"])
+    answer = shop("prune", "--grace", "0", *named)
+    assert set(lost) <= set(answer["expired"])
     assert shop("verify", "--read-data")["damaged"] == []
     assert "11.txt" in orders(shop, before[0])
     assert "15.txt" in orders(shop, newest)

@@ -28,7 +28,7 @@ def talk(program: Program, words: Sequence[str], answers: Sequence[tuple[str, st
             try:
                 piece = os.read(terminal, 4096)
             except OSError:
-                break  # a terminal whose other end is gone says so by an error
+                break  # reading a terminal whose other end is gone is an error
             if not piece:
                 break
             said += piece

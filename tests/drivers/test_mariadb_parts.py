@@ -52,7 +52,7 @@ def test_files_come_apart_also_when_their_pieces_lie_between_each_other() -> Non
 
 
 @pytest.mark.parametrize(
-    ("stream", "says"),
+    ("stream", "cause"),
     [
         (chunk(b"P", b"a", b"one")[:-1], "ends inside a chunk"),
         (chunk(b"P", b"a", b"one")[:5], "ends inside a chunk"),
@@ -68,8 +68,8 @@ def test_files_come_apart_also_when_their_pieces_lie_between_each_other() -> Non
         (b"<html>no stream at all</html>", "not in the mbstream format"),
     ],
 )
-def test_a_stream_that_is_not_whole_and_sound_is_an_error(stream: bytes, says: str) -> None:
-    with pytest.raises(SourceError, match=says):
+def test_a_stream_that_is_not_whole_and_sound_is_an_error(stream: bytes, cause: str) -> None:
+    with pytest.raises(SourceError, match=cause):
         parsed(stream)
 
 
@@ -120,7 +120,7 @@ def test_an_image_is_put_file_by_file_whatever_the_order_of_its_pieces(tmp_path:
 @pytest.mark.parametrize(
     "password", ["plain", 'a"b', "a b#c", "\\n\\", "'quoted'", "ümläut", "x;y=z", "\ttab"]
 )
-def test_an_option_file_says_exactly_the_password_and_only_to_us(password: str) -> None:
+def test_an_option_file_holds_exactly_the_password_and_only_for_us(password: str) -> None:
     with Login("me", socket="/run/my sql.sock", password=password).option_file() as path:
         assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
         said = subprocess.run(

@@ -44,7 +44,7 @@ def test_segments_are_named_as_the_server_names_them(
     assert segment_name(lsn(position), timeline, size) == name
 
 
-def test_the_backup_label_says_where_the_log_must_begin() -> None:
+def test_the_backup_label_states_where_the_log_must_begin() -> None:
     label = (
         "START WAL LOCATION: 0/9000028 (file 000000020000000000000009)\n"
         "CHECKPOINT LOCATION: 0/9000060\nBACKUP METHOD: streamed\nBACKUP FROM: primary\n"
@@ -79,7 +79,7 @@ def test_a_hold_waits_for_all_that_was_waited_for_before(setting: str, with_us: 
         ("10:10:", "12:12:", {10, 11}),
     ],
 )
-def test_transactions_begun_and_ended_between_snapshots_are_told(
+def test_transactions_begun_and_ended_between_snapshots_are_reported(
     before: str, now: str, ended: set[int]
 ) -> None:
     assert ended_between(before, now) == ended

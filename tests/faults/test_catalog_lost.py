@@ -68,9 +68,9 @@ def answers(kiosk: Kiosk) -> list[object]:
 
 def test_a_deleted_catalog_is_rebuilt_by_the_next_command_and_is_the_same(kiosk: Kiosk) -> None:
     kiosk("points")
-    told, before = answers(kiosk), dump(kiosk)
+    answered, before = answers(kiosk), dump(kiosk)
     remove(kiosk)
-    assert answers(kiosk) == told
+    assert answers(kiosk) == answered
     assert dump(kiosk) == before
 
 
@@ -91,10 +91,10 @@ def test_an_older_copy_of_the_catalog_catches_up_with_the_vault(kiosk: Kiosk) ->
         now.backup(copy)
     kiosk.order()
     kiosk.protect()
-    told, before = answers(kiosk), dump(kiosk)
+    answered, before = answers(kiosk), dump(kiosk)
     remove(kiosk)
     shutil.copy(old, catalog(kiosk))
-    assert answers(kiosk) == told
+    assert answers(kiosk) == answered
     assert dump(kiosk) == before
 
 
@@ -118,7 +118,7 @@ def test_a_broken_catalog_is_replaced_from_the_vault(damage: str, kiosk: Kiosk) 
     assert dump(kiosk) == before
 
 
-def test_a_vault_that_went_back_in_time_is_told_and_nothing_is_added_to_it(own: Kiosk) -> None:
+def test_a_vault_that_went_back_in_time_is_reported_and_nothing_is_added_to_it(own: Kiosk) -> None:
     older = own.home / "older"
     shutil.copytree(own.vault, older, copy_function=shutil.copy2)
     own.order()

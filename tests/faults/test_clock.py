@@ -39,9 +39,9 @@ def entry_by_a_clock_that_is(shop: Program, wrong_by: int) -> None:
 
 
 def suspended(shop: Program) -> set[str]:
-    told = shop("prune", code=1)
-    assert "expired" not in told
-    return {anomaly["reason"] for anomaly in told["suspended"]}
+    answer = shop("prune", code=1)
+    assert "expired" not in answer
+    return {anomaly["reason"] for anomaly in answer["suspended"]}
 
 
 def test_our_clock_fell_back_by_years_nothing_is_destroyed(shop):

@@ -1,4 +1,4 @@
-"""The mistakes that newcomers make first. Each is one line that says what is wrong, one that says what to
+"""The mistakes that newcomers make first. Each is one line with the cause, one with what to
 do, and an exit code that scripts can rely on."""
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ def kiosk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kiosk]:
         yield made.protected()
 
 
-def told(program: Program, *words: object, code: int, **environment: str) -> str:
-    """The line that says what is wrong."""
+def cause_of(program: Program, *words: object, code: int, **environment: str) -> str:
+    """The line with the cause."""
     said = program.fails(*words, code=code, **environment).splitlines()
     assert len(said) == 2, said
     assert said[1].startswith("HINT: ") and said[1].endswith((".", "?"))
@@ -48,8 +48,8 @@ def changed(path: Path, content: bytes | None) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("words", [["points"], ["protect", "kiosk"], ["verify"], ["service", "list"]])
-def test_before_init_it_says_to_run_it(words: list[str], tmp_path: Path) -> None:
-    assert "there is no configuration in " in told(Program(tmp_path), *words, code=10)
+def test_before_init_the_hint_is_to_run_it(words: list[str], tmp_path: Path) -> None:
+    assert "there is no configuration in " in cause_of(Program(tmp_path), *words, code=10)
 
 
 @pytest.mark.parametrize(
@@ -57,50 +57,50 @@ def test_before_init_it_says_to_run_it(words: list[str], tmp_path: Path) -> None
 )
 def test_a_vault_that_is_not_there_may_be_an_unmounted_disk(words: list[str], kiosk: Kiosk) -> None:
     with changed(kiosk.vault, None):
-        assert "there is no vault in " in told(kiosk, *words, code=10)
+        assert "there is no vault in " in cause_of(kiosk, *words, code=10)
         assert "mounted?" in kiosk.fails(*words, code=10)
 
 
 @pytest.mark.parametrize("words", [["find", "*"], ["verify"], ["recover", "kiosk", "--to", "x"]])
-def test_a_wrong_passphrase_is_told(words: list[str], kiosk: Kiosk) -> None:
-    said = told(kiosk, *words, code=12, UNDIVIDED_PASSPHRASE="not it")
+def test_a_wrong_passphrase_is_reported(words: list[str], kiosk: Kiosk) -> None:
+    said = cause_of(kiosk, *words, code=12, UNDIVIDED_PASSPHRASE="not it")
     assert "the passphrase or key does not open this vault" in said
 
 
 def test_a_missing_passphrase_without_a_terminal_is_reported(kiosk: Kiosk) -> None:
-    said = told(kiosk, "find", "*", code=2, UNDIVIDED_PASSPHRASE="")
+    said = cause_of(kiosk, "find", "*", code=2, UNDIVIDED_PASSPHRASE="")
     assert "no passphrase is given" in said
 
 
 def test_keys_that_are_lost_or_broken_are_named(kiosk: Kiosk) -> None:
     keys = kiosk.config / "keys" / "near.key"
     with changed(keys, None):
-        assert str(keys) in told(kiosk, "protect", "kiosk", code=10)
+        assert str(keys) in cause_of(kiosk, "protect", "kiosk", code=10)
     with changed(keys, b"garbage"):
-        assert str(keys) in told(kiosk, "protect", "kiosk", code=12)
+        assert str(keys) in cause_of(kiosk, "protect", "kiosk", code=12)
 
 
 @pytest.mark.parametrize("words", [["protect"], ["points"], ["status"], ["recover", "--to", "x"]])
 def test_a_misspelt_service_is_answered_with_what_may_be_meant(words: list[str], kiosk: Kiosk) -> None:
     words = [words[0], "kiosc", *words[1:]]
-    assert "there is no service 'kiosc'" in told(kiosk, *words, code=2)
+    assert "there is no service 'kiosc'" in cause_of(kiosk, *words, code=2)
     assert "Did you mean 'kiosk'?" in kiosk.fails(*words, code=2)
 
 
 def test_a_service_file_that_cannot_be_read_is_named(kiosk: Kiosk) -> None:
-    assert "no such file or directory" in told(kiosk, "service", "apply", "nowhere.yaml", code=2)
-    assert "is a directory" in told(kiosk, "service", "apply", kiosk.home, code=2)
+    assert "no such file or directory" in cause_of(kiosk, "service", "apply", "nowhere.yaml", code=2)
+    assert "is a directory" in cause_of(kiosk, "service", "apply", kiosk.home, code=2)
     with changed(kiosk.file, b"\xff\xfe\x00"):
-        assert "the file is not text" in told(kiosk, "service", "apply", kiosk.file, code=2)
+        assert "the file is not text" in cause_of(kiosk, "service", "apply", kiosk.file, code=2)
 
 
-def test_a_vault_where_a_file_is_in_the_way_is_told(kiosk: Kiosk, tmp_path: Path) -> None:
-    said = told(Program(tmp_path), "init", "--vault", kiosk.file, code=1)
+def test_a_file_in_the_place_of_the_vault_is_reported(kiosk: Kiosk, tmp_path: Path) -> None:
+    said = cause_of(Program(tmp_path), "init", "--vault", kiosk.file, code=1)
     assert "not a directory" in said
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become a user with fewer rights")
-def test_who_may_not_read_the_configuration_is_told_so(kiosk: Kiosk) -> None:
+def test_a_configuration_that_may_not_be_read_is_reported(kiosk: Kiosk) -> None:
     command = [sys.executable, "-m", "undivided", "points"]
     unprivileged = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search", *command]
     os.chown(kiosk.config / "config.yaml", 12345, 12345)
@@ -118,7 +118,7 @@ def test_joining_a_vault_with_a_wrong_passphrase_leaves_it_to_be_joined_later(
     kiosk: Kiosk, tmp_path: Path
 ) -> None:
     other = Program(tmp_path)
-    told(other, "init", "--vault", kiosk.vault, code=12, UNDIVIDED_PASSPHRASE="not " + PASSPHRASE)
+    cause_of(other, "init", "--vault", kiosk.vault, code=12, UNDIVIDED_PASSPHRASE="not " + PASSPHRASE)
     other("init", "--vault", kiosk.vault)
     assert len(other("points")["points"]) == 1
 

@@ -76,8 +76,8 @@ def test_a_point_that_is_named_goes_while_the_flood_keeps_all_others(shop):
     good = ids(shop)
     flood(thief(shop), 300, "true")
     before = ids(shop)
-    told = shop("prune", "--forget", "flood-00007", code=1)
-    assert told["expired"] == ["flood-00007"]
+    answer = shop("prune", "--forget", "flood-00007", code=1)
+    assert answer["expired"] == ["flood-00007"]
     assert ids(shop) == [point for point in before if point != "flood-00007"]
     assert set(good) <= set(before)
 
@@ -88,17 +88,17 @@ def test_a_point_that_is_named_goes_while_the_flood_keeps_all_others(shop):
 def test_the_points_of_a_thief_push_no_good_point_out(count, claim, shop):
     good = ids(shop)
     flood(thief(shop), count, claim)
-    told = shop("prune", code=1)
-    assert "flood" in {s["reason"] for s in told["services"][0]["suspended"]}
-    assert told["expired"] == []
+    answer = shop("prune", code=1)
+    assert "flood" in {s["reason"] for s in answer["services"][0]["suspended"]}
+    assert answer["expired"] == []
     assert ids(shop)[:4] == good
     said = shop.fails("prune", code=1)
     assert "pruning is suspended" in said
     assert "--despite flood" in said
     shop("pin", "shop", *good[1:])
     despite = [word for reason in ("flood", "backwards", "future") for word in ("--despite", reason)]
-    told = shop("prune", *despite)
-    assert len(told["expired"]) >= count - 10
+    answer = shop("prune", *despite)
+    assert len(answer["expired"]) >= count - 10
     left = ids(shop)
     assert left[:4] == good
     shop("recover", "shop", "--at", good[2], "--to", "back")
@@ -119,8 +119,8 @@ def test_a_flood_of_one_service_does_not_keep_the_others_from_being_pruned(shop)
     for _ in range(5):
         shop("protect", "stall")
     flood(thief(shop), 200, "true")
-    told = shop("prune", code=1)
-    assert len(told["expired"]) == 1
+    answer = shop("prune", code=1)
+    assert len(answer["expired"]) == 1
     assert len(shop("points", "stall")["points"]) == 4
     # That prune settles nothing about the flood.
     assert "flood" in {s["reason"] for s in shop("prune", code=1)["services"][0]["suspended"]}

@@ -68,9 +68,9 @@ def test_a_tree_that_is_gone_makes_no_point(kiosk: Kiosk) -> None:
     assert kiosk.recovered(kiosk.protect()) == kiosk.orders()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give up the right to read")
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to drop the right to read")
 def test_a_file_that_may_not_be_read_makes_no_point(kiosk: Kiosk) -> None:
-    """Root can give up the right to read the files of others; then this file cannot be read."""
+    """Root can drop the right to read the files of others; then this file cannot be read."""
     before = kiosk.cataloged()
     secret = kiosk.site / "orders" / "1.txt"
     secret.chmod(0)

@@ -1,5 +1,5 @@
-"""Fault: a repair destroys good data, or dies half-way. It says first what it would do; what it takes away is
-kept to the byte; killed at any step, it ends as if it had not been."""
+"""Fault: a repair destroys good data, or dies half-way. It shows its plan first; what it takes away is kept
+to the byte; killed at any step, it ends as if it had not been."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ def small(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("piece", [4 << 20, 1 << 16])
-def test_a_full_target_is_told_with_the_file_it_happened_to(small: Path, piece: int) -> None:
+def test_a_full_target_is_reported_with_the_file_it_happened_to(small: Path, piece: int) -> None:
     def content(row: int) -> Iterator[bytes]:
         size = int(ROWS.size[row])
         for start in range(0, size, piece):

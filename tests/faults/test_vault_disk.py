@@ -146,7 +146,9 @@ def test_after_a_failed_fsync_the_bytes_go_to_a_new_file(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("when", ["1+", "2+"])
-def test_when_fsync_goes_on_failing_nothing_is_stored_and_it_says_so(tmp_path: Path, when: str) -> None:
+def test_when_fsync_keeps_failing_nothing_is_stored_and_the_error_states_it(
+    tmp_path: Path, when: str
+) -> None:
     path = tmp_path / "v"
     DirectoryStore(path).create("a", [b"makes the directories"])
     result = _with_failing_fsync(path, "o", when)

@@ -75,7 +75,7 @@ def test_it_lists_no_expired_point(independent: Independent) -> None:
     assert list(independent.points()) == list(EXPECTED)
 
 
-def test_attributes_are_where_the_document_says(independent: Independent) -> None:
+def test_attributes_are_where_the_document_puts_them(independent: Independent) -> None:
     row = independent.state(TIMELINE, GOLDEN["points"]["first"])[b"data/text"]
     assert (row["kind"], row["mode"], row["uid"], row["gid"]) == (1, 0o640, 1000, 1000)
     assert (row["mtime_ns"], row["size"], row["link"]) == (1_700_000_000_123_456_789, 3300, 0)

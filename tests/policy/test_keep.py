@@ -1,6 +1,6 @@
 """Keep rules against golden tables, against a slow reading of the same rules, and against liars.
 
-A table in golden/ says when points come, which rules there are, and below the line what stays and why; every
+A table in golden/ lists when points come, the rules, and below the line what stays and why; every
 point that is not listed is expired. `points:` and each `then:` add some: how many, how often, since when.
 """
 

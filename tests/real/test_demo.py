@@ -16,7 +16,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 @pytest.mark.real
 def test_the_demo_ends_whole_and_leaves_nothing_behind() -> None:
     with servers.scratch() as place:
-        told = subprocess.run(
+        done = subprocess.run(
             [sys.executable, "-m", "demo"],
             cwd=REPOSITORY,
             env={**os.environ, "TMPDIR": str(place)},
@@ -25,6 +25,6 @@ def test_the_demo_ends_whole_and_leaves_nothing_behind() -> None:
             timeout=240,
             check=False,
         )
-        assert told.returncode == 0, told.stdout + told.stderr
-        assert "Whole." in told.stdout
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "Whole." in done.stdout
         assert list(place.iterdir()) == []

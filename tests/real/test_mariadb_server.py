@@ -134,7 +134,7 @@ def fake(directory: Path, name: str, script: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("script", "says"),
+    ("script", "cause"),
     [
         ("", "mariadb-backup is neither in"),
         ("echo 'something went wrong' >&2; exit 1", "exited with 1: something went wrong"),
@@ -144,13 +144,13 @@ def fake(directory: Path, name: str, script: str) -> None:
         ("printf 'what is this, please?'; echo 'completed OK!' >&2", "not in the mbstream format"),
     ],
 )
-def test_a_tool_that_fails_or_lies_makes_no_point(server: MariaDBServer, script: str, says: str) -> None:
+def test_a_tool_that_fails_or_lies_makes_no_point(server: MariaDBServer, script: str, cause: str) -> None:
     programs = server.directory / "programs"
     fake(programs, "mariadb-backup", script)
     driver = MariaDBDriver(server.component(binaries=str(programs)))
     with pytest.raises(UndividedError) as failure:
         capture(driver, MemorySink())
-    assert says in str(failure.value)
+    assert cause in str(failure.value)
 
 
 def test_an_image_is_not_prepared_by_a_tool_of_another_version(server: MariaDBServer) -> None:

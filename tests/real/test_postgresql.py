@@ -348,10 +348,10 @@ def test_a_running_server_is_found_and_describes_itself(server: TestServer) -> N
     found = {f.options["path"]: f for f in PostgreSQLDriver.find()}[str(server.data)]
     assert found.options["port"] == server.port
     assert found.options["socket"] == str(server.root)
-    says = PostgreSQLDriver(server.component()).describe()
-    assert says.directory == str(server.data)
-    assert says.size > 1_000_000
-    assert " on " in says.filesystem
+    facts = PostgreSQLDriver(server.component()).describe()
+    assert facts.directory == str(server.data)
+    assert facts.size > 1_000_000
+    assert " on " in facts.filesystem
 
 
 def test_start_and_stop_do_nothing_when_nothing_is_to_be_done(server: TestServer) -> None:

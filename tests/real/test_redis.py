@@ -332,10 +332,10 @@ def test_a_server_that_does_not_answer_in_time_is_not_held(server: RedisServer) 
 
 def test_running_servers_are_found_and_describe_themselves(server: RedisServer) -> None:
     assert server.port in [found.options.get("port") for found in RedisDriver.find()]
-    says = RedisDriver(server.component).describe()
-    assert says.directory == str(server.data)
-    assert says.version[0].isdigit()
-    assert " on /" in says.filesystem
+    facts = RedisDriver(server.component).describe()
+    assert facts.directory == str(server.data)
+    assert facts.version[0].isdigit()
+    assert " on /" in facts.filesystem
 
 
 def test_the_documented_rights_suffice_and_admit_to_the_copy(server: RedisServer, tmp_path: Path) -> None:

@@ -121,7 +121,7 @@ def test_memory_stays_within_bounds_however_much_goes_to_the_bucket(program: Pro
     )
     program("init", "--vault", address)
     program("service", "apply", "data.yaml")
-    # By itself: what wait4 says of a child has the memory of the parent in it that it was forked from.
+    # By itself: what wait4 reports of a child has the memory of the parent in it that it was forked from.
     measured = subprocess.run(
         [sys.executable, "-c", _MEASURED, "protect", "data"],
         env=program.environment,

@@ -369,7 +369,7 @@ def test_odd_names_and_links_to_a_database_are_followed_as_sqlite_does(tmp_path:
     assert os.listdir(tmp_path / "real") == [name]
 
 
-def test_a_busy_rollback_journal_too_large_for_the_pause_fails_the_point_and_says_what_to_do(
+def test_a_busy_rollback_journal_too_large_for_the_pause_fails_the_point_with_a_hint(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "live.db"

@@ -1,7 +1,7 @@
 """Five kinds of component written to at once, points taken under that load, each recovered and examined.
 
 The law: no effect without its cause, ever; and nothing lost that was acknowledged before the point.
-UNDIVIDED_TORTURE_POINTS says how many points; `make torture` takes a hundred.
+UNDIVIDED_TORTURE_POINTS is the number of points; `make torture` takes a hundred.
 """
 
 from __future__ import annotations

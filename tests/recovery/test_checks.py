@@ -58,12 +58,12 @@ def test_an_address_is_requested_until_the_application_is_ready(site: str) -> No
 
 
 def test_a_wrong_status_and_a_missing_text_are_reported(site: str) -> None:
-    ok, says = one(Check(http=site + "/", expect=404, timeout=0.3))
+    ok, reason = one(Check(http=site + "/", expect=404, timeout=0.3))
     assert not ok
-    assert "status 200, expected 404" in says
-    ok, says = one(Check(http=site + "/", expect=200, contains="goodbye", timeout=0.3))
+    assert "status 200, expected 404" in reason
+    ok, reason = one(Check(http=site + "/", expect=200, contains="goodbye", timeout=0.3))
     assert not ok
-    assert "'goodbye'" in says
+    assert "'goodbye'" in reason
 
 
 def test_redirects_are_not_followed(site: str) -> None:
@@ -76,30 +76,30 @@ def test_proxies_of_the_environment_are_not_used(site: str, monkeypatch: pytest.
 
 
 def test_no_answer_is_a_failed_check_and_not_an_error(site: str) -> None:
-    ok, says = one(Check(http="http://127.0.0.1:1/", expect=200, timeout=0.3))
+    ok, reason = one(Check(http="http://127.0.0.1:1/", expect=200, timeout=0.3))
     assert not ok
-    assert "no answer" in says
+    assert "no answer" in reason
 
 
 def test_a_program_passes_by_its_exit_code_and_its_output() -> None:
     program = (sys.executable, "-c", "print('all in order'); raise SystemExit(3)")
     assert one(Check(command=program, expect=3, contains="in order"))[0]
-    ok, says = one(Check(command=program, expect=0))
+    ok, reason = one(Check(command=program, expect=0))
     assert not ok
-    assert says == "exit code 3, expected 0: all in order"
+    assert reason == "exit code 3, expected 0: all in order"
 
 
 def test_a_program_that_hangs_is_ended_with_all_its_children() -> None:
     forks = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(600)'])"
-    ok, says = one(Check(command=(sys.executable, "-c", forks), timeout=0.5))
+    ok, reason = one(Check(command=(sys.executable, "-c", forks), timeout=0.5))
     assert not ok
-    assert "still running" in says
+    assert "still running" in reason
 
 
 def test_a_program_that_is_not_there_is_a_failed_check() -> None:
-    ok, says = one(Check(command=("/nowhere/check",)))
+    ok, reason = one(Check(command=("/nowhere/check",)))
     assert not ok
-    assert "could not be started" in says
+    assert "could not be started" in reason
 
 
 def test_a_program_gets_the_places_of_components_and_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:

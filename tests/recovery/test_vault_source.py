@@ -99,8 +99,8 @@ def test_building_ends_when_another_component_failed(history: History, tmp_path:
 
 def test_every_byte_is_reported_as_progress(history: History, tmp_path: Path) -> None:
     part = history.rows([(Entry(b"big"), BIG), (Entry(b"twin"), BIG)])
-    told: list[int] = []
-    VaultSource(history.vault.reader(), part, given=told.append).extract(tmp_path / "target")
-    assert sum(told) == 2 * len(BIG)
-    list(VaultSource(history.vault.reader(), part, given=told.append).read(b"big"))
-    assert sum(told) == 3 * len(BIG)
+    reported: list[int] = []
+    VaultSource(history.vault.reader(), part, given=reported.append).extract(tmp_path / "target")
+    assert sum(reported) == 2 * len(BIG)
+    list(VaultSource(history.vault.reader(), part, given=reported.append).read(b"big"))
+    assert sum(reported) == 3 * len(BIG)

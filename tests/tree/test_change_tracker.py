@@ -42,13 +42,13 @@ def follow(tree: Path) -> Iterator[ChangeTracker]:
 
 
 def apply(follow: ChangeTracker, changes: Changes) -> set[bytes]:
-    """As a capture does: everything told is captured or dropped."""
-    told = set(changes.found)
+    """As a capture does: everything reported is captured or dropped."""
+    reported = set(changes.found)
     for path in changes.vanished:
-        told.update(follow.gone(path))
+        reported.update(follow.gone(path))
     for path, found in changes.found.items():
         follow.captured(path, found)
-    return told
+    return reported
 
 
 def rows_of(seen: Walk) -> dict[bytes, tuple[int, ...]]:
@@ -57,7 +57,7 @@ def rows_of(seen: Walk) -> dict[bytes, tuple[int, ...]]:
     return dict(zip(seen.entries.path, zip(*(c.tolist() for c in columns), strict=True), strict=True))
 
 
-def test_nothing_touched_is_nothing_told(follow: ChangeTracker) -> None:
+def test_nothing_touched_is_nothing_reported(follow: ChangeTracker) -> None:
     assert len(follow.changes()) == 0
 
 
@@ -78,14 +78,14 @@ STEPS: dict[str, tuple[Callable[[Path], object], set[bytes]]] = {
 
 
 @pytest.mark.parametrize("name", STEPS)
-def test_what_was_touched_is_told(name: str, tree: Path, follow: ChangeTracker) -> None:
+def test_what_was_touched_is_reported(name: str, tree: Path, follow: ChangeTracker) -> None:
     step, expected = STEPS[name]
     step(tree)
     assert apply(follow, follow.changes()) == expected
     assert len(follow.changes()) == 0
 
 
-def test_what_is_not_captured_is_told_again(tree: Path, follow: ChangeTracker) -> None:
+def test_what_is_not_captured_is_reported_again(tree: Path, follow: ChangeTracker) -> None:
     (tree / "a").write_text("x")
     (tree / "b").unlink()
     first, second = follow.changes(), follow.changes()
@@ -100,7 +100,7 @@ def test_writes_in_a_renamed_directory_are_seen(tree: Path, follow: ChangeTracke
     assert set(follow.changes().found) == {b"k/e/f"}
 
 
-def test_a_write_through_a_name_made_meanwhile_is_told_of_all_names(
+def test_a_write_through_a_name_made_meanwhile_is_reported_for_all_names(
     tree: Path, follow: ChangeTracker
 ) -> None:
     os.link(tree / "a", tree / "c" / "alias")

@@ -53,7 +53,9 @@ CASES = [
 
 
 @pytest.mark.parametrize(("pattern", "path", "directory", "excluded"), CASES)
-def test_a_pattern_excludes_what_it_says(pattern: str, path: bytes, directory: bool, excluded: bool) -> None:
+def test_a_pattern_excludes_what_it_describes(
+    pattern: str, path: bytes, directory: bool, excluded: bool
+) -> None:
     assert Patterns(exclude=[pattern]).excludes(path, directory=directory) is excluded
 
 

@@ -95,7 +95,7 @@ def test_a_file_that_changes_while_it_is_read_is_unsettled(tmp_path: Path) -> No
     assert [reading.entries.path[row] for row in reading.unsettled] == [b"file"]
 
 
-def test_what_vanishes_is_told_and_no_error(tmp_path: Path) -> None:
+def test_what_vanishes_is_reported_and_no_error(tmp_path: Path) -> None:
     (tmp_path / "before").write_text("x")
     (tmp_path / "after").write_text("x")
     with RootedDirectory(tmp_path) as root:

@@ -38,7 +38,7 @@ def test_every_path_is_there_once_in_byte_order(tmp_path: Path) -> None:
     assert paths.index(b"a-b") < paths.index(b"a/b")
 
 
-def test_columns_say_what_stat_says(tmp_path: Path) -> None:
+def test_columns_have_what_stat_returns(tmp_path: Path) -> None:
     tree = make_tree(tmp_path / "tree")
     with RootedDirectory(tree) as root:
         now = walk(root)

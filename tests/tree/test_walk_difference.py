@@ -49,7 +49,7 @@ def test_an_unchanged_tree_has_no_changes(tree: Path) -> None:
     assert changed(before, look(tree)) == set()
 
 
-def test_new_changed_and_vanished_are_told_apart(tree: Path) -> None:
+def test_new_changed_and_vanished_are_distinguished(tree: Path) -> None:
     before = settled(tree)
     (tree / "a").write_text("longer than before")
     (tree / "new").touch()

@@ -119,7 +119,7 @@ def test_what_is_there_is_not_overwritten(tmp_path: Path) -> None:
     assert (tmp_path / "file").read_text() == "mine"
 
 
-def test_what_may_not_be_set_is_told_and_not_fatal(tmp_path: Path) -> None:
+def test_what_may_not_be_set_is_reported_and_not_fatal(tmp_path: Path) -> None:
     if os.geteuid() != 0:
         pytest.skip("needs root to become another user")
     tmp_path.chmod(0o777)

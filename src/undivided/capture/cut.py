@@ -14,7 +14,7 @@ unblocked the cut is `ordered`: positions are read referrers first, so that surp
 record names the unblocked components.
 
 Nothing slow belongs in here: sessions come prepared, and move their data when the cut is over. The cap is
-enforced three times: each hold is given the deadline, we give up at it, and the watchdog acts on it if we are
+enforced three times: each hold is given the deadline, we stop at it, and the watchdog acts on it if we are
 dead or stuck.
 """
 

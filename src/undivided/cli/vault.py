@@ -41,7 +41,7 @@ def _lines(found: VaultInfo) -> Iterator[str]:
 def kit(*, label: Annotated[str, Parameter(metavar="TEXT")] = "recovery kit", common: Common = COMMON) -> int:
     """Print a recovery kit: a page that opens the vault, for the safe.
 
-    The page says where the vault is and how to recover, step by step, and
+    The page explains where the vault is and how to recover, step by step, and
     holds a key of its own: `undivided vault key list` shows it, and it can be
     removed like any other. The page lets its holder read everything.
 

@@ -4,7 +4,7 @@ A block is a header and one buffer per column. It can be read without our code: 
 name, the element type and the place of each column. Integers are little-endian. `Ragged` columns (byte
 strings, lists of chunk ids) are two plain columns, `name` and `name:offsets`.
 
-    "UDC1" | u32 header length | header JSON | column buffers, each zstd-compressed or raw as its header says
+    "UDC1" | u32 header length | header JSON | column buffers, each zstd-compressed or raw by its header
 
 Why not Arrow or Parquet: docs/decisions/columns-of-our-own.md.
 

@@ -278,7 +278,7 @@ def test_a_filesystem_with_clones_or_snapshots_gives_one_instant(filesystem: str
         assert sorted(p.name for p in place.iterdir()) == ["tree"]
 
 
-def test_a_snapshot_needs_no_writers_and_says_what_it_is(tmp_path: Path) -> None:
+def test_a_snapshot_needs_no_writers_and_its_position_names_it(tmp_path: Path) -> None:
     with loop_filesystem("btrfs", tmp_path) as place:
         make_tree(place / "tree")
         rig = Rig(place / "tree", tmp_path / "cache")

@@ -1,4 +1,4 @@
-"""Commands of the service file: run to their end, and their failure told."""
+"""Commands of the service file: run to their end, and their failure reported."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Real database servers in directories of their own, on free ports, as values.
 
-A recovered service starts the same kinds of server elsewhere, so each value says all there is: data
+A recovered service starts the same kinds of server elsewhere, so each value lists all there is: data
 directory, socket, port, configuration. `family` ends whatever came out of a test: as a child subreaper we
 inherit every process whose parent exits, so exactly our own descendants are ended, daemons too.
 """

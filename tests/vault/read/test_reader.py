@@ -106,14 +106,14 @@ def test_what_has_moved_to_another_pack_is_found_there(store: MemoryStore, vault
 
     move(store, files)
     got = {path: bytearray(len(data)) for path, data in files.items()}
-    told: list[int] = []
+    reported: list[int] = []
 
     def write(row: int, at: int, data: memoryview) -> None:
         got[paths[row]][at : at + len(data)] = data
 
-    reader.bulk_restore(state.content, np.arange(len(state)), write, told.append)
+    reader.bulk_restore(state.content, np.arange(len(state)), write, reported.append)
     assert got == files
-    assert sum(told) == sum(map(len, files.values()))
+    assert sum(reported) == sum(map(len, files.values()))
 
 
 def test_a_pack_that_went_with_what_lived_in_it_is_damage(store: MemoryStore, vault: Vault) -> None:
@@ -131,15 +131,15 @@ def test_a_pack_that_went_with_what_lived_in_it_is_damage(store: MemoryStore, va
         reader.bulk_restore(state.content, np.arange(1), lambda row, at, data: None)
 
 
-def test_the_history_tells_what_each_commit_did(vault: Vault) -> None:
+def test_the_history_has_what_each_commit_did(vault: Vault) -> None:
     protect(vault, "p1", {b"a": b"1"})
     protect(vault, "p2", {})
     protect(vault, "p3", {b"b": b"2"}, [b"a"])
-    told = [
+    reported = [
         (e.body["point"]["id"], s.puts.path.tolist(), s.tombstones.tolist())
         for e, s in vault.reader().history(TIMELINE)
     ]
-    assert told == [("p1", [b"a"], []), ("p3", [b"b"], [b"a"])]
+    assert reported == [("p1", [b"a"], []), ("p3", [b"b"], [b"a"])]
 
 
 def test_a_reader_sees_what_was_committed_after_it_was_made(store: MemoryStore, vault: Vault) -> None:

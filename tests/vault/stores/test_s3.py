@@ -202,7 +202,7 @@ def test_a_failing_credential_program_is_named(seaweed: SeaweedFS, tmp_path: Pat
     assert "by hand" in error.hint
 
 
-def test_without_keys_the_hint_tells_how_to_set_them(
+def test_without_keys_the_hint_explains_how_to_set_them(
     seaweed: SeaweedFS, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "only half")

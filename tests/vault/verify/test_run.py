@@ -96,7 +96,9 @@ def test_a_damaged_log_entry_is_named_and_the_rest_is_still_checked(store: Memor
     assert "log/0000000002" in [d.object for d in report.damaged]
 
 
-def test_without_the_passphrase_hashes_are_checked_and_it_says_so(store: MemoryStore, vault: Vault) -> None:
+def test_without_the_passphrase_hashes_are_checked_and_the_report_states_it(
+    store: MemoryStore, vault: Vault
+) -> None:
     protect(vault, "p1", {b"a": os.urandom(1000)})
     locked = Vault.open(store, keys=vault.keys)
     report = verify(locked, Scope(read_data=True))

@@ -144,7 +144,9 @@ def test_a_point_that_does_not_decode_leads_to_the_pack_that_is_damaged(
     assert report.decoded == []
 
 
-def test_a_run_that_cannot_record_says_so_and_checks_all_the_same(store: MemoryStore, vault: Vault) -> None:
+def test_a_run_that_cannot_record_reports_that_and_checks_all_the_same(
+    store: MemoryStore, vault: Vault
+) -> None:
     files = {b"a": os.urandom(2000)}
     entry = protect(vault, "p", files)
     store.objects[f"log/{vault.head.number + 1:010d}"] = b"junk"

@@ -133,7 +133,7 @@ class CommitBlock:
             if error.code not in _WAITED:
                 raise
             blocker = self._blocker()
-            _log.warning("%s: gave up waiting for BACKUP STAGE %s%s", self._doing, stage, blocker)
+            _log.warning("%s: stopped waiting for BACKUP STAGE %s%s", self._doing, stage, blocker)
             raise SourceError(
                 f"another session is blocking BACKUP STAGE {stage}{blocker}",
                 doing=self._doing,

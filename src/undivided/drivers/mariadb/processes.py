@@ -1,7 +1,7 @@
 """Servers as processes: which ones run on this host, on which data, and how one is started and stopped.
 
 A server changes into its data directory when it starts, so its working directory is its data directory,
-whatever its command line says.
+whatever its command line is.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def find_servers() -> list[Found]:
 def _listening_sockets() -> dict[int, str]:
     by_pid: dict[int, str] = {}
     for end in psutil.net_connections("unix"):
-        path = str(end.laddr)  # the type says internet address; for a UNIX socket it is the path
+        path = str(end.laddr)  # the type is internet address; for a UNIX socket it is the path
         if end.pid and path.startswith("/"):
             by_pid.setdefault(end.pid, path)
     return by_pid

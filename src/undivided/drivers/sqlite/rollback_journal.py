@@ -10,7 +10,7 @@ and change counter are the same as before the copy; every commit increments the 
 would miss a large transaction that wrote early and was rolled back while we copied. The times alone would
 miss a write in the same tick of the clock, so the copy begins only when that tick has passed.) Otherwise the
 file is cloned inside the hold: by reference where the filesystem can, else byte by byte until the deadline. A
-large busy database needs WAL mode, and the error says so.
+large busy database needs WAL mode, and the error asks for it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Starting and stopping an application as the service file says: by its systemd unit, or by a command.
+"""Starting and stopping an application by the service file: by its systemd unit, or by a command.
 
 Shared by all drivers. A driver that can start its application itself asks here first, and starts it itself
 only when the service file names neither. Commands are argument lists, run without a shell. A command must

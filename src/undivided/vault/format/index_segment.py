@@ -219,7 +219,7 @@ class IndexSegment:
         return segment
 
     def _check(self) -> None:
-        """Raises ValueError. Whether a chunk is really where its row says, its id proves when it is read."""
+        """Raises ValueError. The id of a chunk proves, when it is read, that its row is right."""
         packs, frames, chunks = len(self.size), len(self.stored), len(self)
         if len(self.pack) != packs * 32 or len(self.frames) != packs:
             raise ValueError("the pack columns differ in length")

@@ -1,4 +1,4 @@
-"""Loading the index: each chunk in its newest usable place, as the log says.
+"""Loading the index: each chunk in its newest usable place, by the log.
 
 The log's entries that changed the index are walked from the newest (vault/log/heads.py). A few segments at a
 time are fetched, checked and opened in parallel: opening a large vault is mostly hashing and decrypting.

@@ -102,7 +102,7 @@ class Histories:
             raise damaged(name, "it is missing") from error
 
     def opened(self, timeline: str, head: TimelineHead, previous: str, data: bytes) -> TimelineSegment:
-        """The segment in `data`. Raises DamageError unless it continues the timeline as the log says."""
+        """The segment in `data`. Raises DamageError unless it continues the timeline as in the log."""
         name = timelines.name_of(head.segment)
         if head.compacted and digest_of(data) != head.segment:
             raise damaged(name, "its SHA-256 is not its name")

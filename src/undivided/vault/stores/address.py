@@ -44,7 +44,7 @@ class Address(NamedTuple):
         if parts.password is not None or (parts.username and scheme == "s3"):
             raise UsageError(
                 f"the address of the {scheme} store holds a password",
-                hint="Remove it: addresses are shown and stored. docs/operations.md says where keys belong.",
+                hint="Remove it: addresses are shown and stored. docs/operations.md has the place for keys.",
             )
         if len({name for name, _ in options}) < len(options):
             raise UsageError("the address gives an option twice", doing=f"open {text}", hint=_FORM)

@@ -7,7 +7,7 @@
 
 Reading stops when the time is up, and the next verification continues there (scrub.py). Each damage names
 what it means (impact.py). Names are content: without the passphrase the report lists damaged objects only,
-and says so. Memory is columns: what the index takes, and Python objects only for damaged parts.
+and states that. Memory is columns: what the index takes, and Python objects only for damaged parts.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ Progress = Callable[[int, int], None]
 def execute(
     vault: Vault, plan: VerifyPlan, *, progress: Progress | None = None, now: Clock = time.time_ns
 ) -> Report:
-    """vault: for which the plan was made. What was read is recorded in the log, unless the scope says
-    otherwise. Raises StoreError."""
+    """vault: for which the plan was made. What was read is recorded in the log, unless the scope
+    forbids it. Raises StoreError."""
     return _Execution(vault, plan, progress, now).run()
 
 

@@ -84,7 +84,7 @@ class VerifyPlan:
 
 def plan_verify(vault: Vault, scope: Scope | None = None, *, now: Clock = time.time_ns) -> VerifyPlan:
     """Checks the structure and changes nothing. Without a passphrase, names and data stay sealed, and the
-    report says so. Raises WrongKeyError, StoreError."""
+    report states that. Raises WrongKeyError, StoreError."""
     scope, begun = scope or Scope(), time.monotonic()
     store, keys, log = uncached(vault.store), vault.keys, vault.commits
     found = Report()

@@ -1,6 +1,6 @@
 """The chunker: content is cut into chunks, the units of deduplication.
 
-    CONTENT  up to 256 KiB a file is one chunk; larger ones are cut where their content says so (FastCDC,
+    CONTENT  up to 256 KiB a file is one chunk; larger ones are cut where their content decides (FastCDC,
              128 KiB to 1 MiB, about 256), so an insertion moves boundaries only around itself
     BLOCKS   64 KiB at multiples of 64 KiB, the last one shorter: pages and disk images change in place
 

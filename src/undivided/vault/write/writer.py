@@ -128,7 +128,7 @@ class Writer:
         nothing. continues: the digest of each timeline for which its segment was made, "" for a new timeline.
 
         Raises ConflictError when a chunk that the segments refer to is gone, or a timeline has another digest
-        than `continues` says; FencedError when a prune took this session for dead. Then nothing was
+        than in `continues`; FencedError when a prune took this session for dead. Then nothing was
         committed.
         """
         if self._pipeline:

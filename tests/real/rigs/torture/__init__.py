@@ -1,8 +1,8 @@
 """Tokens that cross five kinds of component in random directions, and the law they keep.
 
 A token is a number with a cause: another token, in another component, that was acknowledged before this one
-was begun. So at any one instant the cause of whatever exists, exists. `broken` says where a state of the five
-breaks that law; the parts of a state that are of different instants break it almost surely.
+was begun. So at any one instant the cause of whatever exists, exists. `broken` lists where a state of the
+five breaks that law; the parts of a state that are of different instants break it almost surely.
 
 Every component is written to by its own kind of client and is to be held by its own means. Files are written
 by a process of their own, the scribe, with a pid file.
