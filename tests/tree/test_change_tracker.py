@@ -44,8 +44,7 @@ def follow(tree: Path) -> Iterator[ChangeTracker]:
 def apply(follow: ChangeTracker, changes: Changes) -> set[bytes]:
     """As a capture does: everything reported is captured or dropped."""
     reported = set(changes.found)
-    for path in changes.vanished:
-        reported.update(follow.gone(path))
+    reported.update(follow.gone(changes.vanished))
     for path, found in changes.found.items():
         follow.captured(path, found)
     return reported
@@ -245,3 +244,21 @@ def test_a_directory_met_under_two_names_makes_the_watch_lost(
         assert "renamed during the walk" in caplog.text
     finally:
         queue.close()
+
+
+def test_vanished_directories_take_along_what_lay_beneath_then_and_since(
+    tree: Path, follow: ChangeTracker
+) -> None:
+    """In one call for all, because each search of what was captured since costs as much as one of everything."""
+    (tree / "new" / "er").mkdir(parents=True)
+    (tree / "new" / "er" / "file").write_text("since the walk")
+    (tree / "newer").write_text("a name that begins alike")
+    apply(follow, follow.changes())
+    count, size = follow.known.count, follow.known.size
+    gone = follow.gone([b"new", b"c", b"never was"])
+    assert gone == sorted(gone)
+    assert {b"new", b"new/er", b"new/er/file", b"c"} <= set(gone)
+    assert b"newer" not in gone and b"never was" not in gone
+    assert follow.known.count == count - len(gone)
+    assert follow.known.size < size
+    assert follow.gone(gone) == []

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,10 +84,10 @@ class ChangeTracker:
         self.known.see(path, found)
         self._suspect.discard(path)
 
-    def gone(self, path: bytes) -> list[bytes]:
-        """The path vanished. Returns it and those beneath it that were known."""
-        self._suspect.discard(path)
-        return self.known.drop(path)
+    def gone(self, paths: Collection[bytes]) -> list[bytes]:
+        """The paths vanished. Returns those of them and beneath them that were known."""
+        self._suspect.difference_update(paths)
+        return self.known.drop(paths)
 
     def changes(self, also: Iterable[bytes] = ()) -> Changes:
         """The paths that differ from their captured state. also: paths to compare without an event."""

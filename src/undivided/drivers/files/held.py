@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import stat
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -129,8 +129,7 @@ class HeldSession:
         refuse_gaps(changes.unreadable)
         if self._freezer and delta.cost(changes) > LIMIT:
             raise _unsettled(changes)
-        for path in changes.vanished:
-            self._forget(path)
+        self._forget(changes.vanished)
         for path in sorted(changes.found):
             self._copy(path)
         self._marked_ns = coarse_clock_ns()
@@ -181,8 +180,7 @@ class HeldSession:
         changes = follow.changes()
         if delta.cost(changes) > LIMIT:
             return  # `mark` refuses if it is still too much then
-        for path in changes.vanished:
-            self._forget(path)
+        self._forget(changes.vanished)
         for path, found in sorted(changes.found.items()):
             if found.st_nlink == 1 or stat.S_ISDIR(found.st_mode):
                 self._copy(path)
@@ -191,13 +189,13 @@ class HeldSession:
         follow, delta = self._prepared()
         found = delta.take(path)
         if found is None:
-            self._forget(path)
+            self._forget([path])
         else:
             follow.captured(path, found)
 
-    def _forget(self, path: bytes) -> None:
+    def _forget(self, paths: Collection[bytes]) -> None:
         follow, delta = self._prepared()
-        gone = follow.gone(path)
+        gone = follow.gone(paths)
         delta.forget(gone)
         self._vanished += gone
 
@@ -218,14 +216,13 @@ class HeldSession:
                 follow.captured(path, found)
         unsettled = paths_of(reading.unsettled, reading.entries.path)
         follow.suspect(unsettled)
-        for path in paths_of(reading.vanished, reading.entries.path):
-            self._unstable.add(path)
-            sink.drop(follow.gone(path))
+        vanished = paths_of(reading.vanished, reading.entries.path)
+        self._unstable.update(vanished)
+        sink.drop(follow.gone(vanished))
 
     @staticmethod
     def _drop(sink: Sink, follow: ChangeTracker, changes: Changes) -> None:
-        for path in changes.vanished:
-            sink.drop(follow.gone(path))
+        sink.drop(follow.gone(changes.vanished))
 
     def _note_unstable(self, sink: Sink, copied: list[bytes]) -> None:
         sink.note("the writers were not frozen and there was no snapshot: the files are not of one instant")
