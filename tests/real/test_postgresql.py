@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -56,6 +57,12 @@ class Counter:
         self._stop.set()
         self._thread.join()
 
+    def await_commit_after(self, number: int) -> None:
+        """Until a later number is committed, as far as a starved thread gets in 60 s."""
+        until = time.monotonic() + 60
+        while self.acked <= number and time.monotonic() < until:
+            time.sleep(0.01)
+
     def _run(self) -> None:
         with contextlib.closing(self._server.connect()) as made, made.cursor() as cursor:
             while not self._stop.is_set():
@@ -79,6 +86,7 @@ def test_a_point_holds_what_was_committed_before_its_mark_and_nothing_after(
                 held=lambda: seen.update(before=counter.acked),
                 released=lambda: seen.update(after=counter.started),
             )
+            counter.await_commit_after(seen["after"])
         assert counter.acked > seen["after"]
         with recovered(sink, point, place / "twin") as twin:
             rows = [n for (n,) in twin.sql("SELECT n FROM counted ORDER BY n")]
