@@ -140,3 +140,27 @@ def test_a_reader_that_goes_away_is_no_traceback(program):
         timeout=60,
     )
     assert "Traceback" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupted_run_does_not_wait_for_a_password_command(program, number):
+    """The commands run in threads of their own, one for each component, where no signal interrupts them."""
+    (program.home / "two.yaml").write_text(
+        "service: two\n"
+        "components:\n"
+        '  a: {kind: postgresql, database: a, port: 1, password: {command: [sh, -c, "echo > a; sleep 28"]}}\n'
+        '  b: {kind: postgresql, database: b, port: 1, password: {command: [sh, -c, "echo > b; sleep 28"]}}\n'
+    )
+    program.initialize()
+    program("service", "apply", "two.yaml")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "undivided", "protect", "two"],
+        env=program.environment,
+        cwd=program.home,
+        stderr=subprocess.PIPE,
+    )
+    while not (program.home / "a").exists() and process.poll() is None:
+        time.sleep(0.05)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=15)
+    assert process.returncode == running.INTERRUPTED, errors

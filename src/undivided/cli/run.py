@@ -15,6 +15,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
+from ..host.signals import interrupt
 from ..model.errors import UndividedError, reason
 
 INTERRUPTED = 130
@@ -61,12 +62,10 @@ def _any_encoding() -> None:
 
 def _interruptible() -> None:
     """A terminated run ends like an interrupted one: components that are held get released on the way out."""
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, interrupt)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else it is ignored: a background job
+        signal.signal(signal.SIGINT, interrupt)
 
 
 def _dispatch(arguments: Sequence[str]) -> int:

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..host.signals import signals_after
+from ..host.signals import ended_with_us, signals_after
 from ..model.errors import UndividedError
 
 _log = logging.getLogger(__name__)
@@ -95,7 +95,8 @@ def _run(command: list[str]) -> tuple[int, str]:
                 text=True,
                 start_new_session=True,  # a group of its own, which can be ended as a whole
             )
-        output, _ = process.communicate(timeout=TIMEOUT)
+        with ended_with_us(process.pid):
+            output, _ = process.communicate(timeout=TIMEOUT)
         return process.returncode, output
     finally:
         if process:

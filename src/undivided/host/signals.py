@@ -1,19 +1,55 @@
-"""Signals that must not interrupt a few steps: an exception in the middle of them would lose a process."""
+"""Signals that end a run, and the processes that must end with it."""
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
+from typing import NoReturn
 
 _ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+_groups: set[int] = set()
+"""Process groups that end when a signal ends the run."""
+_received: list[int] = []
+"""The signals so far. Not an Event: its lock would block a handler that interrupts another."""
+
+
+def interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    """A handler: ends the process groups of `ended_with_us`, then raises KeyboardInterrupt.
+
+    The exception alone would not reach another thread, and the main thread waits for that thread, which waits
+    for its process.
+    """
+    _received.append(number)
+    for group in tuple(_groups):
+        _end(group)
+    raise KeyboardInterrupt
+
+
+@contextmanager
+def ended_with_us(group: int) -> Iterator[None]:
+    """A signal inside the block, or earlier, ends this process group, in whichever thread the block is."""
+    _groups.add(group)
+    try:
+        if _received:
+            _end(group)
+        yield
+    finally:
+        _groups.discard(group)
+
+
+def _end(group: int) -> None:
+    with suppress(ProcessLookupError, PermissionError):  # it has ended, or runs as another user
+        os.killpg(group, signal.SIGKILL)
 
 
 @contextmanager
 def signals_after() -> Iterator[None]:
-    """The handlers of SIGHUP, SIGINT and SIGTERM run after the block instead of inside it.
+    """The handlers of SIGHUP, SIGINT and SIGTERM run after the block instead of inside it: an exception in
+    the middle of starting a process would lose the process.
 
     Python runs handlers in the main thread, so in another thread there is nothing to delay. The signals are
     not blocked: a process that is started in the block would inherit that, and never end by them.
