@@ -75,6 +75,16 @@ def test_a_component_of_another_host_is_refused(program):
     assert "component db is on host elsewhere" in program.fails("service", "apply", "shop.yaml", code=2)
 
 
+@pytest.mark.parametrize("pattern", ["a[z-a]", "!keep", "/"])
+def test_a_pattern_that_cannot_be_one_is_refused_before_it_is_applied(program, pattern):
+    file = program.home / "shop.yaml"
+    file.write_text(file.read_text().replace("kind: files", f"kind: files, exclude: ['{pattern}']"))
+    said = program.fails("service", "apply", "shop.yaml", code=2)
+    assert said.startswith("undivided: apply shop.yaml: component site: ")
+    assert "\nHINT: " in said
+    assert program("service", "list")["services"] == []
+
+
 def test_remove_removes_a_service(program):
     program("service", "apply", "shop.yaml")
     program("service", "remove", "shop")

@@ -55,6 +55,7 @@ def _apply(workspace: Workspace, text: str, service: Service) -> Applied:
 
 def _read(path: Path) -> tuple[str, Service]:
     from ..config.service_file import parse_service
+    from ..drivers.registry import driver_for
 
     text = file_text(path, hint="Give the path of a service file.")
     service = parse_service(text, str(path))
@@ -66,6 +67,11 @@ def _read(path: Path) -> tuple[str, Service]:
                 doing=f"apply {path}",
                 hint="Run undivided on that host, or leave `host` out.",
             )
+        try:
+            driver_for(component)
+        except UsageError as error:
+            cause = f"component {component.name}: {error.cause}"
+            raise UsageError(cause, doing=f"apply {path}", hint=error.hint) from None
     return text, service
 
 
