@@ -34,7 +34,7 @@ from .log.errors import ConflictError, ExpiredError, FencedError
 from .log.keyring import Keyring, SecretProvider
 from .log.log import Clock, Log
 from .read.histories import ContentKeys
-from .stores.base import ExistsError, Store
+from .stores.base import ExistsError, Store, uncached
 from .write.writer import CommitPlace, Writer
 
 if TYPE_CHECKING:
@@ -208,6 +208,13 @@ class Vault:
         """New keys from now on: see vault/log/keyring.py. Open the vault again with the keys that it
         returns."""
         return self._ring.rotate(self._log)
+
+    def keys_only_in(self, copy: Store) -> list[str]:
+        """The objects of keys/ that a copy of the vault has and this vault has lost, by the log's list of
+        recipients. Raises DamageError when the log does not open so far, StoreError."""
+        from .log.key_check import missing_here
+
+        return list(missing_here(uncached(self.store), copy, self.keys, self._log, self._config.first))
 
     def info(self) -> dict[str, Any]:
         """For `vault info`: identity, sizes by kind of object, the log, recipients."""

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from ...model.errors import DamageError
 from ..crypto import key_epochs as epochs
 from ..crypto import recipients
+from ..crypto.key_epochs import EpochRecord
 from ..crypto.keys import Epoch, WriterKeys
 from ..stores.base import Store
 from .log import Log
@@ -21,6 +22,11 @@ def look(store: Store, keys: WriterKeys, log: Log) -> Iterator[tuple[str, str]]:
     """(object, its damage or "") of all objects that open the vault with these keys."""
     newest = epochs.epoch_name(keys.public)
     names = [name for name, _ in store.list(recipients.FOLDER)]
+    if all("." in name for name in names):
+        yield (
+            recipients.FOLDER,
+            f"{recipients.FOLDER} holds no passphrase and no key: nothing opens the vault",
+        )
     for name in names:
         yield name, "" if is_whole(name, store.read(name)) else f"{name} is damaged: its checksum is wrong"
         sealed = f"{name}.{newest}"
@@ -34,6 +40,32 @@ def look(store: Store, keys: WriterKeys, log: Log) -> Iterator[tuple[str, str]]:
             yield name, error.cause
         else:
             yield name, ""
+
+
+def missing_here(store: Store, other: Store, keys: WriterKeys, log: Log, first: EpochRecord) -> Iterator[str]:
+    """The objects of keys/ that a copy has and the vault has not, of the recipients that the log lists. A
+    recipient that was removed is not listed, so a copy of before does not bring it back. first: the record of
+    the first epoch. Raises DamageError."""
+    allowed = listed(store, keys, log, first)
+    here = {name for name, _ in store.list(recipients.FOLDER)}
+    for name, _ in other.list(recipients.FOLDER):
+        id, dot, _ = name.removeprefix(recipients.FOLDER).partition(".")
+        if name in here or id not in allowed:
+            continue
+        data = other.read(name)
+        if is_whole(name, data) and (dot or recipients.decode_recipient(name, data).public == allowed[id]):
+            yield name
+
+
+def listed(store: Store, keys: WriterKeys, log: Log, first: EpochRecord) -> dict[str, str]:
+    """id → public key (hex) of every recipient in the newest list of the log, or in the record of the newest
+    epoch when that is newer. Raises DamageError."""
+    begun = keys.epochs[-1].begun
+    record = epochs.read_record(store, begun, epochs.epoch_name(keys.public)) if begun else first
+    last = log.last
+    if last is None or last.links["keys"] <= begun:
+        return dict(record.recipients)
+    return dict(log.entry(last.links["keys"]).body["recipients"])
 
 
 def is_whole(name: str, data: bytes) -> bool:

@@ -19,6 +19,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import chain
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
@@ -44,10 +45,15 @@ SecretProvider = Callable[[], Secret]
 
 
 class Keyring:
-    """Thread-safe. secret: called until the vault is open; None when there is no way to get a secret."""
+    """Thread-safe. secret: called until the vault is open; None when there is no way to get a secret. copy: a
+    copy of the vault, whose keys/ is read where ours does not open the vault: a recipient and what is sealed
+    to it prove themselves by the secret, wherever they lie."""
 
-    def __init__(self, store: Store, config: VaultConfig, secret: SecretProvider | None) -> None:
+    def __init__(
+        self, store: Store, config: VaultConfig, secret: SecretProvider | None, copy: Store | None = None
+    ) -> None:
         self._store, self._config, self._provider = store, config, secret
+        self._stores = (store,) if copy is None else (store, copy)
         self._vault = config.vault_bytes
         self._opened: OpenedKeys | None = None
         self._lock = threading.Lock()
@@ -83,7 +89,8 @@ class Keyring:
 
     def _opened_by(self, secret: Secret) -> OpenedKeys:
         broken: DamageError | None = None
-        for recipient in recipients.stored_recipients(self._store):
+        found = False
+        for recipient in chain.from_iterable(map(recipients.stored_recipients, self._stores)):
             try:
                 if isinstance(recipient, DamageError):
                     raise recipient
@@ -91,9 +98,12 @@ class Keyring:
             except DamageError as error:
                 broken = error
                 continue
+            found = True
             own = recipients.unwrap(recipient, secret, anchor.binding(self._vault))
             if own:
                 return self._newest(recipient.id, own, anchor)
+        if not found and not broken:
+            raise damaged(recipients.FOLDER, "it holds no passphrase and no key")
         raise broken or WrongKeyError(
             "the passphrase or key does not open this vault",
             doing=f"unlock {self._store.url}",
@@ -130,14 +140,20 @@ class Keyring:
         return str(entry.body.get("binding"))
 
     def _unsealed(self, id: str, own: X25519PrivateKey, record: EpochRecord) -> OpenedKeys:
-        private = epochs.read_sealed(self._store, id, own, record.name, self._vault)
-        if private is None:
-            raise WrongKeyError(
-                "the passphrase or key was removed",
-                doing=f"unlock {self._store.url}",
-                hint="Use another passphrase or key. `undivided vault key list` lists them.",
-            )
-        return record.open(private, self._vault)
+        broken: DamageError | None = None
+        for store in self._stores:
+            try:
+                private = epochs.read_sealed(store, id, own, record.name, self._vault)
+            except DamageError as error:
+                broken = broken or error
+                continue
+            if private is not None:
+                return record.open(private, self._vault)
+        raise broken or WrongKeyError(
+            "the passphrase or key was removed",
+            doing=f"unlock {self._store.url}",
+            hint="Use another passphrase or key. `undivided vault key list` lists them.",
+        )
 
     # ── recipients ──────────────────────────────────────────────────────────────────────────────────────────
 

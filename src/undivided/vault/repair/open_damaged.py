@@ -21,13 +21,13 @@ from .plan import config_to_use
 def open_damaged(
     store: Store, keys: WriterKeys, passphrase: SecretProvider | None, other: Store | None = None
 ) -> Vault:
-    """other: the store of a copy; its vault.json is used where the one here is lost. Raises NoVaultError,
-    WrongKeyError, DamageError when vault.json itself is damaged, and UsageError when `other` is not a
-    copy."""
+    """other: the store of a copy; its vault.json and keys/ are used where those here are lost. Raises
+    NoVaultError, WrongKeyError, DamageError when vault.json itself is damaged, and UsageError when `other` is
+    not a copy."""
     config, _ = config_to_use(store, keys, other)
     config = config or read_config(store)
     config.refuse_other_keys(keys, store)
-    return Vault(store, keys, config, _readable_log(store, keys), Keyring(store, config, passphrase))
+    return Vault(store, keys, config, _readable_log(store, keys), Keyring(store, config, passphrase, other))
 
 
 def rescanned(vault: Vault) -> Vault:

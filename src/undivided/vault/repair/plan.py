@@ -20,6 +20,7 @@ from dataclasses import dataclass, field, replace
 
 from ...model.errors import DamageError, NoVaultError, UsageError
 from ..crypto.keys import WriterKeys
+from ..crypto.recipients import FOLDER
 from ..format.log_entry import Head, name_of
 from ..format.vault_json import CONFIG, VaultConfig, read_config
 from ..stores.base import Store, StoreError, uncached
@@ -119,6 +120,8 @@ def plan_repair(
     )
     if lost_config:
         report.add(CONFIG, lost_config)
+    if other:
+        _add_lost_keys(vault, other, report)
     scan = scan_log(store, keys)
     for number in range(scan.head.number + 1, seen.number + 1):
         report.add(name_of(number), "it is missing")
@@ -128,6 +131,21 @@ def plan_repair(
     return replace(
         plan, read_data=read_data, seen=seen, head=scan.head, seconds=seconds, copy=copy, other=other
     )
+
+
+def _add_lost_keys(vault: Vault, other: Store, report: Report) -> None:
+    """The objects of keys/ that only the copy has. Where keys/ opens nothing, they repair it."""
+    try:
+        lost = vault.keys_only_in(other)
+    except DamageError as error:
+        report.notes.append(f"The keys of the copy were not compared: {error.cause}.")
+        return
+    if lost:
+        report.damaged[:] = [damage for damage in report.damaged if damage.object != FOLDER]
+    known = {damage.object for damage in report.damaged}
+    for name in lost:
+        if name not in known:
+            report.add(name, "it is missing")
 
 
 def config_to_use(store: Store, keys: WriterKeys, other: Store | None) -> tuple[VaultConfig | None, str]:
