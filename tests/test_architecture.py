@@ -47,6 +47,18 @@ def test_the_rooms_without_a_mark_are_those_that_no_other_room_may_enter() -> No
     assert {f"undivided.vault.{name}" for name in inner} == set(doors["forbidden_modules"])
 
 
+def test_nobody_reaches_past_the_doors_of_plans() -> None:
+    """import-linter lets a contract of its own forbid the modules of these three; they are packages whose
+    doors are the names that they export."""
+    (doors,) = (c for c in CONTRACTS if c["name"].startswith("the vault's doors"))
+    (behind,) = (c for c in CONTRACTS if c["name"].startswith("behind prune, verify and repair"))
+    assert behind["source_modules"] == doors["source_modules"]
+    vault = ROOT / "src" / "undivided" / "vault"
+    marked = {name.lstrip("*") for row in pictures()[1] for name in row if name.startswith("*")}
+    packages = {name for name in marked if (vault / name).is_dir()} - {"stores"}
+    assert set(behind["forbidden_modules"]) == {f"undivided.vault.{name}.*" for name in packages}
+
+
 def test_no_room_is_missing_and_circles_are_forbidden() -> None:
     exhaustive = {c["containers"][0] for c in CONTRACTS if c.get("exhaustive")}
     assert exhaustive == {"undivided", "undivided.vault"}
