@@ -102,6 +102,25 @@ def test_a_program_that_is_not_there_is_a_failed_check() -> None:
     assert "could not be started" in reason
 
 
+@pytest.mark.parametrize(
+    "check",
+    [
+        Check(http="http://127.0.0.1:99999/", expect=200, timeout=0.3),
+        Check(http="http://" + "a" * 70 + ".example/", expect=200, timeout=0.3),
+        Check(http="http://127.0.0.1:1/\u00fc", expect=200, timeout=0.3),
+        Check(http="http://127.0.0.1:1/", expect=200, timeout=1e30),
+        Check(command=("true", "\0")),
+        Check(command=("true", "\ud800")),
+    ],
+)
+def test_a_check_that_cannot_be_run_is_a_failed_check(check: Check) -> None:
+    good = Check(command=("true",))
+    first, second = run([check, good], {})
+    assert not first.ok
+    assert first.reason
+    assert second.ok
+
+
 def test_a_program_gets_the_places_of_components_and_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UNDIVIDED_PASSPHRASE", "s3cret")
     db = Component("main-db", "postgresql", {"path": "/new/db", "port": 6432})

@@ -54,14 +54,18 @@ def check_environment(components: Mapping[str, Component]) -> dict[str, str]:
 
 
 def run(checks: Sequence[Check], components: Mapping[str, Component]) -> list[CheckResult]:
-    """Every check, in the order of the file; a failed one does not keep the others from being asked."""
+    """Every check, in the order of the file; a failed one does not keep the others from being asked. A check
+    that cannot be run at all, because its address or its program is impossible, is a failed one."""
     secrets = tuple(name for name in os.environ if name.startswith("UNDIVIDED_PASSPHRASE"))
     inherited = {name: value for name, value in os.environ.items() if name not in secrets}
     environment = {**inherited, **check_environment(components)}
     verdicts = []
     for check in checks:
         begun = time.monotonic()
-        wrong = _answer(check) if check.http is not None else _program(check, environment)
+        try:
+            wrong = _answer(check) if check.http is not None else _program(check, environment)
+        except Exception as error:  # noqa: BLE001  whatever is wrong with a check, the recovery itself has ended
+            wrong = f"could not be run: {str(error) or type(error).__name__}"
         verdicts.append(
             CheckResult(check_name(check), not wrong, wrong or "as expected", time.monotonic() - begun)
         )
