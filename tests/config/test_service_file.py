@@ -31,9 +31,11 @@ PORTAL = dedent("""\
 
 
 def errors_of(text: str, exists=None) -> list[tuple[int, int, str, str]]:
+    """All complaints about a file; each has a hint."""
     with pytest.raises(FileError) as caught:
         parse_service(dedent(text), "portal.yaml", exists=exists)
     assert caught.value.exit_code == 2
+    assert all(c.hint.endswith((".", "?")) for c in caught.value.complaints), caught.value
     return [(c.line, c.column, c.cause, c.hint) for c in caught.value.complaints]
 
 
@@ -124,9 +126,17 @@ def test_the_message_names_file_line_column_and_hint():
         ("policy: {copies: [{vault: far, within: 1h, every: 1d}]}", "exactly one of within, every", "1h"),
         ("policy: {copies: far}", "copies must be a list, not text", "vault: far"),
         ("checks: {http: x}", "checks must be a list", "- "),
-        ("checks: [{expect: 200}]", "exactly one of http, command", ""),
-        ("checks: [{http: 'ftp://x'}]", "http:// or https://", ""),
-        ("checks: [{http: 'http://a:geheim@x/'}]", "contains a password", ""),
+        ("checks: [{expect: 200}]", "exactly one of http, command", "{http: ADDRESS}"),
+        ("checks: [{http: 'ftp://x'}]", "http:// or https://", "http://127.0.0.1:8080/"),
+        ("checks: [{http: 'http://a:geheim@x/'}]", "contains a password", "Use `command`"),
+        (
+            "checks: [{http: 'http://x', expect: 99999999999999999999}]",
+            "at most 9223372036854775807",
+            "smaller",
+        ),
+        ("policy: {keep: {last: 99999999999999999999}}", "at most 9223372036854775807", "remove `keep`"),
+        ("policy: {keep: many}", "keep must be a mapping of keys to values, not text", "`key: value`"),
+        ("objectives: {rpo: 99999999w}", "at most 200 years: '99999999w'", "15s"),
         ("checks: [{command: 'rm -rf /'}]", "must be a list", "never go through a shell"),
         ("checks: [{command: []}]", "has no program", "argument"),
     ],
@@ -138,6 +148,27 @@ def test_an_error_is_reported_with_a_hint(line, cause, hint):
     assert found[0][0] == 6
     assert cause in found[0][2]
     assert hint in found[0][3]
+
+
+@pytest.mark.parametrize(
+    ("address", "cause"),
+    [
+        ("http://x:99999/", "port out of range 0-65535"),
+        ("http://x:0/", "the port must be between 1 and 65535, not 0"),
+        ("http://x:http/", "port could not be cast to integer value as 'http'"),
+        ("http://[::1", "invalid IPv6 URL"),
+        ("http://:80/", "it has no host"),
+        ("http://x/\u00fc", "its path must be ASCII"),
+        (f"http://{'a' * 70}.example/", "its host cannot be a name in DNS"),
+    ],
+)
+def test_an_address_that_nothing_can_reach_is_refused_when_it_is_applied(address, cause):
+    text = f"service: s\ncomponents:\n  x: {{kind: redis}}\nchecks: [{{http: '{address}'}}]\n"
+    (found,) = errors_of(text, exists=lambda _path: True)
+    assert found[:2] == (4, 17)
+    assert cause in found[2]
+    assert "http://127.0.0.1:8080/" in found[3]
+    assert parse_service(text, "point", exists=None).checks[0].http == address
 
 
 @pytest.mark.parametrize(
@@ -202,6 +233,9 @@ def test_a_duplicate_key_names_the_line_of_the_first():
         ("a:\n\t- b", "invalid YAML"),
         ("[1, 2", "invalid YAML"),
         ("just text", "must be a mapping"),
+        ("~", "must be a mapping"),
+        ("service: s\0", "invalid YAML"),
+        (f"service: {'9' * 5000}", "invalid YAML"),
         ("&a [*a]", "too large or nested too deeply"),
         ("a: &a [x,x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\n"
          "c: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c]\n"
@@ -259,7 +293,7 @@ def test_a_broken_file_is_read_or_refused_with_places_and_nothing_else(seed):
         parse_service(yaml.safe_dump(document, sort_keys=False), "x.yaml", exists=None)
     except FileError as error:
         for complaint in error.complaints:
-            assert complaint.line and complaint.column
+            assert complaint.line and complaint.column and complaint.hint
             assert "Node(" not in str(error) and "None" not in str(error)
 
 

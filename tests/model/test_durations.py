@@ -14,13 +14,16 @@ from undivided.model.durations import format_duration, parse_duration
         ("2w", 1209600),
         ("1.5h", 5400),
         ("250ms", 0.25),
+        ("10000w", 6_048_000_000),
     ],
 )
 def test_a_duration_is_read_as_seconds(text, seconds):
     assert parse_duration(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "15", "5 minutes", "h", "-5m", "5m!", "0s", "1m1", "m5"])
+@pytest.mark.parametrize(
+    "text", ["", "15", "5 minutes", "h", "-5m", "5m!", "0s", "1m1", "m5", "10436w", f"{'9' * 400}w"]
+)
 def test_an_invalid_duration_is_refused(text):
     with pytest.raises(ValueError, match="duration"):
         parse_duration(text)

@@ -51,7 +51,13 @@ def test_a_time_of_day_is_the_last_time_the_clock_showed_it():
     assert local(parse_time("23:00", NOW)).startswith("2030-03-16 23:00:00")
 
 
-@pytest.mark.parametrize("text", ["", "soon", "25:00", "2030-13-01", "ten minutes ago", "5 parsecs ago"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "soon", "25:00", "2030-13-01", "ten minutes ago", "5 parsecs ago", "\udcff"),
+        *("9999-12-31", "0001-01-01", "2262-04-12T00:00:00Z", "99999999 weeks ago", f"{'9' * 400} weeks ago"),
+    ],
+)
 def test_an_invalid_time_is_refused_with_the_valid_forms(text):
     with pytest.raises(UsageError) as caught:
         parse_time(text, NOW)

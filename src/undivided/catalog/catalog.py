@@ -169,6 +169,8 @@ class Catalog:
         """The same rows one by one, for queries with many."""
         try:
             yield from self._database.execute(query, values)
+        except UnicodeEncodeError:
+            return  # a text that UTF-8 cannot hold, from bytes on the command line: no name or id is equal to it
         except sqlite3.Error as error:
             raise _unreadable(self.path, error) from error
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from ..config.option_values import parse_count
 from ..model.times import iso_utc
 from ..operations import debug
 from .options import COMMON, Common
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from ..vault.debug import EntryDetails, PackDetails, TimelineDetails
 
 
-def entry(number: int, /, *, common: Common = COMMON) -> int:
+def entry(number: str, /, *, common: Common = COMMON) -> int:
     """Show one entry of the vault's log.
 
     Its kind, its time, the entry that it continues, and its body. Works on
@@ -29,7 +30,7 @@ def entry(number: int, /, *, common: Common = COMMON) -> int:
     number:
         Number of the entry; the first is 1.
     """
-    found = debug.debug_entry(common.open(), number)
+    found = debug.debug_entry(common.open(), parse_count("NUMBER", number))
     emit(common.json, found.as_record(), _entry(found))
     return 0
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from ..config.option_values import parse_count
 from ..model.times import local
 from ..operations.points import list_points
 from .options import COMMON, Common
@@ -18,7 +19,7 @@ def points(
     service: str | None = None,
     /,
     *,
-    last: Annotated[int | None, Parameter(metavar="COUNT")] = None,
+    last: Annotated[str | None, Parameter(metavar="COUNT")] = None,
     common: Common = COMMON,
 ) -> int:
     """List recovery points, oldest first.
@@ -30,9 +31,10 @@ def points(
     service:
         Only this service's; all services' when left out.
     last:
-        Only this many, the newest.
+        Only this many, the newest: at least 1.
     """
-    found = list_points(common.open(), service, last=last)
+    count = parse_count("--last", last) if last is not None else None
+    found = list_points(common.open(), service, last=count)
     rows = [
         [
             local(p.time_ns),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from ..model.durations import parse_duration
 from .component_options import Key, Type
@@ -21,6 +22,8 @@ Exists = Callable[[str], bool]
 SECRET_SOURCES = ("file", "env", "command")
 WRITERS = ("unit", "cgroup", "pidfile", "user")
 FREEZES = ("cgroup", "stop")
+LARGEST = 2**63 - 1
+"""No counter of the program is larger."""
 _COMMAND_HINT = 'Write ["program", "argument"]: commands never go through a shell.'
 
 
@@ -28,7 +31,8 @@ def members(node: Node, name: str, complaints: Complaints) -> dict[str, tuple[No
     """The keys of a mapping. For any other value: a complaint, and no keys."""
     if isinstance(node.value, dict):
         return node.value
-    complaints.add(node, f"{name} must be a mapping of keys to values, not {kind_name(node.value)}")
+    cause = f"{name} must be a mapping of keys to values, not {kind_name(node.value)}"
+    complaints.add(node, cause, "Write one `key: value` on each line, or {key: value, key: value}.")
     return {}
 
 
@@ -78,22 +82,29 @@ def kind_name(value: Any) -> str:
 def _text(node: Node, name: str, complaints: Complaints) -> str | None:
     if isinstance(node.value, str) and node.value:
         return node.value
-    hint = "Put quotes around it." if isinstance(node.value, bool | int | float) else ""
+    empty = node.value is None or node.value == ""
+    quotes = "Put quotes around it." if isinstance(node.value, bool | int | float) else "Write one text."
+    hint = "Write a text, or remove it." if empty else quotes
     complaints.add(node, f"{name} must be text, not {kind_name(node.value)}", hint)
     return None
 
 
 def _integer(node: Node, name: str, complaints: Complaints) -> int | None:
     if isinstance(node.value, int) and not isinstance(node.value, bool):
-        return node.value
-    complaints.add(node, f"{name} must be a whole number, not {kind_name(node.value)}")
+        if abs(node.value) <= LARGEST:
+            return node.value
+        complaints.add(node, f"{name} must be at most {LARGEST}", "Write a smaller number.")
+        return None
+    hint = "Write its digits only, without quotes, a fraction or a zero in front."
+    complaints.add(node, f"{name} must be a whole number, not {kind_name(node.value)}", hint)
     return None
 
 
 def _port(node: Node, name: str, complaints: Complaints) -> int | None:
     port = _integer(node, name, complaints)
     if port is not None and not 1 <= port <= 65535:
-        complaints.add(node, f"{name} must be between 1 and 65535, not {port}")
+        hint = "Write the port at which the server listens."
+        complaints.add(node, f"{name} must be between 1 and 65535, not {port}", hint)
         return None
     return port
 
@@ -109,7 +120,8 @@ def _path(node: Node, name: str, complaints: Complaints) -> str | None:
 def _flag(node: Node, name: str, complaints: Complaints) -> bool | None:
     if isinstance(node.value, bool):
         return node.value
-    complaints.add(node, f"{name} must be true or false, not {kind_name(node.value)}")
+    hint = "Write true or false, without quotes."
+    complaints.add(node, f"{name} must be true or false, not {kind_name(node.value)}", hint)
     return None
 
 
@@ -148,7 +160,8 @@ def _writers(node: Node, name: str, complaints: Complaints) -> dict[str, Any] | 
     if "freeze" in given:
         _, freeze = given["freeze"]
         if freeze.value not in FREEZES:
-            complaints.add(freeze, f"{name}: freeze must be one of {', '.join(FREEZES)}")
+            cause = f"{name}: freeze must be one of {', '.join(FREEZES)}"
+            complaints.add(freeze, cause, "Leave it out to use the cgroup, if no other process is in it.")
         else:
             found["freeze"] = freeze.value
     rest = Node({k: v for k, v in given.items() if k != "freeze"}, node.line, node.column)
@@ -203,12 +216,31 @@ def _url(node: Node, name: str, complaints: Complaints) -> str | None:
         return None
     match = re.fullmatch(r"https?://([^/\s]+)(/\S*)?", url)
     if not match:
-        complaints.add(node, f"{name} must be an http:// or https:// address")
+        hint = "Write it as http://127.0.0.1:8080/health."
+        complaints.add(node, f"{name} must be an http:// or https:// address", hint)
         return None
     if "@" in match[1]:
-        complaints.add(node, f"{name} contains a password: a service file must not contain secrets")
+        cause = f"{name} contains a password: a service file must not contain secrets"
+        complaints.add(node, cause, "Use `command` with a program that has the password from another place.")
         return None
     return url
+
+
+def impossible(url: str) -> str:
+    """Why no connection to an address of the type URL can ever be opened; "" when one can be tried."""
+    try:
+        address = urlsplit(url)
+        host, port = address.hostname, address.port
+        (host or "").encode("idna")
+    except UnicodeError:
+        return "its host cannot be a name in DNS"
+    except ValueError as error:
+        return str(error)[:1].lower() + str(error)[1:]
+    if not host:
+        return "it has no host"
+    if not (address.path + address.query).isascii():
+        return "its path must be ASCII: write other characters as %XX"
+    return "the port must be between 1 and 65535, not 0" if port == 0 else ""
 
 
 def _keep(node: Node, name: str, complaints: Complaints) -> dict[str, float] | None:
@@ -238,6 +270,10 @@ def _keep_amount(node: Node, rule: str, name: str, complaints: Complaints) -> fl
         return None
     if node.value < 1:
         complaints.add(node, f"{name} must be at least 1", "To keep no points by this rule, remove the rule.")
+        return None
+    if node.value > LARGEST:
+        hint = "To keep every point, remove `keep`."
+        complaints.add(node, f"{name} must be at most {LARGEST}", hint)
         return None
     return node.value
 

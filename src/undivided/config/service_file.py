@@ -16,7 +16,7 @@ from typing import Any
 
 from ..model.service import Check, Component, CopyRule, Objectives, Policy, Service
 from .component_options import KINDS
-from .option_readers import Exists, add_unknown, kind_name, members, read_table, read_value
+from .option_readers import Exists, add_unknown, impossible, kind_name, members, read_table, read_value
 from .service_sections import CHECK, COMPONENT, COPY, NAME, OBJECTIVES, POLICY, REQUIRED, TOP
 from .yaml_nodes import Complaints, Node, from_plain, from_yaml
 
@@ -76,7 +76,7 @@ def _service(root: Node, complaints: Complaints, exists: Exists | None) -> Servi
         needs=_needs(sections.get("needs", absent), declared, complaints),
         objectives=Objectives(**objectives),
         policy=_policy(sections.get("policy", absent), complaints),
-        checks=_checks(sections.get("checks", Node([])), complaints),
+        checks=_checks(sections.get("checks", Node([])), complaints, applied=exists is not None),
         definition=root.plain() if isinstance(root.value, dict) else {},
     )
     complaints.settle()
@@ -120,7 +120,8 @@ def _component(name: str, node: Node, complaints: Complaints, exists: Exists | N
     kind_node = given["kind"][1]
     kind = kind_node.value
     if not isinstance(kind, str):
-        complaints.add(kind_node, f"component {name}: kind must be text, not {kind_name(kind)}")
+        cause = f"component {name}: kind must be text, not {kind_name(kind)}"
+        complaints.add(kind_node, cause, f"Known kinds: {', '.join(KINDS)}.")
         return None
     if kind not in KINDS:
         add_unknown(kind_node, f"component {name}: unknown kind", kind, KINDS, complaints)
@@ -220,7 +221,9 @@ def _copy(node: Node, complaints: Complaints) -> CopyRule | None:
     return CopyRule(**values) if "vault" in values else None
 
 
-def _checks(node: Node, complaints: Complaints) -> tuple[Check, ...]:
+def _checks(node: Node, complaints: Complaints, *, applied: bool) -> tuple[Check, ...]:
+    """applied: whether the file is applied now. A point's definition may have an address to which nothing can
+    connect, from an earlier program: the point is recovered, and the check fails."""
     if not isinstance(node.value, list):
         cause = f"checks must be a list, not {kind_name(node.value)}"
         complaints.add(node, cause, "Start each check with '- '.")
@@ -231,8 +234,12 @@ def _checks(node: Node, complaints: Complaints) -> tuple[Check, ...]:
         if not isinstance(item.value, dict):
             continue
         if ("http" in item.value) == ("command" in item.value):
-            complaints.add(item, "checks: a check must have exactly one of http, command")
+            hint = "Write {http: ADDRESS} or {command: [PROGRAM, …]}, each as a check of its own."
+            complaints.add(item, "checks: a check must have exactly one of http, command", hint)
             continue
+        if applied and "http" in values and (wrong := impossible(values["http"])):
+            hint = "Write it as http://127.0.0.1:8080/health, with a port from 1 to 65535."
+            complaints.add(item.value["http"][1], f"checks: http: {wrong}", hint)
         values.setdefault("expect", 200 if "http" in values else 0)
         if "command" in values:
             values["command"] = tuple(values["command"])

@@ -40,12 +40,12 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Complaint:
-    """One error in a file. cause: lower-case. hint: a sentence, or empty."""
+    """One error in a file. cause: lower-case. hint: a sentence with the next step."""
 
     line: int
     column: int
     cause: str
-    hint: str = ""
+    hint: str
 
 
 class FileError(UsageError):
@@ -59,8 +59,7 @@ class FileError(UsageError):
 
     def _line(self, complaint: Complaint) -> str:
         place = f"{self.source}:{complaint.line}:{complaint.column}" if complaint.line else self.source
-        hint = f"\n    HINT: {complaint.hint}" if complaint.hint else ""
-        return f"  {place}: {complaint.cause}{hint}"
+        return f"  {place}: {complaint.cause}\n    HINT: {complaint.hint}"
 
 
 class Complaints:
@@ -70,7 +69,7 @@ class Complaints:
         self.source = source
         self.found: list[Complaint] = []
 
-    def add(self, node: Node, cause: str, hint: str = "") -> None:
+    def add(self, node: Node, cause: str, hint: str) -> None:
         self.found.append(Complaint(node.line, node.column, cause, hint))
 
     def settle(self) -> None:
@@ -107,7 +106,8 @@ def from_yaml(text: str, complaints: Complaints) -> Node:
         cause = f"invalid YAML: {error.problem or error.context}"
         complaints.add(place, cause, _syntax_hint(str(error.problem)))
     except (yaml.YAMLError, ValueError) as error:
-        complaints.add(Node(None, 1, 1), f"invalid YAML: {str(error).splitlines()[0]}")
+        hint = "Write the file as plain text, without control characters and without endless numbers."
+        complaints.add(Node(None, 1, 1), f"invalid YAML: {str(error).splitlines()[0]}", hint)
     finally:
         loader.dispose()
     complaints.settle()
@@ -124,7 +124,8 @@ class _Converter:
         line, column = node.start_mark.line + 1, node.start_mark.column + 1
         self.count += 1
         if self.count > NODES or depth > DEPTH:
-            self.complaints.add(Node(None, line, column), "the file is too large or nested too deeply")
+            hint = f"A file has at most {NODES:,} values, nested at most {DEPTH} deep. Shorten it."
+            self.complaints.add(Node(None, line, column), "the file is too large or nested too deeply", hint)
             self.complaints.settle()
         if node.id == "scalar":
             return Node(self._scalar(node), line, column)

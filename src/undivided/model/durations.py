@@ -11,6 +11,9 @@ UNITS = {"w": 604800, "d": 86400, "h": 3600, "m": 60, "s": 1, "ms": 0.001}
 PATTERN = r"^([0-9]+(\.[0-9]+)?(w|d|h|ms|m|s))+$"
 """The notation of a duration, for the JSON Schema."""
 
+LONGEST = 200 * 365.25 * 86400
+"""Seconds. Added to any time of today, it still fits into a count of nanoseconds in 64 bits."""
+
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[wdhms])")
 
 
@@ -21,6 +24,8 @@ def parse_duration(text: str) -> float:
     if not parts or "".join(number + unit for number, unit in parts) != compact:
         raise ValueError(f"invalid duration: {text!r}")
     seconds = sum(float(number) * UNITS[unit] for number, unit in parts)
+    if seconds > LONGEST:
+        raise ValueError(f"a duration must be at most 200 years: {text!r}")
     if seconds <= 0:
         raise ValueError(f"a duration must be longer than zero: {text!r}")
     return seconds

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from .errors import UsageError
 
 SECOND = 1_000_000_000
+_END = 2**63
 
 _AGO = re.compile(r"(?P<count>\d+(?:\.\d+)?|an?)\s*(?P<unit>[a-z]+)\s+ago")
 _DURATION_AGO = re.compile(r"(?P<duration>\S+)\s+ago")
@@ -28,23 +29,29 @@ HINT = (
 def parse_time(text: str, now_ns: int | None = None) -> int:
     """UTC nanoseconds of an ISO time, "now", "yesterday", a clock time today, or "… ago".
 
-    Raises UsageError when it is none of these.
+    Raises UsageError when it is none of these, or outside of the years 1678 to 2261, which 64 bits can count.
     """
-    now = time.time_ns() if now_ns is None else now_ns
+    found = _time(text, time.time_ns() if now_ns is None else now_ns)
+    if found is None or not -_END <= found < _END:
+        raise UsageError(f"invalid time: {text!r}", hint=HINT)
+    return found
+
+
+def _time(text: str, now: int) -> int | None:
     words = " ".join(text.strip().lower().split())
     if words == "now":
         return now
     if words == "yesterday":
         return now - 86400 * SECOND
     if (ago := _seconds_ago(words)) is not None:
-        return now - round(ago * SECOND)
+        return now - round(min(ago, _END / SECOND * 2) * SECOND)
     if clock := _CLOCK.fullmatch(words):
         return _clock_today(clock, now)
     try:
         moment = datetime.fromisoformat(text.strip())
         return _nanoseconds(moment if moment.tzinfo else moment.astimezone())
     except (ValueError, OverflowError):
-        raise UsageError(f"invalid time: {text!r}", hint=HINT) from None
+        return None
 
 
 def _seconds_ago(words: str) -> float | None:

@@ -28,7 +28,8 @@ class ListedPoint:
 def list_points(
     workspace: Workspace, service: str | None = None, *, last: int | None = None
 ) -> list[ListedPoint]:
-    """Oldest first. service: None for all services. last: only this many, the newest."""
+    """Oldest first. service: None for all services. last: only this many, the newest; at
+    least 1."""
     catalog = workspace.catalog
     if service is not None:
         workspace.known_service(service)
