@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -119,6 +120,50 @@ def test_a_bug_is_one_line_and_a_traceback_only_when_wanted(bug, capsys, monkeyp
     monkeypatch.setenv("UNDIVIDED_DEBUG", "1")
     assert running.run(["points"]) == 1
     assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(("points", "--last", text) for text in ("0", "-1", "1.5", "99999999999999999999")),
+        *(("debug", "entry", text) for text in ("0", "1.5", "99999999999999999999", "9" * 5000)),
+        *(("recover", "shop", "--to", "x", "--dry-run", "--at", at) for at in ("9999-12-31", "\udcff")),
+        ("points", "\udcff"),
+        ("pin", "shop", "\udcff"),
+        ("verify", "--points", "\udcff"),
+    ],
+)
+def test_a_value_that_no_point_can_have_is_a_usage_error(scene, words):
+    assert "HINT: " in scene.fails(*words, code=2)
+
+
+def test_in_a_directory_that_was_removed_relative_paths_are_refused_and_absolute_ones_work(scene):
+    def run(config: Path) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [
+                "sh",
+                "-c",
+                'mkdir gone; cd gone; rmdir ../gone; exec "$@"',
+                "sh",
+                sys.executable,
+                "-m",
+                "undivided",
+                "points",
+            ],
+            env={**scene.environment, "UNDIVIDED_CONFIG": str(config)},
+            cwd=scene.home,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    assert run(scene.config).returncode == 0
+    done = run(Path("config"))
+    assert done.returncode == 2
+    assert done.stderr == (
+        "undivided: the working directory does not exist any more, and a relative path needs it\n"
+        "HINT: Change to a directory that exists, or give absolute paths.\n"
+    )
 
 
 def test_any_encoding_of_the_terminal_will_do(program):

@@ -16,10 +16,14 @@ import sys
 from collections.abc import Sequence
 
 from ..host.signals import interrupt
-from ..model.errors import UndividedError, reason
+from ..model.errors import UndividedError, UsageError, reason
 
 INTERRUPTED = 130
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NO_DIRECTORY = UsageError(
+    "the working directory does not exist any more, and a relative path needs it",
+    hint="Change to a directory that exists, or give absolute paths.",
+)
 _RARELY = 100_000  # a run is short, and looking for cycles every 700 objects takes a tenth of it
 
 
@@ -43,7 +47,9 @@ def run(arguments: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
-        return _no_room(error) if error.errno in _FULL else _bug(error, json)
+        if error.errno in _FULL:
+            return _no_room(error)
+        return _failed(_NO_DIRECTORY, json) if _directory_is_gone(error) else _bug(error, json)
     except Exception as error:  # noqa: BLE001 - the last line of defence: whatever got here is a bug of ours
         return _bug(error, json)
 
@@ -96,6 +102,18 @@ def _no_room(error: OSError) -> int:
     sys.stderr.write(f"undivided: write the output: {reason(error)}\n")
     sys.stderr.write("HINT: Free some space there, or send the output elsewhere.\n")
     return 1
+
+
+def _directory_is_gone(error: OSError) -> bool:
+    """Whether an error is due to a working directory that was removed: relative paths have no meaning then,
+    and Python's error names no file."""
+    if not isinstance(error, FileNotFoundError) or error.filename is not None:
+        return False
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def _bug(error: Exception, json: bool) -> int:
