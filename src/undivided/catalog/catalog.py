@@ -170,7 +170,7 @@ class Catalog:
         try:
             yield from self._database.execute(query, values)
         except UnicodeEncodeError:
-            return  # a text that UTF-8 cannot hold, from bytes on the command line: no name or id is equal to it
+            return  # UTF-8 cannot hold a text made of other bytes on the command line: no row is equal to it
         except sqlite3.Error as error:
             raise _unreadable(self.path, error) from error
 

@@ -97,10 +97,10 @@ def _translate(pattern: bytes, *, inside: bool, anchored: bool) -> bytes:
 
 
 def _glob(body: bytes) -> bytes:
-    """The parts between `**/`, each at the first place where it fits. No other place is tried when a later part
-    does not fit: every match that another place allows, the first place allows too. So no pattern makes the
-    expression backtrack without end. The last part has to reach the end of the path, so each place is tried
-    for it."""
+    """The parts between `**/`, each at the first place where it fits. No other place is tried when a later
+    part does not fit: every match that another place allows, the first place allows too. So no pattern makes
+    the expression backtrack without end. The last part has to reach the end of the path, so each place is
+    tried for it."""
     parts: list[list[bytes]] = [[]]
     names = _names(body)
     for name in names[:-1]:
