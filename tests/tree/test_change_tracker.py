@@ -249,7 +249,7 @@ def test_a_directory_met_under_two_names_makes_the_watch_lost(
 def test_vanished_directories_take_along_what_lay_beneath_then_and_since(
     tree: Path, follow: ChangeTracker
 ) -> None:
-    """In one call for all, because each search of what was captured since costs as much as one of everything."""
+    """In one call for all: each search of what was captured since the walk costs as much as one of all."""
     (tree / "new" / "er").mkdir(parents=True)
     (tree / "new" / "er" / "file").write_text("since the walk")
     (tree / "newer").write_text("a name that begins alike")

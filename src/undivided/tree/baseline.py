@@ -70,8 +70,8 @@ class Baseline:
         self._over[path] = found
 
     def drop(self, paths: Collection[bytes]) -> list[bytes]:
-        """The paths are gone, with all paths beneath them. Returns those that were known. All in one call: the
-        paths that were seen since the walk are searched once for those beneath."""
+        """The paths are gone, with all paths beneath them. Returns those that were known. All in one call:
+        the paths that were seen since the walk are searched once for those beneath."""
         gone = {path for path in paths if self.find(path) is not None}
         for path in paths:
             first, last = self._row(path + b"/"), self._row(path + b"0")  # '0' follows '/'
