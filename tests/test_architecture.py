@@ -47,7 +47,7 @@ def test_the_rooms_without_a_mark_are_those_that_no_other_room_may_enter() -> No
     assert {f"undivided.vault.{name}" for name in inner} == set(doors["forbidden_modules"])
 
 
-def test_nobody_reaches_past_the_doors_of_plans() -> None:
+def test_no_room_reaches_past_the_doors_of_plans() -> None:
     """import-linter lets a contract of its own forbid the modules of these three; they are packages whose
     doors are the names that they export."""
     (doors,) = (c for c in CONTRACTS if c["name"].startswith("the vault's doors"))
