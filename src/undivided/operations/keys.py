@@ -16,7 +16,7 @@ from .workspace import Workspace
 
 
 @dataclass(frozen=True)
-class Recipient:
+class KeySummary:
     """A passphrase, key file or command that opens the vault. Nothing secret."""
 
     id: str
@@ -28,8 +28,8 @@ class Recipient:
         return {"id": self.id, "kind": self.kind, "label": self.label, "created": iso_utc(self.created_ns)}
 
 
-def list_keys(workspace: Workspace) -> list[Recipient]:
-    return [Recipient(**recipient) for recipient in workspace.vault.recipients()]
+def list_keys(workspace: Workspace) -> list[KeySummary]:
+    return [KeySummary(**recipient) for recipient in workspace.vault.recipients()]
 
 
 def new_key(file: Path) -> None:
